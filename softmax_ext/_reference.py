@@ -1,0 +1,290 @@
+"""Softmax and its relatives in plain NumPy: the readable truth.
+
+Every function of the package once more, written as its formula, computed in `numpy.longdouble` and
+rounded once to the type of the result. Slow, and meant to be: the tests and the self-check of
+``python -m softmax_ext`` hold the compiled kernels to it.
+
+Three steps are there for accuracy alone:
+
+- the gap ``x - max`` may need more digits than the arithmetic has: `_exp` takes along what the
+  subtraction rounded away;
+- the logarithm of a row's sum is ``log1p`` of the sum without its largest term, which is exactly 1,
+  so that log_softmax keeps its digits where it is close to 0;
+- rows are laid out contiguously, because NumPy sums pairwise along contiguous rows only.
+
+Special values need no case of their own in softmax and log_softmax: ``inf - inf`` is NaN, and one
+NaN in a row's sum reaches every element of the row.
+
+Signatures are those of the public functions, without ``out``. Beyond their contract, longdouble
+input gives a longdouble result: the truth before it is rounded.
+"""
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+__all__ = [
+    "log_softmax",
+    "log_softmax_jvp",
+    "log_softmax_vjp",
+    "logsumexp",
+    "softmax",
+    "softmax_jacobian",
+    "softmax_jvp",
+    "softmax_vjp",
+]
+
+
+@np.errstate(all="ignore")
+def softmax(x, axis=-1, *, dtype=None):
+    """Return exp(x) / Σ exp(x) along `axis`.
+
+    Parameters
+    ----------
+    x : array_like
+        float32 or float64; bool and integers count as float64.
+    axis : int, tuple of ints or None, default -1
+        The axes that make up a row; None takes the whole array as one row.
+    dtype : dtype, optional
+        Type of the result, by default that of `x`.
+
+    Returns
+    -------
+    ndarray
+        In the shape of `x`. A row that holds NaN or +inf, or only -inf, gives NaN throughout.
+
+    Examples
+    --------
+    >>> softmax([0.25, 1.23, -0.8]).round(3)
+    array([0.249, 0.664, 0.087])
+    """
+    x = _array(x)
+    result = _result_type(x, dtype)
+    rows = _Rows(x.shape, axis)
+    x = rows.split(x)
+    e = _exp(x, _max(x))
+    return rows.join(e / _sum(e)).astype(result)[()]
+
+
+@np.errstate(all="ignore")
+def log_softmax(x, axis=-1, *, dtype=None):
+    """Return x - log Σ exp(x) along `axis`, the logarithm of `softmax`, accurate also near 0.
+
+    Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum.
+
+    Examples
+    --------
+    >>> log_softmax([0.0, -40.0])
+    array([-4.24835426e-18, -4.00000000e+01])
+    """
+    x = _array(x)
+    result = _result_type(x, dtype)
+    rows = _Rows(x.shape, axis)
+    x = rows.split(x)
+    gap = x - _max(x)
+    return rows.join(gap - np.log1p(_others(x))).astype(result)[()]
+
+
+@np.errstate(all="ignore")
+def logsumexp(x, axis=-1, *, keepdims=False, dtype=None):
+    """Return log Σ exp(x) along `axis`.
+
+    Parameters
+    ----------
+    x, axis, dtype
+        As in `softmax`.
+    keepdims : bool, default False
+        Keep each axis of a row, with length 1.
+
+    Returns
+    -------
+    ndarray or scalar
+        One value per row: +inf where the row holds +inf (and no NaN), -inf where it holds only
+        -inf or nothing at all.
+
+    Examples
+    --------
+    >>> logsumexp([1000.0, 1000.0]).round(3)
+    np.float64(1000.693)
+    """
+    x = _array(x)
+    result = _result_type(x, dtype)
+    rows = _Rows(x.shape, axis)
+    x = rows.split(x)
+    top = _max(x)
+    total = np.where(np.isfinite(top), top + np.log1p(_others(x)), top)
+    return (rows.join(total, reduced=True) if keepdims else total[..., 0]).astype(result)[()]
+
+
+@np.errstate(all="ignore")
+def softmax_vjp(y, g, axis=-1):
+    """Return y·(g - Σ y·g) along `axis`: `g` times the Jacobian of softmax.
+
+    Parameters
+    ----------
+    y : array_like
+        What `softmax` returned.
+    g : array_like
+        Gradient of a scalar with respect to `y`; broadcasts to the shape of `y`.
+    axis : int, tuple of ints or None, default -1
+        As in `softmax`.
+
+    Returns
+    -------
+    ndarray
+        Gradient with respect to softmax's input, in the shape of `y`.
+
+    Examples
+    --------
+    >>> softmax_vjp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
+    array([ 0.25 , -0.125, -0.125])
+    """
+    return _with_vector(lambda y, g: y * (g - _sum(y * g)), y, g, axis)
+
+
+@np.errstate(all="ignore")
+def log_softmax_vjp(y, g, axis=-1):
+    """Return g - exp(y)·Σ g along `axis`: `g` times the Jacobian of log_softmax.
+
+    Parameters and result are those of `softmax_vjp`; `y` is what `log_softmax` returned.
+
+    Examples
+    --------
+    >>> log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
+    array([ 0.5 , -0.25, -0.25])
+    """
+    return _with_vector(lambda y, g: g - np.exp(y) * _sum(g), y, g, axis)
+
+
+def softmax_jvp(y, v, axis=-1):
+    """Return the Jacobian of softmax times `v`; it is symmetric, so this is `softmax_vjp`."""
+    return softmax_vjp(y, v, axis)
+
+
+@np.errstate(all="ignore")
+def log_softmax_jvp(y, v, axis=-1):
+    """Return v - Σ exp(y)·v along `axis`: the Jacobian of log_softmax times `v`.
+
+    Parameters and result are those of `log_softmax_vjp`.
+
+    Examples
+    --------
+    >>> log_softmax_jvp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
+    array([ 0.5, -0.5, -0.5])
+    """
+    return _with_vector(lambda y, v: v - _sum(np.exp(y) * v), y, v, axis)
+
+
+@np.errstate(all="ignore")
+def softmax_jacobian(y, axis=-1):
+    """Return diag(y) - y yᵀ for each row along `axis`.
+
+    Parameters
+    ----------
+    y : array_like
+        What `softmax` returned.
+    axis : int, default -1
+        The axis of a row, of length n.
+
+    Returns
+    -------
+    ndarray
+        In the shape of `y` without that axis, followed by (n, n).
+
+    Examples
+    --------
+    >>> softmax_jacobian([0.5, 0.5])
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
+    """
+    y = _array(y, "y")
+    result = y.dtype.newbyteorder("=")
+    y = _Rows(y.shape, axis).split(y)
+    # y_i (δ_ij - y_j): 1 - y_i is exact where y_i is near 1, which y_i - y_i² is not.
+    return (y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])).astype(result)
+
+
+# The arithmetic, on rows: longdouble arrays whose last axis is the row ----------------------------
+
+
+def _max(x):
+    return x.max(axis=-1, keepdims=True, initial=-np.inf)
+
+
+def _sum(x):
+    return x.sum(axis=-1, keepdims=True)
+
+
+def _exp(x, top):
+    """Return exp(x - top), to the last digit also where x - top has to be rounded."""
+    gap = x - top
+    back = gap - x
+    lost = (x - (gap - back)) - (top + back)  # exactly x - top - gap (Knuth's two-sum)
+    return np.exp(gap) * (1 + np.where(np.isfinite(lost), lost, 0))
+
+
+def _others(x):
+    """Return Σ exp(x - max) over all elements but one maximum (whose term is 1)."""
+    e = _exp(x, _max(x))
+    ties = x - _max(x) == 0  # False at infinities: their NaN stays in the sum
+    return _sum(np.where(ties, 0, e)) + (_sum(ties) - 1)
+
+
+def _with_vector(formula, y, g, axis):
+    """Apply a formula of `y` and of `g`, broadcast to it, row by row."""
+    promoted = np.result_type(np.asarray(y).dtype, np.asarray(g).dtype)
+    y, g = _array(y, "y"), _array(g, "g")
+    result = np.dtype(np.float64) if promoted.kind in "biu" else promoted.newbyteorder("=")
+    rows = _Rows(y.shape, axis)
+    product = formula(rows.split(y), rows.split(np.broadcast_to(g, y.shape)))
+    return rows.join(product).astype(result)[()]
+
+
+# Arguments ----------------------------------------------------------------------------------------
+
+
+class _Rows:
+    """The axes of an array, divided into those that make up a row and the others."""
+
+    def __init__(self, shape, axis):
+        self.shape = shape
+        full = shape or (1,)  # 0-d input is one row of one element
+        axes = range(len(full)) if axis is None else axis
+        self.axes = normalize_axis_tuple(axes, len(full))
+        self.lengths = tuple(full[i] for i in self.axes)
+        self.others = tuple(n for i, n in enumerate(full) if i not in self.axes)
+
+    def split(self, x):
+        """Return `x` in longdouble, its rows contiguous along one last axis."""
+        x = np.moveaxis(np.atleast_1d(x), self.axes, range(-len(self.axes), 0))
+        x = x.reshape(*self.others, np.prod(self.lengths, dtype=int))
+        return np.ascontiguousarray(x, dtype=np.longdouble)
+
+    def join(self, rows, reduced=False):
+        """Undo `split`; a `reduced` row, of one element, has length 1 along each of its axes."""
+        lengths = (1,) * len(self.axes) if reduced else self.lengths
+        x = rows.reshape(*self.others, *lengths)
+        x = np.moveaxis(x, range(-len(self.axes), 0), self.axes)
+        return x if self.shape else x[0]
+
+
+def _array(x, name="x"):
+    """Return `x` as an array of a floating type in which the contract computes, or refuse it."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; its mask would be lost")
+    x = np.asarray(x)
+    if x.dtype.kind in "biu":
+        return x.astype(np.float64)
+    if x.dtype.newbyteorder("=") not in _TYPES:
+        raise TypeError(f"{name} has type {x.dtype}; expected float32, float64, bool or integers")
+    return x
+
+
+def _result_type(x, dtype):
+    """Return the type named by `dtype`, by default that of `x`."""
+    dtype = (x.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
+    if dtype not in _TYPES:
+        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
+    return dtype
+
+
+_TYPES = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.longdouble)
