@@ -73,8 +73,12 @@ class BuildExt(build_ext):
             ext.extra_link_args.append("-pthread")
             ext.libraries = ["m"]
         if sys.platform.startswith("linux"):
-            # Symbols of static libraries (libgcc and the like) stay inside, too.
-            ext.extra_link_args.append("-Wl,--exclude-libs,ALL")
+            # Hidden visibility does not reach what the compiler makes up (Clang's lock for OpenMP
+            # reductions) nor what static libraries bring along; a version script does.
+            script = Path(self.build_temp, "exports.map")
+            script.parent.mkdir(parents=True, exist_ok=True)
+            script.write_text("{ global: PyInit__core; local: *; };\n", encoding="utf-8")
+            ext.extra_link_args.append(f"-Wl,--version-script={script}")
 
         # pip builds in the checkout, so build/ may hold objects of another compiler or other flags, which
         # time stamps alone would take for fresh.
