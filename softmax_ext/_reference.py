@@ -211,22 +211,37 @@ def _max(x):
 
 
 def _sum(x):
-    return x.sum(axis=-1, keepdims=True)
+    """Sum rows pairwise; what the additions round away is summed apart and added at the end."""
+    if x.shape[-1] == 0:
+        return np.zeros((*x.shape[:-1], 1), x.dtype)
+    lost = 0
+    while x.shape[-1] > 1:
+        half = x.shape[-1] // 2
+        pairs, lost_here = _two_sum(x[..., :half], x[..., half : 2 * half])
+        lost = lost + lost_here.sum(axis=-1, keepdims=True)
+        x = np.concatenate([pairs, x[..., 2 * half :]], axis=-1)
+    return x + lost
+
+
+def _two_sum(a, b):
+    """Return a + b, and what its rounding lost: 0 where the sum is not finite (Knuth)."""
+    total = a + b
+    b_there = total - a
+    lost = (a - (total - b_there)) + (b - b_there)
+    return total, np.where(np.isfinite(lost), lost, 0)
 
 
 def _exp(x, top):
-    """Return exp(x - top), to the last digit also where x - top has to be rounded."""
-    gap = x - top
-    back = gap - x
-    lost = (x - (gap - back)) - (top + back)  # exactly x - top - gap (Knuth's two-sum)
-    return np.exp(gap) * (1 + np.where(np.isfinite(lost), lost, 0))
+    """Return exp(x - top)."""
+    gap, lost = _two_sum(x, -top)
+    return np.exp(gap) * (1 + lost)
 
 
 def _others(x):
     """Return Σ exp(x - max) over all elements but one maximum (whose term is 1)."""
     e = _exp(x, _max(x))
     ties = x - _max(x) == 0  # False at infinities: their NaN stays in the sum
-    return _sum(np.where(ties, 0, e)) + (_sum(ties) - 1)
+    return _sum(np.where(ties, 0, e)) + (ties.sum(axis=-1, keepdims=True) - 1)
 
 
 def _with_vector(formula, y, g, axis):
@@ -254,10 +269,9 @@ class _Rows:
         self.others = tuple(n for i, n in enumerate(full) if i not in self.axes)
 
     def split(self, x):
-        """Return `x` in longdouble, its rows contiguous along one last axis."""
+        """Return `x` in longdouble, its rows along one last axis."""
         x = np.moveaxis(np.atleast_1d(x), self.axes, range(-len(self.axes), 0))
-        x = x.reshape(*self.others, np.prod(self.lengths, dtype=int))
-        return np.ascontiguousarray(x, dtype=np.longdouble)
+        return x.reshape(*self.others, np.prod(self.lengths, dtype=int)).astype(np.longdouble)
 
     def join(self, rows, reduced=False):
         """Undo `split`; a `reduced` row, of one element, has length 1 along each of its axes."""

@@ -1,0 +1,189 @@
+"""Errors in ULP: a truth of 200 bits or more, and the distance of a computed value from it.
+
+A truth is kept as ``(hi + lo)·2^exponent``, two float64 and an integer per element: 106 bits, of
+any size, subnormal results of float64 included. So distances are exact enough (2^-50 ULP) in plain
+float64, on every platform.
+
+Two ways lead to a truth:
+
+- `exact`: MPFR with 240 bits, element by element (some 5 µs each);
+- `wide`: ``softmax_ext._reference`` in longdouble, vectorised, for rows too long for the first. Of
+  its 64 bits it loses one or two, which is 2^-9 ULP of a float64; `test_reference.py` holds it
+  against the first. Where longdouble is no wider than float64 it serves float32 only.
+
+One ULP is the spacing of the target format at the *true* value; below the normal range it is the
+spacing of the subnormals.
+"""
+
+import math
+
+import gmpy2
+import numpy as np
+from gmpy2 import mpfr
+
+from softmax_ext import _reference
+
+BITS = 240
+WIDE_ENOUGH = {np.float32: True, np.float64: np.finfo(np.longdouble).nmant >= 63}
+
+MAPS = ("softmax", "log_softmax", "logsumexp")  # of x
+VJPS = ("softmax_vjp", "log_softmax_vjp")  # of y and g
+
+
+class Truth:
+    """True values: ``(hi + lo)·2^exponent`` with 1/2 <= abs(hi) <= 1, and 2^-4000 or less as 0."""
+
+    def __init__(self, hi, lo, exponent):
+        self.exponent = np.maximum(exponent, ZERO).astype(np.int64)
+        self.hi = np.where(self.exponent == ZERO, 0.0, hi)
+        self.lo = np.where(self.exponent == ZERO, 0.0, lo)
+
+    @classmethod
+    def of_mpfr(cls, rows):
+        """Take a list of rows of mpfr numbers."""
+        parts = np.array([[_split(t) for t in row] for row in rows], dtype=np.float64)
+        return cls(parts[..., 0], parts[..., 1], parts[..., 2])
+
+    @classmethod
+    def of_wide(cls, values):
+        """Take an array of longdouble."""
+        mantissa, exponent = np.frexp(values)
+        hi = mantissa.astype(np.float64)
+        lo = (mantissa - hi).astype(np.float64)
+        return cls(hi, lo, np.where(mantissa == 0, ZERO, exponent))
+
+    def distance(self, got, unit):
+        """Return the distance of `got` in units (positive float64), everywhere positive.
+
+        Where the true value rounds to infinity, that infinity has distance 0.
+        """
+        got = np.asarray(got)
+        info = np.finfo(got.dtype)
+        # Both numbers are first brought below 1; where they are near each other, got - hi is exact.
+        e = np.maximum(self.exponent, np.where(got == 0, ZERO, np.frexp(got)[1]))
+        mantissa, unit_exponent = np.frexp(unit)
+        with np.errstate(all="ignore"):
+            gap = _scale(got, -e) - _scale(self.hi, self.exponent - e)
+            gap = np.abs(gap - _scale(self.lo, self.exponent - e))
+            units = _scale(gap / mantissa, e - unit_exponent)
+        largest = 1 - 2.0 ** -(info.nmant + 2)  # from here on, times 2^maxexp, infinity is nearest
+        beyond = np.ldexp(np.abs(self.hi), np.minimum(self.exponent - info.maxexp, 9)) >= largest
+        met = np.isinf(got) & beyond & (np.signbit(got) == np.signbit(self.hi))
+        return np.where(met, 0.0, np.where(np.isfinite(got), units, np.inf))
+
+
+ZERO = -4000  # the exponent that stands for zero
+
+
+def spacing(exponent, dtype):
+    """Return the size of one ULP in `dtype`, for values in [2^(exponent-1), 2^exponent)."""
+    info = np.finfo(dtype)
+    return np.ldexp(1.0, np.maximum(exponent, info.minexp + 1) - 1 - info.nmant)
+
+
+def _split(t):
+    if t == 0:
+        return 0.0, 0.0, ZERO
+    exponent, mantissa = gmpy2.frexp(t)
+    hi = float(mantissa)
+    return hi, float(mantissa - hi), max(exponent, ZERO)
+
+
+def _scale(x, exponent):
+    """Return x·2^exponent in float64, in steps, since 2^exponent may be out of range."""
+    x, exponent = np.asarray(x, np.float64), np.clip(exponent, -6000, 6000)
+    while np.any(exponent):
+        step = np.clip(exponent, -1000, 1000)
+        x, exponent = np.ldexp(x, step), exponent - step
+    return x
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+def errors(function, got, truth, *rows):
+    """Return the error of each element in the unit in which the contract bounds it.
+
+    softmax, log_softmax: ULP at the true value. logsumexp: ULP at the larger of the true value and
+    the row's maximum, both absolute. VJPs: u = eps/2 times the element's natural scale; below the
+    normal range, half the subnormals' spacing, which is what u is to a normal number.
+    """
+    dtype = got.dtype
+    if function in ("softmax", "log_softmax"):
+        return truth.distance(got, spacing(truth.exponent, dtype))
+    if function == "logsumexp":
+        (x,) = rows
+        top = np.frexp(x.max(axis=-1, keepdims=True).astype(np.float64))[1]
+        return truth.distance(got, spacing(np.maximum(truth.exponent, top), dtype))
+    info = np.finfo(dtype)
+    scale = _NATURAL_SCALE[function](*(a.astype(np.float64) for a in rows))
+    two_u = np.maximum(float(info.eps) * scale, float(info.smallest_subnormal))
+    return 2 * truth.distance(got, two_u)
+
+
+def _softmax_scale(y, g):
+    g = np.abs(g)
+    return y * (g + (y * g).sum(axis=-1, keepdims=True))
+
+
+def _log_softmax_scale(y, g):
+    total = np.array([[abs(math.fsum(row))] for row in g])
+    return np.abs(g) + np.exp(y) * total
+
+
+_NATURAL_SCALE = {"softmax_vjp": _softmax_scale, "log_softmax_vjp": _log_softmax_scale}
+
+
+# The truth ----------------------------------------------------------------------------------------
+
+
+def exact(function, *rows):
+    """Return the truth for 2-D arrays of rows (x; or y and g), from MPFR."""
+    with gmpy2.context(gmpy2.get_context(), precision=BITS):
+        formula = _EXACT[function]
+        lists = (([mpfr(float(v)) for v in row] for row in array) for array in rows)
+        return Truth.of_mpfr([formula(*row) for row in zip(*lists, strict=True)])
+
+
+def wide(function, *rows):
+    """Return the truth for 2-D arrays of rows (x; or y and g), from longdouble."""
+    formula = getattr(_reference, function)
+    kwargs = {"keepdims": True} if function == "logsumexp" else {}
+    return Truth.of_wide(formula(*(a.astype(np.longdouble) for a in rows), **kwargs))
+
+
+def _softmax(x):
+    top = max(x)
+    e = [gmpy2.exp(v - top) for v in x]
+    total = gmpy2.fsum(e)
+    return [v / total for v in e]
+
+
+def _log_of_sum(x):
+    """Return the maximum, and log Σ exp(x - max), from the sum without the maximum's own term."""
+    top = x.index(max(x))
+    others = [gmpy2.exp(v - x[top]) for i, v in enumerate(x) if i != top]
+    return x[top], gmpy2.log1p(gmpy2.fsum(others))
+
+
+def _log_softmax(x):
+    top, log = _log_of_sum(x)
+    return [(v - top) - log for v in x]
+
+
+def _logsumexp(x):
+    top, log = _log_of_sum(x)
+    return [top + log]
+
+
+def _softmax_vjp(y, g):
+    dot = gmpy2.fsum([a * b for a, b in zip(y, g, strict=True)])
+    return [a * (b - dot) for a, b in zip(y, g, strict=True)]
+
+
+def _log_softmax_vjp(y, g):
+    total = gmpy2.fsum(g)
+    return [b - gmpy2.exp(a) * total for a, b in zip(y, g, strict=True)]
+
+
+_EXACT = {f.__name__[1:]: f for f in (_softmax, _log_softmax, _logsumexp, _softmax_vjp, _log_softmax_vjp)}
