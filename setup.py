@@ -133,9 +133,7 @@ class BuildExt(build_ext):
                 objects = self.compiler.compile(
                     [str(source)], output_dir=folder, extra_postargs=compile_flags
                 )
-                self.compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=link_flags
-                )
+                self.compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=link_flags)
             except (CompileError, LinkError):
                 return False
         return True
