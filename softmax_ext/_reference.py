@@ -263,8 +263,9 @@ class _Rows:
     def __init__(self, shape, axis):
         self.shape = shape
         full = shape or (1,)  # 0-d input is one row of one element
-        axes = range(len(full)) if axis is None else axis
-        self.axes = normalize_axis_tuple(axes, len(full))
+        self.axes = normalize_axis_tuple(range(len(full)) if axis is None else axis, len(full))
+        if not shape:
+            self.axes = (0,)
         self.lengths = tuple(full[i] for i in self.axes)
         self.others = tuple(n for i, n in enumerate(full) if i not in self.axes)
 
