@@ -1,0 +1,210 @@
+"""The command line: ``python -m bench --help``."""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench import cases, environment, report
+from bench.peers import PEERS
+from bench.rounds import Rounds
+
+
+def main():
+    """Measure what the command line asks for; print, save and draw it.
+
+    Returns
+    -------
+    int
+        Exit status: 130 after Ctrl-C.
+    """
+    options = read_options()
+    console = report.make_console()
+    # Being told to end is Ctrl-C by another name.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    complete = True
+    if options.load:
+        results = json.loads(options.load.read_text(encoding="utf-8"))
+    else:
+        results = {"environment": environment.describe(), "command": sys.argv[1:]}
+        complete = measure(options, results, console)
+    report.show(console, results)
+    if options.compare:
+        report.show_comparison(console, json.loads(options.compare.read_text()), results)
+    if not complete:
+        console.print("Interrupted: this is what was measured so far.")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    if options.plot:
+        from bench import plots  # Only here: importing matplotlib takes a second.
+
+        plots.draw(results, options.plot, options.theme)
+    return 0 if complete else 130
+
+
+def measure(options, results, console):
+    """Measure all the sets, adding to `results` as it goes.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+    results : dict
+    console : rich.console.Console
+
+    Returns
+    -------
+    bool
+        False if Ctrl-C has ended it early.
+    """
+    # Drawn by `tick` alone, between turns: a thread that draws would disturb what is measured.
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    )
+    task = progress.add_task("starting", total=1)
+    drawn = 0.0
+
+    def tick(description, cost):
+        nonlocal drawn
+        progress.update(task, description=description, advance=cost)
+        if time.monotonic() - drawn > 0.2:
+            progress.refresh()
+            drawn = time.monotonic()
+
+    contest = Rounds(options.peers, options.threads, options.timeout, options.rounds, tick)
+    results |= contest.results
+    forms = ["own", "numpy"] + ["out"] * options.out
+    try:
+        with progress, contest:
+            progress.update(task, total=contest.cost_of_start())
+            contest.start()
+            costs = [contest.cost_of(case) for _, cases_ in options.sets for case in cases_]
+            progress.reset(task, total=sum(costs))
+            if options.quick:
+                contest.train()
+            if options.accuracy:
+                contest.judge()
+            for name, members in options.sets:
+                for case in members:
+                    contest.measure(name, case, forms)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def read_options():
+    """Read the command line; end with a message if it makes no sense.
+
+    Returns
+    -------
+    argparse.Namespace
+        With ``sets``, a list of names and their cases, beside the options.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure softmax_ext beside other libraries. Without a set, --quick is meant.",
+    )
+    add = parser.add_argument_group("what is measured").add_argument
+    add("--quick", action="store_true", help="training on digits, and a dozen cases; a minute")
+    add(
+        "--cells",
+        nargs="*",
+        metavar="PREFIX",
+        help="all operations, types and shapes; or those whose names begin so; a quarter of an hour",
+    )
+    add(
+        "--case",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one case, as softmax:float32:128x1000:axis=-1, with :wide for wide logits; repeatable",
+    )
+    add(
+        "--sweep",
+        nargs="?",
+        const="softmax:float32",
+        metavar="OP:DTYPE",
+        help="fifty row lengths from 1 to 8192 (softmax:float32)",
+    )
+    add("--overhead", action="store_true", help="arrays of one element: the price of a call")
+    add("--accuracy", action="store_true", help="largest errors on the same rows")
+    add("--out", action="store_true", help="also time calls into a result that exists")
+
+    add = parser.add_argument_group("how").add_argument
+    add("--peers", type=words, default=list(PEERS), metavar="A,B", help=f"of {', '.join(PEERS)}")
+    add(
+        "--threads",
+        type=words,
+        default=[len(environment.usable_cpus())],
+        metavar="N,M",
+        help="numbers of threads, side by side (%(default)s)",
+    )
+    add("--rounds", type=int, default=5, help="turns that each peer gets in a case (%(default)s)")
+    add("--timeout", type=float, default=120, help="seconds to wait for a peer (%(default)s)")
+
+    add = parser.add_argument_group("what comes out").add_argument
+    add("--json", type=Path, metavar="FILE", help="save everything")
+    add("--plot", type=Path, metavar="FILE", help="draw it: .png or .svg")
+    add("--theme", choices=["light", "dark"], default="light", help="of the plot (%(default)s)")
+    add("--compare", type=Path, metavar="FILE", help="show what moved since a saved run")
+    add("--load", type=Path, metavar="FILE", help="measure nothing; show a saved run")
+    options = parser.parse_args()
+    try:
+        check(options)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def words(text):
+    """Split at commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def check(options):
+    """Raise ValueError for options that make no sense; fill in ``sets``."""
+    for peer in options.peers:
+        if peer not in PEERS:
+            raise ValueError(f"unknown peer {peer!r}; known: {', '.join(PEERS)}")
+    try:
+        options.threads = [int(count) for count in options.threads]
+    except ValueError:
+        options.threads = [0]
+    if min(options.threads, default=0) < 1:
+        raise ValueError("--threads takes numbers from 1 up, with commas between them")
+    if options.rounds < 1:
+        raise ValueError("--rounds takes a number from 1 up")
+    for path in (options.load, options.compare):
+        if path and not path.is_file():
+            raise ValueError(f"there is no file {path}")
+    for path in (options.json, options.plot):
+        if path and not path.resolve().parent.is_dir():
+            raise ValueError(f"there is no folder for {path}")
+    if options.plot and options.plot.suffix not in (".png", ".svg"):
+        raise ValueError(f"--plot takes a .png or an .svg, not {options.plot}")
+
+    named = [options.cells is not None, options.case, options.sweep, options.overhead]
+    if not any([*named, options.accuracy]):
+        options.quick = True
+    sets = [
+        ("quick", cases.QUICK if options.quick else []),
+        ("cells", cases.begin_with(options.cells) if options.cells is not None else []),
+        ("case", [cases.parse(name) for name in options.case]),
+        ("sweep", cases.sweep(options.sweep) if options.sweep else []),
+        ("overhead", cases.OVERHEAD if options.overhead else []),
+    ]
+    options.sets = [(name, members) for name, members in sets if members]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

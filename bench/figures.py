@@ -1,0 +1,83 @@
+"""From the rounds' times to the figures that are printed, drawn and compared.
+
+A record is a dict, as it stands in the JSON file: ``set``, ``case``, ``threads``, ``peer``,
+``form``, ``seconds`` (one a round), and ``error`` if something went wrong.
+"""
+
+import statistics
+
+from bench.peers import OURS, PEERS
+
+
+def median(record):
+    """Median over rounds, in seconds."""
+    return statistics.median(record["seconds"])
+
+
+def quartiles(record):
+    """First and third quartile over rounds, in seconds."""
+    seconds = record["seconds"]
+    if len(seconds) < 2:
+        return seconds[0], seconds[0]
+    low, _, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return low, high
+
+
+def spread(record):
+    """Half the distance between the quartiles, as a share of the median."""
+    low, high = quartiles(record)
+    return (high - low) / 2 / median(record)
+
+
+def ratio(record, other):
+    """How many times longer `record` takes than `other`: the median of the rounds' ratios.
+
+    Both of a round's times come from the same moments, so that a machine that drifts between
+    rounds does not show.
+    """
+    # One of them may have been lost before the last round.
+    pairs = zip(record["seconds"], other["seconds"], strict=False)
+    return statistics.median(a / b for a, b in pairs)
+
+
+def group(records, *keys):
+    """Sort records into lists that agree in `keys`, in order of appearance.
+
+    Parameters
+    ----------
+    records : list of dict
+    *keys : str
+
+    Returns
+    -------
+    dict of tuple to list of dict
+    """
+    groups = {}
+    for record in records:
+        groups.setdefault(tuple(record[key] for key in keys), []).append(record)
+    return groups
+
+
+class Contest:
+    """The records of one case with one number of threads.
+
+    Attributes
+    ----------
+    ours, exp, roof, numpy : dict or None
+        Records of softmax_ext, of the yardsticks and of NumPy; None where there is no time.
+    peers : list of dict
+        Records of the peers that have a time, the fastest first.
+    failed : list of dict
+        Records that have an error instead.
+    """
+
+    def __init__(self, records):
+        own = {r["peer"]: r for r in records if r["form"] == "own" and r["seconds"]}
+        self.ours, self.exp, self.roof = own.get(OURS), own.get("np.exp"), own.get("roof")
+        self.numpy = own.get("numpy")
+        self.peers = sorted((own[name] for name in PEERS if name in own), key=median)
+        self.failed = [r for r in records if r["error"]]
+
+    def ratio(self, record):
+        """How many times longer `record` takes than ours; None if either is missing."""
+        return ratio(record, self.ours) if record and self.ours else None

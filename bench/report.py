@@ -1,0 +1,231 @@
+"""Tables for the terminal; in Markdown when printed elsewhere, ready for a README."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.cases import parse
+from bench.figures import Contest, group, median, ratio, spread
+from bench.peers import OURS
+
+MISSING = "–"
+
+
+def make_console():
+    """Make the console that everything is printed on."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 400  # No line of a Markdown table may break.
+    return console
+
+
+def short(case):
+    """Write a case's name without its operation and what is usual."""
+    return parse(case).name.partition(":")[2].removesuffix(":axis=-1").replace(":", " ")
+
+
+def table(console, title, *columns):
+    """Make an empty table: its first column to the left, the others to the right."""
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD if console.is_terminal else box.MARKDOWN,
+    )
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="right" if number else "left")
+    return made
+
+
+def micro(seconds):
+    """Write a time in microseconds, with three digits."""
+    value = seconds * 1e6
+    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
+def times(factor):
+    """Write a ratio."""
+    return MISSING if factor is None else f"{factor:.2f}×"
+
+
+def time_of(record):
+    """Write a record's median, in microseconds."""
+    return micro(median(record)) if record else MISSING
+
+
+def show(console, results):
+    """Print all that was measured.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    results : dict
+        As `bench.__main__` collects and saves them.
+    """
+    show_machine(console, results)
+    if results["digits"]:
+        show_digits(console, results["digits"])
+    own = [record for record in results["speed"] if record["form"] == "own"]
+    for (name, threads, op), records in group(with_op(own), "set", "threads", "op").items():
+        if name == "sweep":
+            show_sweep(console, op, threads, records)
+        else:
+            show_speed(console, name, op, threads, records)
+    show_form(console, results["speed"], "numpy", "What a NumPy user pays: arrays in, arrays out")
+    show_form(console, results["speed"], "out", "Into a result that exists")
+    show_scaling(console, own)
+    if results["accuracy"]:
+        show_accuracy(console, results["accuracy"])
+    show_troubles(console, results)
+
+
+def with_op(records):
+    """Add each record's operation."""
+    return [record | {"op": parse(record["case"]).op} for record in records]
+
+
+def show_machine(console, results):
+    """Print where this was measured."""
+    machine = results["environment"]
+    versions = {peer["peer"]: peer["version"] for peer in results["peers"] if "version" in peer}
+    console.print(f"{machine['cpu']}, {machine['cpus']} CPUs; {machine['system']}")
+    console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    for peer in results["peers"]:
+        if peer["peer"] == OURS and peer.get("config"):
+            config = peer["config"]
+            console.print(f"softmax_ext: {config.get('isa')}, {peer['threads']} threads")
+    console.print()
+
+
+def show_digits(console, records):
+    """Print the training on digits."""
+    made = table(
+        console,
+        "Logistic regression on handwritten digits",
+        "library", "threads", "loss", "test accuracy", "training, ms", "in softmax, ms",
+    )  # fmt: skip
+    for record in records:
+        trainings = record["trainings"]
+        if not trainings:
+            continue
+        last = trainings[-1]
+        middle = sorted(trainings, key=lambda training: training["seconds"])[len(trainings) // 2]
+        made.add_row(
+            record["peer"],
+            str(record["threads"]),
+            f"{last['loss']:.6f}",
+            f"{last['accuracy']:.1%}",
+            f"{middle['seconds'] * 1e3:.0f}",
+            f"{middle['inside'] * 1e3:.0f}",
+        )
+    console.print(made)
+
+
+def show_speed(console, name, op, threads, records):
+    """Print a set's cases of one operation."""
+    made = table(
+        console,
+        f"{op}, µs a call, {plural(threads)} ({name})",
+        "case", OURS, "±", "peers, fastest first", "np.exp", "roof", "fastest / ours",
+        "np.exp / ours", "ours / roof",
+    )  # fmt: skip
+    made.columns[3].justify = "left"
+    for (case,), of_case in group(records, "case").items():
+        contest = Contest(of_case)
+        to_roof = contest.ratio(contest.roof)
+        fastest = contest.ratio(contest.peers[0]) if contest.peers else None
+        made.add_row(
+            short(case),
+            time_of(contest.ours),
+            f"{spread(contest.ours):.0%}" if contest.ours else MISSING,
+            ", ".join(f"{peer['peer']} {time_of(peer)}" for peer in contest.peers) or MISSING,
+            time_of(contest.exp),
+            time_of(contest.roof),
+            times(fastest),
+            times(contest.ratio(contest.exp)),
+            times(to_roof and 1 / to_roof),
+        )
+    console.print(made)
+
+
+def show_form(console, records, form, title):
+    """Print how another form of calling compares with a peer's own."""
+    made = table(console, f"{title}, µs a call", "case", "peer", "threads", "so", "own", "so / own")
+    for (case, peer, threads), both in group(records, "case", "peer", "threads").items():
+        of_form = {record["form"]: record for record in both if record["seconds"]}
+        if form in of_form and "own" in of_form:
+            other, own = of_form[form], of_form["own"]
+            factor = times(ratio(other, own))
+            made.add_row(case, peer, str(threads), time_of(other), time_of(own), factor)
+    if made.row_count:
+        console.print(made)
+
+
+def show_sweep(console, op, threads, records):
+    """Print the time of an element against the length of its row."""
+    made = table(
+        console,
+        f"{op}, ns an element by row length, {plural(threads)}",
+        "length", OURS, "/ length before", "fastest peer", "roof", "fastest / ours",
+    )  # fmt: skip
+
+    def element(record):
+        if record is None:
+            return MISSING
+        return f"{median(record) * 1e9 / parse(record['case']).size:.3f}"
+
+    before = None
+    for (case,), of_case in group(records, "case").items():
+        contest = Contest(of_case)
+        fastest = contest.peers[0] if contest.peers else None
+        now = contest.ours and median(contest.ours) / parse(case).size
+        made.add_row(
+            f"{parse(case).dtype} {parse(case).shape[-1]}",
+            element(contest.ours),
+            times(now / before if now and before else None),
+            f"{fastest['peer']} {element(fastest)}" if fastest else MISSING,
+            element(contest.roof),
+            times(contest.ratio(fastest)),
+        )
+        before = now
+    console.print(made)
+
+
+def show_scaling(console, records):
+    """Print how each peer gains by threads, if several numbers of them were measured."""
+    counts = sorted({record["threads"] for record in records})
+    if len(counts) < 2:
+        return
+    few = counts[0]
+    made = table(
+        console,
+        f"Speed by threads, as multiples of {plural(few)}",
+        "case", "peer", f"{plural(few)}, µs", *map(plural, counts[1:]),
+    )  # fmt: skip
+    for (case, peer), of_peer in group(records, "case", "peer").items():
+        by_count = {record["threads"]: record for record in of_peer if record["seconds"]}
+        if few in by_count:
+            base = by_count[few]
+            gains = [times(ratio(base, by_count[n])) if n in by_count else MISSING for n in counts[1:]]
+            made.add_row(case, peer, time_of(base), *gains)
+    console.print(made)
+
+
+def show_accuracy(console, records):
+    """Print the largest errors."""
+
+
+def show_troubles(console, results):
+    """Print who did not take part, and what failed, a line each."""
+    for peer in results["peers"]:
+        if "absent" in peer:
+            console.print(f"{peer['peer']}: {peer['absent']}", markup=False)
+    for record in results["speed"] + results["digits"] + results["accuracy"]:
+        if record.get("error"):
+            where = record.get("case", "digits")
+            console.print(f"{record['peer']}, {where}: {record['error']}", markup=False)
+
+
+def plural(threads):
+    """Write a number of threads."""
+    return f"{threads} thread" + ("s" if threads > 1 else "")

@@ -1,0 +1,193 @@
+"""One peer in a process of its own: ``python -m bench.worker PEER THREADS``.
+
+Reads pickled requests from standard input and answers each on standard output: a dict, in which
+``error`` or ``missing`` says what went wrong. Ends when its input ends, so that it outlives no
+parent. `Worker` in `pool` is the other side.
+"""
+
+import os
+import pickle
+import statistics
+import sys
+import time
+from timeit import Timer
+
+from bench.environment import usable_cpus
+
+SAMPLE = 2e-3  # Seconds that one sample takes at least.
+SAMPLES = 5  # In a turn; fewer, down to one, if they take longer than
+TURN = 0.1  # seconds.
+IDLE = 5e-3  # Seconds over which the threads' rest is watched.
+
+
+class Session:
+    """What a worker can be asked for: each method is a request, and returns the answer."""
+
+    def __init__(self, peer):
+        self.peer = peer
+        self.timers = {}
+
+    def prepare(self, case, folder, forms):
+        """Compile, check and calibrate a case, and keep the fastest statement of each form.
+
+        Parameters
+        ----------
+        case : Case
+        folder : str
+            Where the parent has put the case's arrays, and what a right result is.
+        forms : list of str
+            The forms that are wanted.
+
+        Returns
+        -------
+        dict of str to (str, int)
+            Statement and calls per sample of each form that the peer has.
+        """
+        arrays, expected = load_arrays(folder)
+        self.timers = {}
+        offered = self.peer.calls(case.op, case.axis, arrays)
+        for form in forms:
+            timers = []
+            for call in offered.get(form, ()):
+                if expected is not None and hasattr(self.peer, "as_numpy"):
+                    self.check(call, case, expected)
+                timer = Timer(call.statement, globals=call.names)
+                timers.append((*calibrate(timer), call.statement, timer))
+            if timers:
+                _, calls, statement, timer = min(timers, key=lambda entry: entry[0])
+                self.timers[form] = timer, calls, statement
+        settle()
+        return {form: (statement, calls) for form, (_, calls, statement) in self.timers.items()}
+
+    def check(self, call, case, expected):
+        """Raise an error unless a statement's result is roughly right."""
+        import numpy as np
+
+        from bench.cases import first_rows
+
+        result = self.peer.as_numpy(eval(call.statement, dict(call.names)))
+        if case.op == "cross_entropy":
+            result = result[1]
+        if case.op == "logsumexp":
+            result = np.expand_dims(result, case.axis)
+        rows = first_rows(result, case.axis)
+        if str(rows.dtype) != case.dtype:
+            raise TypeError(f"{call.statement} gives {rows.dtype}")
+        if not np.allclose(rows, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max()):
+            raise ArithmeticError(f"{call.statement} gives a wrong result")
+
+    def turn(self):
+        """Time every form once more.
+
+        Returns
+        -------
+        dict of str to float
+            Seconds a call, the median of a few samples.
+        """
+        seconds = {}
+        for form, (timer, calls, _) in self.timers.items():
+            # Untimed: wakes the threads, and has the caches filled with this peer's arrays again.
+            count = min(SAMPLES, int(TURN / timer.timeit(calls)) or 1)
+            seconds[form] = statistics.median(timer.repeat(count, calls)) / calls
+        settle()
+        return seconds
+
+    def results(self, op, axis, arrays):
+        """Compute an operation, for the accuracy; None if the peer does not offer it."""
+        calls = self.peer.calls(op, axis, arrays).get("own")
+        return calls and self.peer.as_numpy(eval(calls[0].statement, dict(calls[0].names)))
+
+    def train(self):
+        """Train on the digits with this peer's functions on NumPy arrays."""
+        from bench import digits
+
+        result = digits.train(self.peer.functions)
+        settle()
+        return result
+
+
+def calibrate(timer):
+    """Find how many calls fill a sample.
+
+    Parameters
+    ----------
+    timer : timeit.Timer
+
+    Returns
+    -------
+    seconds : float
+        Time of a call.
+    calls : int
+    """
+    timer.timeit(1)
+    calls = 1
+    # The best of three: one hitch must not make the samples too short for all rounds.
+    while (seconds := min(timer.repeat(3, calls))) < SAMPLE:
+        calls = max(2 * calls, int(1.2 * calls * SAMPLE / max(seconds, 1e-9)))
+    return seconds / calls, calls
+
+
+def settle(patience=1.0):
+    """Wait until this process's threads rest, so that the next peer has the machine to itself.
+
+    Thread pools spin for a while after their work, some for a fifth of a second. To forbid it would
+    change how a peer runs; so it is waited for.
+    """
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        before = time.process_time()
+        time.sleep(IDLE)
+        if time.process_time() - before < IDLE / 10:
+            return
+
+
+def load_arrays(folder):
+    """Read what `rounds` has saved for a case: its arrays, and what a right result is."""
+    import numpy as np
+
+    with np.load(os.path.join(folder, "case.npz")) as saved:
+        arrays = {name: saved[name] for name in saved.files}
+    return arrays, arrays.pop("expected")
+
+
+def main():
+    """Serve requests until there are no more."""
+    name, threads = sys.argv[1], int(sys.argv[2])
+    # Libraries print; the answers need a channel that nothing else writes to.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    cpus = usable_cpus()
+    if hasattr(os, "sched_setaffinity") and threads < len(cpus):
+        os.sched_setaffinity(0, cpus[:threads])
+
+    def answer(reply):
+        pickle.dump(reply, answers)
+        answers.flush()
+
+    from threadpoolctl import threadpool_info
+
+    from bench import peers
+
+    try:
+        session = Session(peers.load(name, threads))
+    except ImportError as error:
+        return answer({"missing": str(error)})
+    keys = ("user_api", "internal_api", "version", "num_threads", "prefix")
+    pools = [{key: pool.get(key) for key in keys} for pool in threadpool_info()]
+    config = getattr(session.peer, "config", None)
+    answer({"version": session.peer.version, "config": config, "pools": pools})
+
+    while True:
+        try:
+            request, arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return None
+        try:
+            reply = {"result": getattr(session, request)(**arguments)}
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        answer(reply)
+
+
+if __name__ == "__main__":
+    main()
