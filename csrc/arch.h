@@ -1,0 +1,30 @@
+/* What is being compiled for what: the architecture, the compiler, and the one flag that would break every promise. */
+
+#ifndef SMX_ARCH_H
+#define SMX_ARCH_H
+
+#ifdef __FAST_MATH__
+#error "softmax_ext relies on IEEE arithmetic: its error-free sums vanish under -ffast-math"
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define SMX_X86 1
+#else
+#define SMX_X86 0
+#endif
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define SMX_ARM 1
+#else
+#define SMX_ARM 0
+#endif
+
+/* The loops are written as small functions that must melt into their callers: a vector passed through memory
+   would cost more than the arithmetic. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_INLINE static __forceinline
+#else
+#define SMX_INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+#endif

@@ -1,0 +1,70 @@
+/* Which levels this machine can run.
+
+   A level may be used if the processor has its instructions (CPUID) and the operating system saves its registers on a
+   task switch (XGETBV): a processor with AVX-512 under a system that does not know of it would corrupt or fault. */
+
+#include "cpu.h"
+
+#include "arch.h"
+
+#if SMX_X86
+
+#include <stdint.h>
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+static void cpuid(uint32_t leaf, uint32_t out[4]) { __cpuidex((int *)out, (int)leaf, 0); }
+static uint64_t xgetbv(void) { return _xgetbv(0); }
+#else
+#include <cpuid.h>
+static void cpuid(uint32_t leaf, uint32_t out[4]) {
+    out[0] = out[1] = out[2] = out[3] = 0;
+    __get_cpuid_count(leaf, 0, &out[0], &out[1], &out[2], &out[3]);
+}
+static uint64_t xgetbv(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return ((uint64_t)high << 32) | low;
+}
+#endif
+
+enum { EBX = 1, ECX = 2 };
+
+static int has(uint32_t word, int bit) { return word >> bit & 1; }
+
+static void detect(int *avx2, int *avx512) {
+    uint32_t basic[4], extended[4];
+    *avx2 = *avx512 = 0;
+    cpuid(1, basic);
+    cpuid(7, extended);
+    const int fma = has(basic[ECX], 12), osxsave = has(basic[ECX], 27), avx = has(basic[ECX], 28);
+    if (!(fma && osxsave && avx))
+        return;
+    const uint64_t saved = xgetbv();
+    const uint64_t sse_and_avx = 0x6, opmask_and_zmm = 0xe0;
+    *avx2 = has(extended[EBX], 5) && (saved & sse_and_avx) == sse_and_avx;
+    *avx512 = *avx2 && (saved & opmask_and_zmm) == opmask_and_zmm && has(extended[EBX], 16) /* F */
+              && has(extended[EBX], 17) /* DQ */ && has(extended[EBX], 30) /* BW */ && has(extended[EBX], 31) /* VL */;
+}
+
+#endif
+
+const smx_level *smx_levels(int *count) {
+    static const smx_level all[] = {
+        {"scalar", &smx_scalar_f32, &smx_scalar_f64},
+#if SMX_X86
+        {"avx2", &smx_avx2_f32, &smx_avx2_f64},
+        {"avx512", &smx_avx512_f32, &smx_avx512_f64},
+#elif SMX_ARM
+        {"neon", &smx_neon_f32, &smx_neon_f64}, /* part of every 64-bit Arm */
+#endif
+    };
+#if SMX_X86
+    int avx2, avx512;
+    detect(&avx2, &avx512);
+    *count = 1 + avx2 + avx512;
+#else
+    *count = (int)(sizeof all / sizeof *all);
+#endif
+    return all;
+}

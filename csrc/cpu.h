@@ -1,0 +1,16 @@
+/* Which level of kernels to use: decided once, at import. */
+
+#ifndef SMX_CPU_H
+#define SMX_CPU_H
+
+#include "kernels.h"
+
+typedef struct {
+    const char *name;
+    const smx_kernels *f32, *f64;
+} smx_level;
+
+/* The levels that this machine can run, from the plainest to the best; *count of them. */
+const smx_level *smx_levels(int *count);
+
+#endif

@@ -1,0 +1,431 @@
+/* Runs a plan: rows -> tiles -> pieces -> threads. No arithmetic and no SIMD: kernels.h says what a kernel does.
+
+   The plan's rows are cut into tiles, a tile's rows into pieces; each is handed to the kernels where it lies in memory
+   if one of their two layouts fits, else by way of a block that stays in the cache:
+
+       rows of up to SMX_SHORT elements        COLUMNS, through a block, many rows side by side
+       longer rows, contiguous                 ROWS, in place
+       longer rows that lie side by side       COLUMNS, through a block
+       any others                              ROWS, gathered into a block
+
+   Neither the cut nor the layout nor the thread shows in a result.
+
+   Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then the tiles are
+   finished, then all threads write. */
+
+#include "fpstate.h"
+#include "plan.h"
+#include "strided.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* Reals in one block of a tile of short rows: with what reduce keeps beside it, it stays in the first-level cache. */
+    SHORT_BLOCK = 2048,
+    /* Bytes in one block of a tile of long rows side by side: a good part of the second-level cache. */
+    LONG_BLOCK = 128 * 1024,
+    /* Reals in the rows of a tile of contiguous rows. */
+    ROWS_BLOCK = 4096,
+    /* Bytes of scratch that come from the stack. */
+    STACK_SCRATCH = 32 * 1024,
+    /* Elements below which another thread costs more than it helps: waking one takes tens of microseconds. */
+    WORTH_A_THREAD = 32 * 1024,
+    TILES_PER_THREAD = 4
+};
+
+typedef struct {
+    const smx_plan *plan;
+    const smx_op_kernels *op;
+    ptrdiff_t size; /* of a real */
+    enum smx_layout layout;
+    ptrdiff_t n, pieces, rows;
+    /* Rows are numbered along the outer axes; a tile lies within one run of them. */
+    ptrdiff_t run, tiles_in_run, tiles;
+    int tile_rows;
+    int keeps;                         /* reduce leaves its work for write */
+    int in_place[SMX_MAX_INPUTS];      /* the kernels read the input where it is */
+    int out_in_place;
+    int side_by_side[SMX_MAX_INPUTS];  /* COLUMNS: a tile's rows are neighbours in memory */
+    int along[SMX_MAX_INPUTS];         /* COLUMNS: each of its rows is contiguous */
+    int out_along;
+    ptrdiff_t pitch;                   /* of a block */
+    ptrdiff_t block_bytes, keep_bytes, partial_bytes, scratch_bytes;
+    int threads;
+} job;
+
+typedef struct {
+    const job *job;
+    char *block[SMX_MAX_INPUTS], *keep, *partials;
+    smx_tile tile;
+    ptrdiff_t first; /* row of the tile */
+    void *rows[SMX_MAX_INPUTS + 1][SMX_TILE_ROWS];
+} worker;
+
+static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
+static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+/* ---- how the work is cut ------------------------------------------------------------------------------------------ */
+
+static int along_inner(const job *j, const smx_operand *operand) {
+    return j->plan->inner_dims == 1 && operand->inner[0] == j->size && smx_is_native(j->plan, operand, 1);
+}
+
+static int along_outer(const job *j, const smx_operand *operand) {
+    return operand->outer[j->plan->outer_dims - 1] == j->size && smx_is_native(j->plan, operand, 1);
+}
+
+static void choose_layout(job *j) {
+    const smx_plan *plan = j->plan;
+    const int lanes = plan->kernels->lanes;
+    const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
+    /* Side by side, fewer rows than half of the lanes waste more than gathering them costs. */
+    const int columns = along_outer(j, &plan->in[0]) && neighbours >= lanes / 2;
+    const ptrdiff_t piece = least(j->n, SMX_PIECE);
+    const int short_rows = j->n <= SMX_SHORT;
+
+    j->layout = short_rows || (columns && !along_inner(j, &plan->in[0])) ? SMX_COLUMNS : SMX_ROWS;
+    j->run = j->layout == SMX_COLUMNS && columns ? neighbours : j->rows;
+    j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
+    if (j->layout == SMX_COLUMNS) {
+        const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n : LONG_BLOCK / (piece * j->size);
+        j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, fit / lanes * lanes));
+    } else {
+        const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
+        j->tile_rows = (int)most(1, least(SMX_ROWS_AT_ONCE, least(share, ROWS_BLOCK / piece)));
+    }
+    j->tile_rows = (int)least(j->tile_rows, j->run);
+    j->tiles_in_run = (j->run + j->tile_rows - 1) / j->tile_rows;
+    j->tiles = j->rows / j->run * j->tiles_in_run;
+}
+
+static void choose_memory(job *j) {
+    const smx_plan *plan = j->plan;
+    const int columns = j->layout == SMX_COLUMNS, in_run = j->run != j->rows || plan->outer_dims == 1;
+    const ptrdiff_t piece = least(j->n, SMX_PIECE);
+    int needs_block = 0;
+    for (int k = 0; k < j->op->inputs; k++) {
+        j->along[k] = along_inner(j, &plan->in[k]);
+        j->side_by_side[k] = columns && in_run && along_outer(j, &plan->in[k]);
+        j->in_place[k] = !columns && j->along[k];
+        needs_block |= !j->in_place[k];
+    }
+    j->out_along = j->op->elementwise && along_inner(j, &plan->out);
+    j->out_in_place = columns ? in_run && j->op->elementwise && plan->inner_dims == 1 && along_outer(j, &plan->out)
+                              : j->out_along;
+    needs_block |= j->op->elementwise && !j->out_in_place;
+
+    j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
+    j->pitch = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
+    const ptrdiff_t block = j->pitch * (columns ? piece : j->tile_rows) * j->size;
+    /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
+    j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
+    j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 1 : 2) : 0;
+    j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * j->tile_rows * j->size, 64);
+    j->scratch_bytes = j->op->inputs * j->block_bytes + j->keep_bytes + j->partial_bytes;
+}
+
+/* ---- a tile ---------------------------------------------------------------------------------------------------------- */
+
+static void open_tile(worker *w, ptrdiff_t number) {
+    const job *j = w->job;
+    const ptrdiff_t run = number / j->tiles_in_run, in_run = number % j->tiles_in_run * j->tile_rows;
+    w->first = run * j->run + in_run;
+    w->tile.layout = j->layout;
+    w->tile.length = j->n;
+    w->tile.width = (int)least(j->tile_rows, j->run - in_run);
+    for (int k = 0; k < j->op->inputs; k++)
+        smx_find_rows(j->plan, &j->plan->in[k], w->first, w->tile.width, w->rows[k]);
+    smx_find_rows(j->plan, &j->plan->out, w->first, w->tile.width, w->rows[SMX_MAX_INPUTS]);
+}
+
+static void use_block(const job *j, smx_view *view, char *block, int width) {
+    view->pitch = j->pitch;
+    view->at[0] = block;
+    for (int r = 1; j->layout == SMX_ROWS && r < width; r++)
+        view->at[r] = block + r * j->pitch * j->size;
+}
+
+static void use_rows(smx_view *view, void *const *rows, ptrdiff_t offset, int width) {
+    for (int r = 0; r < width; r++)
+        view->at[r] = (char *)rows[r] + offset;
+}
+
+/* Where in a block a row starts, and how far it is from one of its elements to the next. */
+static char *row_in_block(const job *j, char *block, int row, ptrdiff_t *step) {
+    *step = j->layout == SMX_COLUMNS ? j->pitch * j->size : j->size;
+    return block + row * (j->layout == SMX_COLUMNS ? 1 : j->pitch) * j->size;
+}
+
+static void load_block(worker *w, int k, ptrdiff_t start) {
+    const job *j = w->job;
+    const smx_plan *plan = j->plan;
+    const smx_operand *from = &plan->in[k];
+    const ptrdiff_t n = w->tile.n, width = w->tile.width;
+    char *block = w->block[k];
+    if (j->layout == SMX_COLUMNS && width < j->pitch)
+        memset(block, 0, (size_t)(n * j->pitch * j->size)); /* the padding is read, whatever it holds */
+    if (j->layout == SMX_COLUMNS && j->side_by_side[k]) {
+        for (ptrdiff_t i = 0; i < n; i++)
+            memcpy(block + i * j->pitch * j->size, (char *)w->rows[k][0] + smx_inner_offset(plan, from, start + i),
+                   (size_t)(width * j->size));
+    } else if (j->layout == SMX_COLUMNS && j->along[k]) {
+        const void *rows[SMX_TILE_ROWS];
+        for (ptrdiff_t r = 0; r < width; r++)
+            rows[r] = (char *)w->rows[k][r] + start * j->size;
+        plan->kernels->rows_to_columns(rows, (int)width, n, block, j->pitch);
+    } else {
+        for (int r = 0; r < width; r++) {
+            ptrdiff_t step;
+            char *to = row_in_block(j, block, r, &step);
+            smx_gather(plan, from, w->rows[k][r], start, n, to, step);
+        }
+    }
+}
+
+/* Points the tile at piece number piece, loading blocks as needed; shift is NULL or what to subtract. */
+static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
+    const job *j = w->job;
+    const ptrdiff_t start = piece * SMX_PIECE;
+    w->tile.n = least(SMX_PIECE, j->n - start);
+    w->tile.keep = j->keeps ? w->keep : NULL;
+    for (int k = 0; k < j->op->inputs; k++)
+        if (j->in_place[k] && !shift) {
+            use_rows(&w->tile.in[k], w->rows[k], start * j->size, w->tile.width);
+        } else {
+            load_block(w, k, start);
+            use_block(j, &w->tile.in[k], w->block[k], w->tile.width);
+        }
+    if (shift)
+        j->plan->kernels->subtract(&w->tile, shift);
+    if (!j->op->elementwise)
+        return;
+    if (j->out_in_place) {
+        const int columns = j->layout == SMX_COLUMNS;
+        w->tile.out.pitch = columns ? j->plan->out.inner[0] / j->size : 0;
+        use_rows(&w->tile.out, w->rows[SMX_MAX_INPUTS], start * (columns ? j->plan->out.inner[0] : j->size),
+                 columns ? 1 : w->tile.width);
+    } else {
+        use_block(j, &w->tile.out, w->block[0], w->tile.width);
+    }
+}
+
+static void store_block(worker *w, ptrdiff_t piece) {
+    const job *j = w->job;
+    const ptrdiff_t start = piece * SMX_PIECE;
+    void *rows[SMX_TILE_ROWS];
+    if (j->layout == SMX_COLUMNS && j->out_along) {
+        for (int r = 0; r < w->tile.width; r++)
+            rows[r] = (char *)w->rows[SMX_MAX_INPUTS][r] + start * j->size;
+        j->plan->kernels->columns_to_rows(w->block[0], j->pitch, rows, w->tile.width, w->tile.n);
+        return;
+    }
+    for (int r = 0; r < w->tile.width; r++) {
+        ptrdiff_t step;
+        const char *from = row_in_block(j, w->block[0], r, &step);
+        smx_scatter(j->plan, &j->plan->out, w->rows[SMX_MAX_INPUTS][r], start, w->tile.n, from, step);
+    }
+}
+
+static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags) {
+    w->job->op->write(&w->tile, constants);
+    if (flags & SMX_NOT_FINITE)
+        w->job->plan->kernels->settle_nans(&w->tile);
+    if (!w->job->out_in_place)
+        store_block(w, piece);
+}
+
+static void store_rows(worker *w, const char *constants) {
+    const job *j = w->job;
+    for (int r = 0; r < w->tile.width; r++) {
+        smx_operand single = j->plan->out;
+        single.inner[0] = j->size;
+        smx_scatter(j->plan, &single, w->rows[SMX_MAX_INPUTS][r], 0, 1, constants + r * j->size, j->size);
+    }
+}
+
+/* ---- threads --------------------------------------------------------------------------------------------------------- */
+
+/* The constants of a tile, and the shift that its rows need, of which most need none. */
+typedef struct {
+    double constants[SMX_CONSTANTS * SMX_TILE_ROWS], shift[SMX_TILE_ROWS];
+    int flags, is_shifted;
+} tile_state;
+
+static int finish_tile(const worker *w, const void *partials, tile_state *state) {
+    const job *j = w->job;
+    if (!state->is_shifted)
+        memset(state->shift, 0, sizeof state->shift);
+    state->flags = j->op->finish(w->tile.width, j->pieces, partials, state->shift, state->constants);
+    if (!(state->flags & SMX_TOO_LARGE) || state->is_shifted)
+        return 1;
+    memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->size, SMX_TILE_ROWS * (size_t)j->size);
+    state->is_shifted = 1;
+    return 0;
+}
+
+static char *partial_of(const job *j, const worker *w, char *partials, ptrdiff_t piece) {
+    return partials + piece * SMX_PARTIALS * w->tile.width * j->size;
+}
+
+static void do_tile(worker *w, ptrdiff_t number) {
+    const job *j = w->job;
+    tile_state state;
+    state.is_shifted = 0;
+    open_tile(w, number);
+    const void *shift = NULL;
+    do {
+        shift = state.is_shifted ? state.shift : NULL;
+        for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
+            open_piece(w, piece, shift);
+            j->op->reduce(&w->tile, partial_of(j, w, w->partials, piece));
+        }
+    } while (!finish_tile(w, w->partials, &state));
+    if (!j->op->elementwise) {
+        store_rows(w, (const char *)state.constants);
+        return;
+    }
+    for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
+        if (j->pieces > 1)
+            open_piece(w, piece, shift);
+        write_piece(w, piece, state.constants, state.flags);
+    }
+}
+
+/* A worker with its scratch: from the stack if that is enough, else from the heap; NULL if there is none. */
+static void *open_worker(worker *w, const job *j, char *stack) {
+    void *heap = NULL;
+    char *scratch = stack;
+    if (j->scratch_bytes > STACK_SCRATCH) {
+        heap = malloc((size_t)j->scratch_bytes + 64);
+        if (!heap) {
+            w->job = NULL;
+            return NULL;
+        }
+        scratch = heap;
+    }
+    scratch += (64 - (size_t)scratch % 64) % 64;
+    w->job = j;
+    for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
+        w->block[k] = scratch;
+    w->keep = scratch;
+    w->partials = scratch + j->keep_bytes;
+    return heap;
+}
+
+/* What every thread of a region starts and ends with. */
+#define WORKER_BEGIN(w, j)                                                                                              \
+    char stack[STACK_SCRATCH + 64];                                                                                     \
+    worker w;                                                                                                           \
+    const smx_fpstate before = smx_enter_fpstate();                                                                     \
+    void *heap = open_worker(&w, j, stack)
+#define WORKER_END()                                                                                                    \
+    free(heap);                                                                                                         \
+    smx_leave_fpstate(before)
+
+static int run_serial(const job *j) {
+    WORKER_BEGIN(w, j);
+    const int failed = w.job == NULL;
+    for (ptrdiff_t t = 0; !failed && t < j->tiles; t++)
+        do_tile(&w, t);
+    WORKER_END();
+    return failed ? SMX_NO_MEMORY : SMX_DONE;
+}
+
+#ifdef _OPENMP
+
+/* Threads take tiles. Several at a time, so that neighbours in memory stay with one thread. */
+static int run_tiles(const job *j) {
+    const int chunk = (int)least(4096, most(1, j->tiles / (8 * (ptrdiff_t)j->threads)));
+    int failed = 0;
+#pragma omp parallel num_threads(j->threads) reduction(| : failed)
+    {
+        WORKER_BEGIN(w, j);
+        failed |= w.job == NULL;
+#pragma omp for schedule(dynamic, chunk) nowait
+        for (ptrdiff_t t = 0; t < j->tiles; t++)
+            if (w.job)
+                do_tile(&w, t);
+            else
+                failed = 1;
+        WORKER_END();
+    }
+    return failed ? SMX_NO_MEMORY : SMX_DONE;
+}
+
+/* Threads take pieces of a few long rows; item t * pieces + p is piece p of tile t. */
+static int run_pieces(const job *j) {
+    const ptrdiff_t items = j->tiles * j->pieces;
+    tile_state *state = calloc((size_t)j->tiles, sizeof *state);
+    char *partials = malloc((size_t)(j->tiles * j->partial_bytes));
+    int failed = !state || !partials, again = 0;
+    if (!failed) {
+#pragma omp parallel num_threads(j->threads) reduction(| : failed)
+        {
+            WORKER_BEGIN(w, j);
+            failed |= w.job == NULL;
+            const int ready = w.job != NULL;
+            for (int round = 0; round < 2; round++) {
+#pragma omp for schedule(dynamic, 1)
+                for (ptrdiff_t i = 0; i < items; i++) {
+                    const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
+                    if (!ready || (round == 1 && !state[t].is_shifted))
+                        continue;
+                    open_tile(&w, t);
+                    open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
+                    j->op->reduce(&w.tile, partial_of(j, &w, partials + t * j->partial_bytes, piece));
+                }
+#pragma omp for schedule(dynamic, 1) reduction(| : again)
+                for (ptrdiff_t t = 0; t < j->tiles; t++)
+                    if (ready && (round == 0 || state[t].is_shifted)) {
+                        open_tile(&w, t);
+                        again |= !finish_tile(&w, partials + t * j->partial_bytes, &state[t]);
+                        if (!j->op->elementwise)
+                            store_rows(&w, (const char *)state[t].constants);
+                    }
+                if (!again)
+                    break;
+            }
+#pragma omp for schedule(dynamic, 1) nowait
+            for (ptrdiff_t i = 0; i < (j->op->elementwise ? items : 0); i++) {
+                const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
+                if (!ready)
+                    continue;
+                open_tile(&w, t);
+                open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
+                write_piece(&w, piece, state[t].constants, state[t].flags);
+            }
+            WORKER_END();
+        }
+    }
+    free(partials);
+    free(state);
+    return failed ? SMX_NO_MEMORY : SMX_DONE;
+}
+
+#endif
+
+int smx_run(smx_plan *plan) {
+    job j;
+    smx_simplify(plan);
+    j.plan = plan;
+    j.op = &plan->kernels->op[plan->op];
+    j.size = (ptrdiff_t)plan->kernels->real_size;
+    j.n = j.rows = 1;
+    for (int d = 0; d < plan->inner_dims; d++)
+        j.n *= plan->inner_shape[d];
+    for (int d = 0; d < plan->outer_dims; d++)
+        j.rows *= plan->outer_shape[d];
+    const ptrdiff_t worth = j.n * j.rows / WORTH_A_THREAD;
+    j.threads = (int)most(1, least(plan->threads, worth));
+    choose_layout(&j);
+    choose_memory(&j);
+#ifdef _OPENMP
+    if (j.threads > 1 && j.pieces > 1 && j.tiles < TILES_PER_THREAD * (ptrdiff_t)j.threads)
+        return run_pieces(&j);
+    if (j.threads > 1 && j.tiles > 1)
+        return run_tiles(&j);
+#endif
+    return run_serial(&j);
+}

@@ -1,0 +1,98 @@
+/* The kernels as the driver sees them: serial, one tile at a time, the same table at every level and for every type.
+
+   A tile is a few rows that are worked on together. A row longer than SMX_PIECE elements is worked on in pieces of
+   that size. For each tile the driver calls
+
+       reduce   for every piece: what the operation must know of the piece, four numbers a row (a "partial")
+       finish   once: combines the partials of each row's pieces into the constants of the row
+       write    for every piece: the results, element by element, from the inputs and the constants
+
+   The rows of a tile lie in memory in one of two layouts:
+
+       ROWS      each row is contiguous; vectors run along it
+       COLUMNS   the rows lie side by side; element j of all of them is contiguous, vectors run across them
+
+   Both layouts give the same bits: see "the order of every sum" in kernels/sum.inc.h. */
+
+#ifndef SMX_KERNELS_H
+#define SMX_KERNELS_H
+
+#include <stddef.h>
+
+enum smx_op {
+    SMX_SOFTMAX,
+    SMX_LOG_SOFTMAX,
+    SMX_LOGSUMEXP,
+    SMX_SOFTMAX_VJP,
+    SMX_LOG_SOFTMAX_VJP,
+    SMX_LOG_SOFTMAX_JVP,
+    SMX_OP_COUNT
+};
+
+enum {
+    SMX_PIECE = 4096,    /* elements of a row that are reduced at once */
+    SMX_SHORT = 64,      /* rows up to here have one partial sum and are always laid out side by side */
+    SMX_STEP = 64,       /* no step of a loop over a row, at any level and for any type, is longer */
+    SMX_TILE_ROWS = 64,  /* rows of a tile at most, in COLUMNS */
+    SMX_ROWS_AT_ONCE = 16, /* in ROWS */
+    SMX_PARTIALS = 4,    /* numbers in a partial: number k of row r is partial[k * width + r] */
+    SMX_CONSTANTS = 5,   /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
+    SMX_SHIFT = 4,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
+    SMX_MAX_INPUTS = 2
+};
+
+enum smx_layout { SMX_ROWS, SMX_COLUMNS };
+
+/* Where the rows of a tile are. ROWS: at[r] is the start of row r. COLUMNS: at[0] is element 0 of row 0, and element
+   j of row r stands j * pitch + r further on. */
+typedef struct {
+    void *at[SMX_TILE_ROWS];
+    ptrdiff_t pitch;
+} smx_view;
+
+typedef struct {
+    enum smx_layout layout;
+    int width;         /* rows */
+    ptrdiff_t n;       /* elements of each row in this piece */
+    ptrdiff_t length;  /* elements of the whole row: it fixes the order of the sums */
+    smx_view in[SMX_MAX_INPUTS];
+    smx_view out;
+    /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 2 * width * (n rounded up to SMX_STEP)
+       reals. COLUMNS: n * pitch reals, and in[0] may be overwritten. */
+    void *keep;
+} smx_tile;
+
+/* What finish found out about a tile, as flags. */
+enum {
+    SMX_NOT_FINITE = 1, /* results may be NaN: write is to be followed by settle_nans */
+    SMX_TOO_LARGE = 2   /* |max| beyond the range of the reduction: do it all again with the shift subtracted */
+};
+
+typedef struct {
+    int inputs;        /* x; or y and g */
+    int elementwise;   /* writes a result for each element; else one for each row, in constants[0] */
+    int uses_keep;     /* reduce can spare write work through tile->keep */
+    int subtracts_max; /* may answer SMX_TOO_LARGE */
+    void (*reduce)(const smx_tile *tile, void *partial);
+    int (*finish)(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
+    void (*write)(const smx_tile *tile, const void *constants);
+} smx_op_kernels;
+
+typedef struct {
+    const char *level;
+    size_t real_size;
+    int lanes; /* the pitch of a block of columns is a multiple of it, and its padding may be read */
+    smx_op_kernels op[SMX_OP_COUNT];
+    /* between contiguous rows and a block of columns with that pitch */
+    void (*rows_to_columns)(const void *const *rows, int width, ptrdiff_t n, void *block, ptrdiff_t pitch);
+    void (*columns_to_rows)(const void *block, ptrdiff_t pitch, void *const *rows, int width, ptrdiff_t n);
+    void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
+    void (*settle_nans)(const smx_tile *tile);                 /* every NaN in out becomes the one quiet NaN */
+} smx_kernels;
+
+extern const smx_kernels smx_scalar_f32, smx_scalar_f64;
+extern const smx_kernels smx_avx2_f32, smx_avx2_f64;
+extern const smx_kernels smx_avx512_f32, smx_avx512_f64;
+extern const smx_kernels smx_neon_f32, smx_neon_f64;
+
+#endif

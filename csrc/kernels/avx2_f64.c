@@ -1,0 +1,10 @@
+/* The kernels for double at level "avx2": the operations of ops.inc.h in the vectors of vec_avx2.h. */
+
+#include "../arch.h"
+
+#if SMX_X86
+#define REAL_BITS 64
+#include "vec_avx2.h"
+
+#include "ops.inc.h"
+#endif

@@ -1,0 +1,10 @@
+/* The kernels for float at level "avx512": the operations of ops.inc.h in the vectors of vec_avx512.h. */
+
+#include "../arch.h"
+
+#if SMX_X86
+#define REAL_BITS 32
+#include "vec_avx512.h"
+
+#include "ops.inc.h"
+#endif

@@ -1,0 +1,48 @@
+/* log(1 + z) for z >= 0, z and the result being pairs high + low.
+
+   1 + z = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)], and with s = f / (2 + f), after fdlibm (Sun Microsystems, 1993),
+
+       log(1 + f) = 2 artanh(s) = f - f^2/2 + s (f^2/2 + R(s^2)),    R minimax (coefficients.py)
+
+   f is found without loss: the 1 cancels exactly, so that a small z comes through with all its bits; that is what keeps
+   log_softmax accurate where it is close to 0. The parts k ln2 (its leading bits, exact), f and the rest, small beside
+   f, are added last and kept as a pair. */
+
+SMX_INLINE sum log_of_1_plus(sum z) {
+    const vec one = v_set1(1);
+    const sum w = sum_settle(sum_add(sum_of(one, z.low), z.high));
+
+    vec k = v_sub(v_exponent_field(w.high), v_set1(BIAS));
+    vec m = v_significand(w.high);
+    const vec above = v_select_le(m, v_set1(REAL_SQRT2), v_set1(0), one);
+    k = v_add(k, above);
+    m = v_fnma(v_mul(m, v_set1((real)0.5)), above, m);
+
+    /* f = (m - 1) + the low part of 1 + z, again as a pair */
+    const vec low = v_mul(w.low, power_of_two(v_sub(v_set1(0), k)));
+    const sum f = sum_settle(sum_of(v_sub(m, one), low));
+
+    const vec s = v_div(f.high, v_add(v_set1(2), f.high));
+    const vec s2 = v_mul(s, s);
+#define STEP_DOWN(power) l = v_fma(l, s2, v_set1(CONSTANT(LOG_##power)))
+#if REAL_BITS == 32
+    vec l = v_set1(CONSTANT(LOG_4));
+#else
+    vec l = v_set1(CONSTANT(LOG_7));
+    STEP_DOWN(6);
+    STEP_DOWN(5);
+    STEP_DOWN(4);
+#endif
+    STEP_DOWN(3);
+    STEP_DOWN(2);
+    STEP_DOWN(1);
+#undef STEP_DOWN
+    const vec half_square = v_mul(v_mul(f.high, v_set1((real)0.5)), f.high);
+    vec rest = v_fma(s, v_fma(s2, l, half_square), v_sub(v_set1(0), half_square));
+    rest = v_add(rest, v_div(f.low, m)); /* log'(1 + f) = 1 / (1 + f) */
+    rest = v_fma(k, v_set1(CONSTANT(LN2_REST)), rest);
+
+    sum result = sum_add(sum_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
+    result.low = v_add(result.low, rest);
+    return sum_settle(result);
+}

@@ -1,0 +1,10 @@
+/* The kernels for double at level "neon": the operations of ops.inc.h in the vectors of vec_neon.h. */
+
+#include "../arch.h"
+
+#if SMX_ARM
+#define REAL_BITS 64
+#include "vec_neon.h"
+
+#include "ops.inc.h"
+#endif

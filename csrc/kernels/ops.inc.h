@@ -1,0 +1,678 @@
+/* Every operation, written once: in terms of vectors (vec_<level>.h) of reals (real.h).
+
+   kernels.h says what reduce, finish and write are, and what a tile is. Here each operation is a reduction of a row to
+   a few constants, then a formula for an element:
+
+       operation           reduction                           element
+       softmax             max, sum exp(x)                     exp(x) / sum
+       log_softmax         the two largest, sum exp(x)         x - log sum
+       logsumexp           as log_softmax                      (none: log sum itself)
+       softmax_vjp         d = sum y g                         y (g - d)
+       log_softmax_vjp     d = sum g                           g - exp(y) d
+       log_softmax_jvp     d = sum exp(y) g                    g - d
+
+   Worst cases, found by tests/find_worst.py and checked by tests/test_accuracy.py:
+
+CLAIMS
+*/
+
+#include "exp.inc.h"
+#include "sum.inc.h"
+/* after the sums, in which it is written */
+#include "log.inc.h"
+
+#define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
+#define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
+#define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
+#define MINUS_INFINITY v_set1(-(real)INFINITY)
+#define EVERY_NAN v_set1(real_from_bits(QUIET_NAN))
+
+SMX_INLINE vec v_abs(vec a) { return v_max(a, v_sub(v_set1(0), a)); }
+
+SMX_INLINE const real *input(const smx_tile *tile, int k, ptrdiff_t row) { return (const real *)tile->in[k].at[row]; }
+
+SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
+
+/* What a loop over ROWS leaves of each row, lane by lane, read across: lane[i] of WIDTH rows from first on. */
+typedef real lane_store[SMX_ROWS_AT_ONCE][LANES];
+
+SMX_INLINE void read_lanes(const lane_store store, int first, int width, vec lane[LANES]) {
+    const real *rows[WIDTH];
+    for (int k = 0; k < WIDTH; k++)
+        rows[k] = store[first + k < width ? first + k : width - 1];
+    for (int i = 0; i < LANES; i += 4)
+        v_load_columns(rows, i, lane + i);
+}
+
+/* ---- the largest elements of a row -------------------------------------------------------------------------------
+
+   log_softmax wants the sum without the maximum: at the maximum it is -log(1 + that sum), which is close to 0 when the
+   rest is small, and then a sum that held the 1 would have lost the rest. So its reduction finds the two largest
+   elements, ties counting as two, and adds up exp(x) for x <= second: without the maximum if it stands alone, else
+   with all that equal it, and finish takes one off. Terms are scaled by the second, or by the maximum - NEGLIGIBLE if
+   that is more. For softmax "second" is the maximum itself. NaNs are passed over; the sum meets them. */
+
+typedef struct {
+    vec first, second;
+} largest;
+
+SMX_INLINE largest largest_begin(void) {
+    const largest none = {MINUS_INFINITY, MINUS_INFINITY};
+    return none;
+}
+
+SMX_INLINE largest largest_add(largest m, vec x, int two) {
+    if (two)
+        m.second = v_max(v_min(x, m.first), m.second);
+    m.first = v_max(x, m.first);
+    return m;
+}
+
+SMX_INLINE largest largest_merge(largest a, largest b) {
+    largest m;
+    m.second = v_max(v_min(a.first, b.first), v_max(a.second, b.second));
+    m.first = v_max(a.first, b.first);
+    return m;
+}
+
+SMX_INLINE largest largest_end(largest m, int two) {
+    if (!two)
+        m.second = m.first;
+    return m;
+}
+
+SMX_INLINE vec reference_of(largest m) {
+    return exp_reference(v_max(m.second, v_sub(m.first, v_set1(NEGLIGIBLE))));
+}
+
+/* Rows whose maximum is infinite are not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
+static vec find_nans(const smx_tile *tile, int first, vec maximum) {
+    real lane[WIDTH];
+    v_store(lane, maximum);
+    for (int k = 0; k < WIDTH && first + k < tile->width; k++) {
+        const int rows = tile->layout == SMX_ROWS;
+        const real *x = rows ? input(tile, 0, first + k) : input(tile, 0, 0) + first + k;
+        for (ptrdiff_t j = 0; isinf(lane[k]) && j < tile->n; j++, x += rows ? 1 : tile->in[0].pitch)
+            if (isnan(*x))
+                lane[k] = *x;
+    }
+    return v_load(lane);
+}
+
+SMX_INLINE largest largest_checked(const smx_tile *tile, int first, largest m) {
+    if (!v_all_le(v_abs(m.first), HUGEST))
+        m.first = find_nans(tile, first, m.first);
+    return m;
+}
+
+/* ---- sums of exponentials: softmax, log_softmax, logsumexp ------------------------------------------------------ */
+
+SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, sum s) {
+    const ptrdiff_t left = tile->width - row;
+    v_store_first(partial + row, left, m.first);
+    v_store_first(partial + tile->width + row, left, m.second);
+    v_store_first(partial + 2 * tile->width + row, left, s.high);
+    v_store_first(partial + 3 * tile->width + row, left, s.low);
+}
+
+/* Four vectors of a row's elements into the partial sum that is theirs. */
+SMX_INLINE sum exp_step(sum s, const vec x[4], exp_scale scale, vec second, int two, exp_parts e[4]) {
+    for (int k = 0; k < 4; k++) {
+        e[k] = exp_of(x[k], scale);
+        if (two)
+            e[k].a = v_keep_le(x[k], second, e[k].a);
+    }
+    return exp_sum_add4(s, e);
+}
+
+/* Elements [i, i + STEP) of a row; whole says that the row has so many. */
+SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, int two,
+                             real *keep_p, real *keep_a, sum s[GROUPS]) {
+    for (int g = 0; g < GROUPS; g++) {
+        vec v[4];
+        exp_parts e[4];
+        for (int k = 0; k < 4; k++) {
+            const ptrdiff_t at = i + k * LANES + g * WIDTH;
+            v[k] = whole ? v_load(x + at) : v_load_first(x + at, n - at, MINUS_INFINITY);
+        }
+        s[g] = exp_step(s[g], v, scale, second, two, e);
+        if (keep_p)
+            for (int k = 0; k < 4; k++) {
+                v_store(keep_p + i + k * LANES + g * WIDTH, e[k].p);
+                v_store(keep_a + i + k * LANES + g * WIDTH, e[k].a);
+            }
+    }
+}
+
+SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
+
+SMX_INLINE void largest_of_row(const real *x, ptrdiff_t n, int two, real *firsts, real *seconds) {
+    enum { CHAINS = GROUPS < 4 ? 4 : GROUPS }; /* independent maxima, to hide the latency */
+    largest m[CHAINS];
+    for (int c = 0; c < CHAINS; c++)
+        m[c] = largest_begin();
+    ptrdiff_t i = 0;
+    for (; i + CHAINS * WIDTH <= n; i += CHAINS * WIDTH)
+        for (int c = 0; c < CHAINS; c++)
+            m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), two);
+    for (int c = 0; i < n; i += WIDTH, c++)
+        m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), two);
+    for (int c = GROUPS; c < CHAINS; c++)
+        m[c % GROUPS] = largest_merge(m[c % GROUPS], m[c]);
+    for (int g = 0; g < GROUPS; g++) {
+        v_store(firsts + g * WIDTH, m[g].first);
+        v_store(seconds + g * WIDTH, m[g].second);
+    }
+}
+
+/* Row by row where vectors run along the row; what concerns whole rows is done for WIDTH of them at once. */
+SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, int keep) {
+    lane_store firsts, seconds;
+    for (int row = 0; row < tile->width; row++)
+        largest_of_row(input(tile, 0, row), tile->n, two, firsts[row], seconds[row]);
+
+    largest m[SMX_ROWS_AT_ONCE / WIDTH];
+    real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        vec first_lane[LANES], second_lane[LANES];
+        read_lanes(firsts, row, tile->width, first_lane);
+        read_lanes(seconds, row, tile->width, second_lane);
+        largest all = {first_lane[0], second_lane[0]};
+        for (int i = 1; i < LANES; i++) {
+            const largest lane = {first_lane[i], second_lane[i]};
+            all = largest_merge(all, lane);
+        }
+        all = largest_checked(tile, row, largest_end(all, two));
+        const exp_scale scale = exp_scale_of(reference_of(all));
+        v_store(second + row, all.second);
+        v_store(rounder + row, scale.rounder);
+        v_store(floor + row, scale.floor);
+        m[row / WIDTH] = all;
+    }
+
+    lane_store highs, lows;
+    for (int row = 0; row < tile->width; row++) {
+        const real *x = input(tile, 0, row);
+        const exp_scale scale = {v_set1(rounder[row]), v_set1(floor[row])};
+        const vec threshold = v_set1(second[row]);
+        real *keep_p = keep ? (real *)tile->keep + 2 * row * kept_row(tile->n) : NULL;
+        real *keep_a = keep ? keep_p + kept_row(tile->n) : NULL;
+        sum s[GROUPS];
+        for (int g = 0; g < GROUPS; g++)
+            s[g] = exp_sum_begin();
+        ptrdiff_t i = 0;
+        for (; i + STEP <= tile->n; i += STEP)
+            exp_row_step(x, i, tile->n, 1, scale, threshold, two, keep_p, keep_a, s);
+        if (i < tile->n)
+            exp_row_step(x, i, tile->n, 0, scale, threshold, two, keep_p, keep_a, s);
+        for (int g = 0; g < GROUPS; g++) {
+            const sum end = exp_sum_end(s[g]);
+            v_store(highs[row] + g * WIDTH, end.high);
+            v_store(lows[row] + g * WIDTH, end.low);
+        }
+    }
+
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        vec high_lane[LANES], low_lane[LANES];
+        sum lane[LANES];
+        read_lanes(highs, row, tile->width, high_lane);
+        read_lanes(lows, row, tile->width, low_lane);
+        for (int i = 0; i < LANES; i++)
+            lane[i] = sum_of(high_lane[i], low_lane[i]);
+        store_exp_partial(tile, partial, row, m[row / WIDTH], sum_lanes(lane, LANES));
+    }
+}
+
+/* A strip of WIDTH rows at a time, each lane another row. */
+SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int two, int keep) {
+    const int count = partial_sums(tile);
+    const ptrdiff_t pitch = tile->in[0].pitch;
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        real *x = (real *)tile->in[0].at[0] + row;
+        real *keep_p = keep ? (real *)tile->keep + row : NULL;
+        largest m = largest_begin();
+        for (ptrdiff_t j = 0; j < tile->n; j++)
+            m = largest_add(m, v_load(x + j * pitch), two);
+        m = largest_checked(tile, row, largest_end(m, two));
+        const exp_scale scale = exp_scale_of(reference_of(m));
+
+        sum s[LANES];
+        for (int i = 0; i < count; i++)
+            s[i] = exp_sum_begin();
+        for (ptrdiff_t j = 0; j < tile->n; j += 4 * count)
+            for (int i = 0; i < count && j + i < tile->n; i++) {
+                vec v[4];
+                exp_parts e[4];
+                for (int k = 0; k < 4; k++) {
+                    const ptrdiff_t at = j + i + k * count;
+                    v[k] = at < tile->n ? v_load(x + at * pitch) : MINUS_INFINITY;
+                }
+                s[i] = exp_step(s[i], v, scale, m.second, two, e);
+                for (int k = 0; keep && k < 4; k++) {
+                    const ptrdiff_t at = j + i + k * count;
+                    if (at < tile->n) {
+                        v_store(keep_p + at * pitch, e[k].p);
+                        v_store(x + at * pitch, e[k].a);
+                    }
+                }
+            }
+        for (int i = 0; i < count; i++)
+            s[i] = exp_sum_end(s[i]);
+        store_exp_partial(tile, partial, row, m, sum_lanes(s, count));
+    }
+}
+
+SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, int two, int keep) {
+    if (tile->layout == SMX_ROWS)
+        exp_reduce_rows(tile, partial, two, keep);
+    else
+        exp_reduce_columns(tile, partial, two, keep);
+}
+
+static void softmax_reduce(const smx_tile *tile, void *partial) {
+    if (tile->keep)
+        exp_reduce(tile, partial, 0, 1);
+    else
+        exp_reduce(tile, partial, 0, 0);
+}
+
+static void log_softmax_reduce(const smx_tile *tile, void *partial) { exp_reduce(tile, partial, 1, 0); }
+
+typedef struct {
+    largest m;
+    vec reference; /* the sum is relative to 2^(reference - HEADROOM) */
+    sum s;
+} exp_total;
+
+/* Partial k of WIDTH rows from row on. */
+SMX_INLINE vec read_partial(const real *partial, int k, int width, int row) {
+    return v_load_first(partial + k * width + row, width - row, v_set1(0));
+}
+
+SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int width, int row) {
+    const ptrdiff_t size = SMX_PARTIALS * (ptrdiff_t)width;
+    exp_total total;
+    total.m = largest_begin();
+    for (ptrdiff_t i = 0; i < pieces; i++) {
+        const largest m = {read_partial(partials + i * size, 0, width, row), read_partial(partials + i * size, 1, width, row)};
+        /* as with x, a NaN is passed over, but here it has to stay */
+        const vec seen = total.m.first;
+        total.m = largest_merge(m, total.m);
+        total.m.first = v_select_le(m.first, m.first, v_select_le(seen, seen, total.m.first, seen), m.first);
+    }
+    total.reference = reference_of(total.m);
+    total.s = sum_of(v_set1(0), v_set1(0));
+    for (ptrdiff_t i = 0; i < pieces; i++) {
+        const real *partial = partials + i * size;
+        const largest m = {read_partial(partial, 0, width, row), read_partial(partial, 1, width, row)};
+        const vec scale = power_of_two(v_sub(reference_of(m), total.reference));
+        const sum s = {read_partial(partial, 2, width, row), read_partial(partial, 3, width, row)};
+        total.s = sum_add_sum(total.s, sum_of(v_mul(s.high, scale), v_mul(s.low, scale)));
+        if (pieces > 1) {
+            /* The piece left out its maximum if that stood alone; unless it is the row's, it belongs to the sum. */
+            exp_parts e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference));
+            e.a = v_keep_le(m.first, total.m.second, v_select_le(m.first, m.second, v_set1(0), e.a));
+            total.s = sum_add(total.s, e.a);
+            total.s.low = v_fma(e.p, e.a, total.s.low);
+        }
+    }
+    total.s = sum_settle(total.s);
+    return total;
+}
+
+/* Of WIDTH rows: which flags, and what has to be subtracted from those that are too large. */
+SMX_INLINE int exp_flags(exp_total total, int left, real *shift) {
+    const vec size = v_abs(total.m.first);
+    v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(LARGE), v_set1(0), total.m.first)));
+    if (v_all_le(size, v_set1(LARGE)) && v_all_le(total.s.high, HUGEST))
+        return 0;
+    int flags = SMX_NOT_FINITE;
+    for (int k = 0; k < WIDTH && k < left; k++)
+        if (shift[k] != 0)
+            flags |= SMX_TOO_LARGE;
+    return flags;
+}
+
+/* Rows of which |max| <= LARGE is not true have no finite result here. */
+SMX_INLINE vec if_in_range(exp_total total, vec yes, vec no) {
+    return v_select_le(v_abs(total.m.first), v_set1(LARGE), yes, no);
+}
+
+enum { SOFTMAX_ROUNDER, SOFTMAX_FLOOR, SOFTMAX_SCALE_HIGH, SOFTMAX_SCALE_LOW };
+
+static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+    int flags = 0;
+    (void)shift;
+    for (int row = 0; row < width; row += WIDTH) {
+        real *constant = (real *)constants + row;
+        const exp_total total = exp_combine(partials, pieces, width, row);
+        const exp_scale scale = exp_scale_of(total.reference);
+        /* 1 / sum as a pair: one Newton step on the rounded quotient */
+        const vec high = v_div(v_set1(1), total.s.high);
+        const vec error = v_fma(high, total.s.low, v_fma(high, total.s.high, v_set1(-1)));
+        v_store(constant + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
+        v_store(constant + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
+        v_store(constant + SOFTMAX_SCALE_HIGH * SMX_TILE_ROWS, if_in_range(total, high, EVERY_NAN));
+        v_store(constant + SOFTMAX_SCALE_LOW * SMX_TILE_ROWS, v_fnma(high, error, v_set1(0)));
+        flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
+    }
+    return flags;
+}
+
+/* log sum exp(x) = maximum + log(1 + z), z = sum of the others / exp(maximum), as a pair */
+SMX_INLINE sum log_of_total(exp_total total) {
+    /* the quotient of two pairs: one Newton step on the rounded one */
+    const vec own = exp_reference(total.m.first);
+    const exp_parts e = exp_of(total.m.first, exp_scale_of(own));
+    const vec divisor = v_fma(e.p, e.a, e.a);
+    const vec divisor_low = v_fma(e.p, e.a, v_sub(e.a, divisor));
+    sum z;
+    z.high = v_div(total.s.high, divisor);
+    z.low = v_fnma(z.high, divisor_low, v_add(v_fnma(z.high, divisor, total.s.high), total.s.low));
+    z.low = v_div(z.low, divisor);
+    /* In two equal steps, of which only the second can meet a subnormal number: references are even. */
+    const vec root = power_of_two(v_mul(v_sub(total.reference, own), v_set1((real)0.5)));
+    z.high = v_mul(v_mul(z.high, root), root);
+    z.low = v_mul(v_mul(z.low, root), root);
+    const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
+    z = sum_settle(sum_add(z, tied));
+
+    const sum logarithm = log_of_1_plus(z);
+    return sum_add_sum(sum_of(total.m.first, v_set1(0)), logarithm);
+}
+
+enum { LOG_HIGH, LOG_LOW };
+
+static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+    int flags = 0;
+    (void)shift;
+    for (int row = 0; row < width; row += WIDTH) {
+        real *constant = (real *)constants + row;
+        const exp_total total = exp_combine(partials, pieces, width, row);
+        const sum logarithm = log_of_total(total);
+        v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, logarithm.high, EVERY_NAN));
+        v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
+        flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
+    }
+    return flags;
+}
+
+static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+    int flags = 0;
+    for (int row = 0; row < width; row += WIDTH) {
+        real *constant = (real *)constants + row;
+        const exp_total total = exp_combine(partials, pieces, width, row);
+        const vec shifted_by = v_load_first((const real *)shift + row, width - row, v_set1(0));
+        const sum logarithm = sum_add_sum(sum_of(shifted_by, v_set1(0)), log_of_total(total));
+        const vec value = if_in_range(total, v_add(logarithm.high, logarithm.low), total.m.first);
+        v_store(constant, v_select_le(value, value, value, EVERY_NAN));
+        flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
+    }
+    return flags;
+}
+
+/* ---- sums of products: the derivatives --------------------------------------------------------------------------
+
+   An adder takes one vector of each input into a partial sum; zeros must leave it as it is. */
+
+typedef sum (*adder)(sum s, vec y, vec g);
+
+SMX_INLINE sum add_product(sum s, vec y, vec g) { return sum_add_product(s, y, g); }
+SMX_INLINE sum add_gradient(sum s, vec y, vec g) {
+    (void)y;
+    return sum_add(s, g);
+}
+SMX_INLINE sum add_exp_product(sum s, vec y, vec g) { return sum_add_product(s, exp_alone(y), g); }
+
+SMX_INLINE void store_sum_partial(const smx_tile *tile, real *partial, int row, sum s) {
+    v_store_first(partial + row, tile->width - row, s.high);
+    v_store_first(partial + tile->width + row, tile->width - row, s.low);
+}
+
+SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) {
+    lane_store highs, lows;
+    for (int row = 0; row < tile->width; row++) {
+        const real *y = input(tile, 0, row), *g = input(tile, 1, row);
+        sum s[GROUPS];
+        for (int k = 0; k < GROUPS; k++)
+            s[k] = sum_of(v_set1(0), v_set1(0));
+        ptrdiff_t i = 0;
+        for (; i + LANES <= tile->n; i += LANES)
+            for (int k = 0; k < GROUPS; k++)
+                s[k] = add(s[k], v_load(y + i + k * WIDTH), v_load(g + i + k * WIDTH));
+        for (int k = 0; i < tile->n; i += WIDTH, k++)
+            s[k] = add(s[k], v_load_first(y + i, tile->n - i, v_set1(0)), v_load_first(g + i, tile->n - i, v_set1(0)));
+        for (int k = 0; k < GROUPS; k++) {
+            v_store(highs[row] + k * WIDTH, s[k].high);
+            v_store(lows[row] + k * WIDTH, s[k].low);
+        }
+    }
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        vec high_lane[LANES], low_lane[LANES];
+        sum lane[LANES];
+        read_lanes(highs, row, tile->width, high_lane);
+        read_lanes(lows, row, tile->width, low_lane);
+        for (int i = 0; i < LANES; i++)
+            lane[i] = sum_of(high_lane[i], low_lane[i]);
+        store_sum_partial(tile, partial, row, sum_lanes(lane, LANES));
+    }
+}
+
+SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, adder add) {
+    const int count = partial_sums(tile);
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        const real *y = input(tile, 0, 0) + row, *g = input(tile, 1, 0) + row;
+        sum s[LANES];
+        for (int i = 0; i < count; i++)
+            s[i] = sum_of(v_set1(0), v_set1(0));
+        for (ptrdiff_t j = 0; j < tile->n; j += count)
+            for (int i = 0; i < count && j + i < tile->n; i++)
+                s[i] = add(s[i], v_load(y + (j + i) * tile->in[0].pitch), v_load(g + (j + i) * tile->in[1].pitch));
+        store_sum_partial(tile, partial, row, sum_lanes(s, count));
+    }
+}
+
+SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, adder add) {
+    if (tile->layout == SMX_ROWS)
+        sum_reduce_rows(tile, partial, add);
+    else
+        sum_reduce_columns(tile, partial, add);
+}
+
+static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_product); }
+static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_gradient); }
+static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
+
+static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+    int flags = 0;
+    (void)shift;
+    for (int row = 0; row < width; row += WIDTH) {
+        sum s = sum_of(v_set1(0), v_set1(0));
+        for (ptrdiff_t i = 0; i < pieces; i++) {
+            const real *partial = (const real *)partials + i * SMX_PARTIALS * width;
+            s = sum_add_sum(s, sum_of(read_partial(partial, 0, width, row), read_partial(partial, 1, width, row)));
+        }
+        /* Of an infinite sum, what was lost is NaN. */
+        const vec size = v_abs(s.high);
+        v_store((real *)constants + row, v_select_le(size, HUGEST, v_add(s.high, s.low), s.high));
+        if (!v_all_le(size, HUGEST))
+            flags = SMX_NOT_FINITE;
+    }
+    return flags;
+}
+
+/* ---- write: a formula for each element -------------------------------------------------------------------------- */
+
+/* a: of the first input; b: of the second; c: the constants of the element's row */
+typedef vec (*formula)(vec a, vec b, const vec c[SMX_CONSTANTS]);
+
+/* exp(x) / sum = a (scale + scale p), the scale a pair; a holds the power of two, so only the last product can be
+   subnormal, and the sum before it is rounded as a normal number. */
+SMX_INLINE vec softmax_of_parts(vec p, vec a, const vec c[SMX_CONSTANTS]) {
+    const vec small = v_fma(c[SOFTMAX_SCALE_HIGH], p, c[SOFTMAX_SCALE_LOW]);
+    return v_mul(v_add(c[SOFTMAX_SCALE_HIGH], small), a);
+}
+SMX_INLINE vec softmax_of(vec x, vec unused, const vec c[SMX_CONSTANTS]) {
+    const exp_scale scale = {c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR]};
+    const exp_parts e = exp_of(x, scale);
+    (void)unused;
+    return softmax_of_parts(e.p, e.a, c);
+}
+SMX_INLINE vec log_softmax_of(vec x, vec unused, const vec c[SMX_CONSTANTS]) {
+    (void)unused;
+    return v_sub(v_sub(x, c[LOG_HIGH]), c[LOG_LOW]);
+}
+SMX_INLINE vec softmax_vjp_of(vec y, vec g, const vec c[SMX_CONSTANTS]) { return v_mul(y, v_sub(g, c[0])); }
+SMX_INLINE vec log_softmax_vjp_of(vec y, vec g, const vec c[SMX_CONSTANTS]) { return v_fnma(exp_alone(y), c[0], g); }
+SMX_INLINE vec log_softmax_jvp_of(vec g, vec unused, const vec c[SMX_CONSTANTS]) {
+    (void)unused;
+    return v_sub(g, c[0]);
+}
+SMX_INLINE vec settled(vec out, vec unused, const vec c[SMX_CONSTANTS]) {
+    (void)unused, (void)c;
+    return v_select_le(out, out, out, EVERY_NAN);
+}
+SMX_INLINE vec shifted(vec x, vec unused, const vec c[SMX_CONSTANTS]) {
+    (void)unused;
+    return v_sub(x, c[0]);
+}
+
+/* to = the formula of a, of b unless that is NULL, and of so many constants, over a tile. */
+SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *a, const smx_view *b,
+                      const void *constants, int constant_count, formula f) {
+    const int by_row = tile->layout == SMX_ROWS;
+    for (int row = 0; row < tile->width; row += by_row ? 1 : WIDTH) {
+        vec c[SMX_CONSTANTS];
+        for (int k = 0; k < constant_count; k++) {
+            const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
+            c[k] = by_row ? v_set1(*constant) : v_load(constant);
+        }
+        if (by_row) {
+            const real *p = a->at[row], *q = b ? b->at[row] : p;
+            real *out = to->at[row];
+            ptrdiff_t i = 0;
+            for (; i + WIDTH <= tile->n; i += WIDTH)
+                v_store(out + i, f(v_load(p + i), v_load(q + i), c));
+            if (i < tile->n)
+                v_store_first(out + i, tile->n - i,
+                              f(v_load_first(p + i, tile->n - i, v_set1(0)), v_load_first(q + i, tile->n - i, v_set1(0)), c));
+        } else {
+            const real *p = (const real *)a->at[0] + row, *q = b ? (const real *)b->at[0] + row : p;
+            const ptrdiff_t p_pitch = a->pitch, q_pitch = b ? b->pitch : p_pitch;
+            real *out = (real *)to->at[0] + row;
+            if (row + WIDTH <= tile->width)
+                for (ptrdiff_t j = 0; j < tile->n; j++)
+                    v_store(out + j * to->pitch, f(v_load(p + j * p_pitch), v_load(q + j * q_pitch), c));
+            else
+                for (ptrdiff_t j = 0; j < tile->n; j++)
+                    v_store_first(out + j * to->pitch, tile->width - row,
+                                  f(v_load(p + j * p_pitch), v_load(q + j * q_pitch), c));
+        }
+    }
+}
+
+static void softmax_write(const smx_tile *tile, const void *constants) {
+    if (!tile->keep) {
+        apply(tile, &tile->out, &tile->in[0], NULL, constants, 4, softmax_of);
+        return;
+    }
+    smx_view p = tile->in[0], a = tile->in[0];
+    if (tile->layout == SMX_ROWS)
+        for (int row = 0; row < tile->width; row++) {
+            p.at[row] = (real *)tile->keep + 2 * row * kept_row(tile->n);
+            a.at[row] = (real *)p.at[row] + kept_row(tile->n);
+        }
+    else
+        p.at[0] = tile->keep;
+    apply(tile, &tile->out, &p, &a, constants, 4, softmax_of_parts);
+}
+static void log_softmax_write(const smx_tile *tile, const void *constants) {
+    apply(tile, &tile->out, &tile->in[0], NULL, constants, 2, log_softmax_of);
+}
+static void softmax_vjp_write(const smx_tile *tile, const void *constants) {
+    apply(tile, &tile->out, &tile->in[0], &tile->in[1], constants, 1, softmax_vjp_of);
+}
+static void log_softmax_vjp_write(const smx_tile *tile, const void *constants) {
+    apply(tile, &tile->out, &tile->in[0], &tile->in[1], constants, 1, log_softmax_vjp_of);
+}
+static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
+    apply(tile, &tile->out, &tile->in[1], NULL, constants, 1, log_softmax_jvp_of);
+}
+
+/* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
+
+static void subtract(const smx_tile *tile, const void *shift) {
+    apply(tile, &tile->in[0], &tile->in[0], NULL, shift, 1, shifted);
+}
+
+static void settle_nans(const smx_tile *tile) { apply(tile, &tile->out, &tile->out, NULL, NULL, 0, settled); }
+
+static void rows_to_columns(const void *const *rows, int width, ptrdiff_t n, void *block, ptrdiff_t pitch) {
+    const real *const *from = (const real *const *)rows;
+    for (int row = 0; row < width; row += WIDTH) {
+        real *to = (real *)block + row;
+        ptrdiff_t j = 0;
+        if (row + WIDTH <= width && n >= 4) {
+            /* the last four may be partly done before: writing them again spares a remainder */
+            for (; j < n; j += 4) {
+                vec column[4];
+                const ptrdiff_t at = j + 4 <= n ? j : n - 4;
+                v_load_columns(from + row, at, column);
+                for (int k = 0; k < 4; k++)
+                    v_store(to + (at + k) * pitch, column[k]);
+            }
+        } else {
+            for (; j < n; j++)
+                for (int k = 0; k < WIDTH; k++)
+                    to[j * pitch + k] = row + k < width ? from[row + k][j] : 0;
+        }
+    }
+}
+
+static void columns_to_rows(const void *block, ptrdiff_t pitch, void *const *rows, int width, ptrdiff_t n) {
+    real *const *to = (real *const *)rows;
+    for (int row = 0; row < width; row += WIDTH) {
+        const real *from = (const real *)block + row;
+        if (row + WIDTH <= width && n >= 4) {
+            for (ptrdiff_t j = 0; j < n; j += 4) {
+                vec column[4];
+                const ptrdiff_t at = j + 4 <= n ? j : n - 4;
+                for (int k = 0; k < 4; k++)
+                    column[k] = v_load(from + (at + k) * pitch);
+                v_store_columns(to + row, at, column);
+            }
+        } else {
+            for (ptrdiff_t j = 0; j < n; j++)
+                for (int k = 0; k < WIDTH && row + k < width; k++)
+                    to[row + k][j] = from[j * pitch + k];
+        }
+    }
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------------------ */
+
+#define JOIN_(a, b, c, d) a##b##c##d
+#define JOIN(a, b, c, d) JOIN_(a, b, c, d)
+#define STRING_(a) #a
+#define STRING(a) STRING_(a)
+
+const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
+    .level = STRING(LEVEL),
+    .real_size = sizeof(real),
+    .lanes = LANES,
+    .op =
+        {
+            [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write},
+            [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
+            [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
+            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
+            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
+            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
+        },
+    .rows_to_columns = rows_to_columns,
+    .columns_to_rows = columns_to_rows,
+    .subtract = subtract,
+    .settle_nans = settle_nans,
+};
+
+END_OF_TARGET

@@ -1,0 +1,57 @@
+/* The type of a kernel: set REAL_BITS to 32 or 64 and include. Everything that differs between float and double, but
+   for the instructions, is here. */
+
+#include "../arch.h"
+#include "../kernels.h"
+#include "coefficients.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if REAL_BITS == 32
+
+typedef float real;
+typedef uint32_t real_bits;
+#define LANES 16            /* partial sums of a long row: the lanes of the widest vector of any level */
+#define FRACTION_BITS 23    /* explicit bits of the significand */
+#define BIAS 127            /* of the exponent */
+#define HEADROOM 31         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
+#define LARGE 0x1p19f       /* |max| up to which x itself is reduced: see exp.inc.h */
+#define NEGLIGIBLE 0x1.b8p6f /* 110: exp(-110) is below half of the smallest subnormal */
+#define ROUNDER 0x1.8p23f   /* adding it rounds to an integer, ties to even, and leaves it in the low bits */
+#define QUIET_NAN 0x7fc00000u
+#define REAL_FMA fmaf
+#define REAL_SQRT2 0x1.6a09e6p0f
+#define CONSTANT(name) F32_##name
+
+#else
+
+typedef double real;
+typedef uint64_t real_bits;
+#define LANES 8
+#define FRACTION_BITS 52
+#define BIAS 1023
+#define HEADROOM 63
+#define LARGE 0x1p40
+#define NEGLIGIBLE 750.0
+#define ROUNDER 0x1.8p52
+#define QUIET_NAN 0x7ff8000000000000u
+#define REAL_FMA fma
+#define REAL_SQRT2 0x1.6a09e667f3bcdp0
+#define CONSTANT(name) F64_##name
+
+#endif
+
+SMX_INLINE real real_from_bits(real_bits bits) {
+    real x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+SMX_INLINE real_bits bits_of_real(real x) {
+    real_bits bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}

@@ -1,0 +1,131 @@
+/* Vectors of level "avx2": 8 floats or 4 doubles, with AVX2 and FMA. vec_scalar.h says what each operation means. */
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define END_OF_TARGET _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#pragma GCC target("avx2,fma")
+#define END_OF_TARGET
+#else
+#define END_OF_TARGET
+#endif
+
+#include "real.h"
+
+#define LEVEL avx2
+
+#if REAL_BITS == 32
+#define WIDTH 8
+typedef __m256 vec;
+#define V(name) _mm256_##name##_ps
+#define AS_INT _mm256_castps_si256
+#define AS_REAL _mm256_castsi256_ps
+#define SHIFT_LEFT _mm256_slli_epi32
+#define SHIFT_RIGHT _mm256_srli_epi32
+#define INTEGERS(x) _mm256_set1_epi32((int)(x))
+#else
+#define WIDTH 4
+typedef __m256d vec;
+#define V(name) _mm256_##name##_pd
+#define AS_INT _mm256_castpd_si256
+#define AS_REAL _mm256_castsi256_pd
+#define SHIFT_LEFT _mm256_slli_epi64
+#define SHIFT_RIGHT _mm256_srli_epi64
+#define INTEGERS(x) _mm256_set1_epi64x((long long)(x))
+#endif
+
+SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
+SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
+SMX_INLINE void v_store(real *p, vec a) { V(storeu)(p, a); }
+
+SMX_INLINE __m256i first_lanes(ptrdiff_t count) {
+#if REAL_BITS == 32
+    const int first = count >= WIDTH ? WIDTH : count > 0 ? (int)count : 0;
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+#else
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
+#endif
+}
+SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) {
+    const __m256i lanes = first_lanes(count);
+    return V(blendv)(fill, V(maskload)(p, lanes), AS_REAL(lanes));
+}
+SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) { V(maskstore)(p, first_lanes(count), a); }
+
+SMX_INLINE vec v_add(vec a, vec b) { return V(add)(a, b); }
+SMX_INLINE vec v_sub(vec a, vec b) { return V(sub)(a, b); }
+SMX_INLINE vec v_mul(vec a, vec b) { return V(mul)(a, b); }
+SMX_INLINE vec v_div(vec a, vec b) { return V(div)(a, b); }
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
+SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); }
+SMX_INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
+SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
+
+SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(blendv)(no, yes, V(cmp)(a, b, _CMP_LE_OQ)); }
+SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmp)(a, b, _CMP_LE_OQ)); }
+SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << WIDTH) - 1; }
+
+SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+
+/* An integer below 2^FRACTION_BITS in the significand of 2^FRACTION_BITS is that sum: no conversion is needed. */
+SMX_INLINE vec v_exponent_field(vec a) {
+    const vec base = v_set1((real)((real_bits)1 << FRACTION_BITS));
+    return v_sub(V(or)(AS_REAL(SHIFT_RIGHT(AS_INT(a), FRACTION_BITS)), base), base);
+}
+SMX_INLINE vec v_significand(vec a) {
+    const vec fraction = AS_REAL(INTEGERS(((real_bits)1 << FRACTION_BITS) - 1));
+    return V(or)(V(and)(a, fraction), v_set1(1));
+}
+
+/* Float: four elements of a row fill half a register straight from memory; with rows i and 4 + i in register i,
+   transposing within the halves leaves the rows in order. Double: a row's four fill a register. */
+#if REAL_BITS == 32
+
+SMX_INLINE void transpose_parts(vec a[4]) {
+    const vec t0 = _mm256_unpacklo_ps(a[0], a[1]), t1 = _mm256_unpackhi_ps(a[0], a[1]);
+    const vec t2 = _mm256_unpacklo_ps(a[2], a[3]), t3 = _mm256_unpackhi_ps(a[2], a[3]);
+    a[0] = _mm256_shuffle_ps(t0, t2, 0x44);
+    a[1] = _mm256_shuffle_ps(t0, t2, 0xee);
+    a[2] = _mm256_shuffle_ps(t1, t3, 0x44);
+    a[3] = _mm256_shuffle_ps(t1, t3, 0xee);
+}
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int i = 0; i < 4; i++)
+        column[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j)),
+                                         _mm_loadu_ps(rows[4 + i] + j), 1);
+    transpose_parts(column);
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    vec a[4] = {column[0], column[1], column[2], column[3]};
+    transpose_parts(a);
+    for (int i = 0; i < 4; i++) {
+        _mm_storeu_ps(rows[i] + j, _mm256_castps256_ps128(a[i]));
+        _mm_storeu_ps(rows[4 + i] + j, _mm256_extractf128_ps(a[i], 1));
+    }
+}
+
+#else
+
+SMX_INLINE void transpose_parts(vec a[4]) {
+    const vec t0 = _mm256_unpacklo_pd(a[0], a[1]), t1 = _mm256_unpackhi_pd(a[0], a[1]);
+    const vec t2 = _mm256_unpacklo_pd(a[2], a[3]), t3 = _mm256_unpackhi_pd(a[2], a[3]);
+    a[0] = _mm256_permute2f128_pd(t0, t2, 0x20);
+    a[1] = _mm256_permute2f128_pd(t1, t3, 0x20);
+    a[2] = _mm256_permute2f128_pd(t0, t2, 0x31);
+    a[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
+}
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int i = 0; i < 4; i++)
+        column[i] = _mm256_loadu_pd(rows[i] + j);
+    transpose_parts(column);
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    vec a[4] = {column[0], column[1], column[2], column[3]};
+    transpose_parts(a);
+    for (int i = 0; i < 4; i++)
+        _mm256_storeu_pd(rows[i] + j, a[i]);
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* Vectors of level "avx512": 16 floats or 8 doubles, with the F, BW, DQ and VL extensions. vec_scalar.h says what each
+   operation means. */
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
+#define END_OF_TARGET _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
+#define END_OF_TARGET
+#else
+#define END_OF_TARGET
+#endif
+
+#include "real.h"
+
+#define LEVEL avx512
+
+#if REAL_BITS == 32
+#define WIDTH 16
+typedef __m512 vec;
+typedef __mmask16 mask;
+#define V(name) _mm512_##name##_ps
+#define AS_INT _mm512_castps_si512
+#define AS_REAL _mm512_castsi512_ps
+#define SHIFT_LEFT _mm512_slli_epi32
+#define SHIFT_RIGHT _mm512_srli_epi32
+#define INTEGERS(x) _mm512_set1_epi32((int)(x))
+#define COMPARE_LE(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
+#else
+#define WIDTH 8
+typedef __m512d vec;
+typedef __mmask8 mask;
+#define V(name) _mm512_##name##_pd
+#define AS_INT _mm512_castpd_si512
+#define AS_REAL _mm512_castsi512_pd
+#define SHIFT_LEFT _mm512_slli_epi64
+#define SHIFT_RIGHT _mm512_srli_epi64
+#define INTEGERS(x) _mm512_set1_epi64((long long)(x))
+#define COMPARE_LE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
+#endif
+
+SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
+SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
+SMX_INLINE void v_store(real *p, vec a) { V(storeu)(p, a); }
+
+SMX_INLINE mask first_lanes(ptrdiff_t count) {
+    if (count >= WIDTH)
+        return (mask)-1;
+    return count > 0 ? (mask)((1u << count) - 1) : 0;
+}
+SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) {
+    return V(mask_loadu)(fill, first_lanes(count), p);
+}
+SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) { V(mask_storeu)(p, first_lanes(count), a); }
+
+SMX_INLINE vec v_add(vec a, vec b) { return V(add)(a, b); }
+SMX_INLINE vec v_sub(vec a, vec b) { return V(sub)(a, b); }
+SMX_INLINE vec v_mul(vec a, vec b) { return V(mul)(a, b); }
+SMX_INLINE vec v_div(vec a, vec b) { return V(div)(a, b); }
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
+SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); }
+SMX_INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
+SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
+
+SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(mask_mov)(no, COMPARE_LE(a, b), yes); }
+SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(maskz_mov)(COMPARE_LE(a, b), yes); }
+SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(WIDTH); }
+
+SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+
+/* An integer below 2^FRACTION_BITS in the significand of 2^FRACTION_BITS is that sum: no conversion is needed. */
+SMX_INLINE vec v_exponent_field(vec a) {
+    const vec base = v_set1((real)((real_bits)1 << FRACTION_BITS));
+    const __m512i field = SHIFT_RIGHT(AS_INT(a), FRACTION_BITS);
+    return v_sub(AS_REAL(_mm512_or_si512(field, AS_INT(base))), base);
+}
+SMX_INLINE vec v_significand(vec a) {
+    const __m512i fraction = INTEGERS(((real_bits)1 << FRACTION_BITS) - 1);
+    return AS_REAL(_mm512_or_si512(_mm512_and_si512(AS_INT(a), fraction), AS_INT(v_set1(1))));
+}
+
+/* Four elements of a row fill a quarter (float) or a half (double) of a register straight from memory; with rows
+   4 q + i (float) or 4 h + i (double) in register i, transposing within those parts leaves the rows in order. */
+#if REAL_BITS == 32
+
+SMX_INLINE void transpose_parts(vec a[4]) {
+    const vec t0 = _mm512_unpacklo_ps(a[0], a[1]), t1 = _mm512_unpackhi_ps(a[0], a[1]);
+    const vec t2 = _mm512_unpacklo_ps(a[2], a[3]), t3 = _mm512_unpackhi_ps(a[2], a[3]);
+    a[0] = _mm512_shuffle_ps(t0, t2, 0x44);
+    a[1] = _mm512_shuffle_ps(t0, t2, 0xee);
+    a[2] = _mm512_shuffle_ps(t1, t3, 0x44);
+    a[3] = _mm512_shuffle_ps(t1, t3, 0xee);
+}
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int i = 0; i < 4; i++) {
+        vec a = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + j));
+        a = _mm512_insertf32x4(a, _mm_loadu_ps(rows[4 + i] + j), 1);
+        a = _mm512_insertf32x4(a, _mm_loadu_ps(rows[8 + i] + j), 2);
+        column[i] = _mm512_insertf32x4(a, _mm_loadu_ps(rows[12 + i] + j), 3);
+    }
+    transpose_parts(column);
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    vec a[4] = {column[0], column[1], column[2], column[3]};
+    transpose_parts(a);
+    for (int i = 0; i < 4; i++) {
+        _mm_storeu_ps(rows[i] + j, _mm512_castps512_ps128(a[i]));
+        _mm_storeu_ps(rows[4 + i] + j, _mm512_extractf32x4_ps(a[i], 1));
+        _mm_storeu_ps(rows[8 + i] + j, _mm512_extractf32x4_ps(a[i], 2));
+        _mm_storeu_ps(rows[12 + i] + j, _mm512_extractf32x4_ps(a[i], 3));
+    }
+}
+
+#else
+
+SMX_INLINE void transpose_parts(vec a[4]) {
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    const vec t0 = _mm512_unpacklo_pd(a[0], a[1]), t1 = _mm512_unpackhi_pd(a[0], a[1]);
+    const vec t2 = _mm512_unpacklo_pd(a[2], a[3]), t3 = _mm512_unpackhi_pd(a[2], a[3]);
+    a[0] = _mm512_permutex2var_pd(t0, low, t2);
+    a[1] = _mm512_permutex2var_pd(t1, low, t3);
+    a[2] = _mm512_permutex2var_pd(t0, high, t2);
+    a[3] = _mm512_permutex2var_pd(t1, high, t3);
+}
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int i = 0; i < 4; i++)
+        column[i] = _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(rows[i] + j)),
+                                       _mm256_loadu_pd(rows[4 + i] + j), 1);
+    transpose_parts(column);
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    vec a[4] = {column[0], column[1], column[2], column[3]};
+    transpose_parts(a);
+    for (int i = 0; i < 4; i++) {
+        _mm256_storeu_pd(rows[i] + j, _mm512_castpd512_pd256(a[i]));
+        _mm256_storeu_pd(rows[4 + i] + j, _mm512_extractf64x4_pd(a[i], 1));
+    }
+}
+
+#endif

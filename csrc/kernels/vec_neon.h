@@ -1,0 +1,119 @@
+/* Vectors of level "neon": 4 floats or 2 doubles, on 64-bit Arm. vec_scalar.h says what each operation means. */
+
+#include <arm_neon.h>
+
+#include "real.h"
+
+#define LEVEL neon
+#define END_OF_TARGET
+
+#if REAL_BITS == 32
+#define WIDTH 4
+typedef float32x4_t vec;
+typedef uint32x4_t ivec;
+#define V(name) name##q_f32
+#define I(name) name##q_u32
+#define AS_INT vreinterpretq_u32_f32
+#define AS_REAL vreinterpretq_f32_u32
+#define SHIFT_LEFT vshlq_n_u32
+#define SHIFT_RIGHT vshrq_n_u32
+#define TO_REAL vcvtq_f32_u32
+#define AS_WORDS(a) (a)
+#else
+#define WIDTH 2
+typedef float64x2_t vec;
+typedef uint64x2_t ivec;
+#define V(name) name##q_f64
+#define I(name) name##q_u64
+#define AS_INT vreinterpretq_u64_f64
+#define AS_REAL vreinterpretq_f64_u64
+#define SHIFT_LEFT vshlq_n_u64
+#define SHIFT_RIGHT vshrq_n_u64
+#define TO_REAL vcvtq_f64_u64
+#define AS_WORDS vreinterpretq_u32_u64
+#endif
+
+SMX_INLINE vec v_set1(real x) {
+#if REAL_BITS == 32
+    return vdupq_n_f32(x);
+#else
+    return vdupq_n_f64(x);
+#endif
+}
+SMX_INLINE vec v_load(const real *p) { return V(vld1)(p); }
+SMX_INLINE void v_store(real *p, vec a) { V(vst1)(p, a); }
+
+/* There are no masked moves: a few scalar ones through the stack. */
+SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) {
+    real lane[WIDTH];
+    v_store(lane, fill);
+    for (ptrdiff_t i = 0; i < count && i < WIDTH; i++)
+        lane[i] = p[i];
+    return v_load(lane);
+}
+SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) {
+    real lane[WIDTH];
+    v_store(lane, a);
+    for (ptrdiff_t i = 0; i < count && i < WIDTH; i++)
+        p[i] = lane[i];
+}
+
+SMX_INLINE vec v_add(vec a, vec b) { return V(vadd)(a, b); }
+SMX_INLINE vec v_sub(vec a, vec b) { return V(vsub)(a, b); }
+SMX_INLINE vec v_mul(vec a, vec b) { return V(vmul)(a, b); }
+SMX_INLINE vec v_div(vec a, vec b) { return V(vdiv)(a, b); }
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return V(vfma)(c, a, b); }
+SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return V(vfms)(c, a, b); }
+
+/* By comparison: the instructions for maxima treat NaN and signed zeros in ways of their own. */
+SMX_INLINE vec v_max(vec a, vec b) { return V(vbsl)(V(vcgt)(a, b), a, b); }
+SMX_INLINE vec v_min(vec a, vec b) { return V(vbsl)(V(vclt)(a, b), a, b); }
+SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(vbsl)(V(vcle)(a, b), yes, no); }
+SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return AS_REAL(I(vand)(V(vcle)(a, b), AS_INT(yes))); }
+SMX_INLINE int v_all_le(vec a, vec b) { return vminvq_u32(AS_WORDS(V(vcle)(a, b))) != 0; }
+
+SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_exponent_field(vec a) { return TO_REAL(SHIFT_RIGHT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_significand(vec a) {
+    const ivec one = AS_INT(v_set1(1)), whole = AS_INT(a);
+    return AS_REAL(I(vorr)(SHIFT_RIGHT(SHIFT_LEFT(whole, REAL_BITS - FRACTION_BITS), REAL_BITS - FRACTION_BITS), one));
+}
+
+#if REAL_BITS == 32
+
+SMX_INLINE void transpose_parts(vec a[4]) {
+    const float32x4x2_t t = vtrnq_f32(a[0], a[1]), u = vtrnq_f32(a[2], a[3]);
+    a[0] = vcombine_f32(vget_low_f32(t.val[0]), vget_low_f32(u.val[0]));
+    a[1] = vcombine_f32(vget_low_f32(t.val[1]), vget_low_f32(u.val[1]));
+    a[2] = vcombine_f32(vget_high_f32(t.val[0]), vget_high_f32(u.val[0]));
+    a[3] = vcombine_f32(vget_high_f32(t.val[1]), vget_high_f32(u.val[1]));
+}
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int i = 0; i < 4; i++)
+        column[i] = v_load(rows[i] + j);
+    transpose_parts(column);
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    vec a[4] = {column[0], column[1], column[2], column[3]};
+    transpose_parts(a);
+    for (int i = 0; i < 4; i++)
+        v_store(rows[i] + j, a[i]);
+}
+
+#else
+
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int k = 0; k < 4; k += 2) {
+        const vec a = v_load(rows[0] + j + k), b = v_load(rows[1] + j + k);
+        column[k] = vzip1q_f64(a, b);
+        column[k + 1] = vzip2q_f64(a, b);
+    }
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    for (int k = 0; k < 4; k += 2) {
+        v_store(rows[0] + j + k, vzip1q_f64(column[k], column[k + 1]));
+        v_store(rows[1] + j + k, vzip2q_f64(column[k], column[k + 1]));
+    }
+}
+
+#endif

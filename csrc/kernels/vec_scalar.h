@@ -1,0 +1,62 @@
+/* Vectors of level "scalar": one lane, in portable C. Also the definition of what each operation means; the other
+   levels' headers give the same names the same meaning.
+
+   The compiler may find no instruction for fma, which then is a slow library call: this level is the yardstick and
+   the last resort, not a fast path. */
+
+#include "real.h"
+
+#define LEVEL scalar
+#define END_OF_TARGET
+#define WIDTH 1
+
+typedef real vec;
+
+SMX_INLINE vec v_set1(real x) { return x; }
+SMX_INLINE vec v_load(const real *p) { return *p; }
+SMX_INLINE void v_store(real *p, vec a) { *p = a; }
+
+/* The first count elements from p, the other lanes fill; count may be anything, 0 or less reads nothing. */
+SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) { return count > 0 ? *p : fill; }
+SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) {
+    if (count > 0)
+        *p = a;
+}
+
+SMX_INLINE vec v_add(vec a, vec b) { return a + b; }
+SMX_INLINE vec v_sub(vec a, vec b) { return a - b; }
+SMX_INLINE vec v_mul(vec a, vec b) { return a * b; }
+SMX_INLINE vec v_div(vec a, vec b) { return a / b; }
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return REAL_FMA(a, b, c); }   /* a b + c */
+SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return REAL_FMA(-a, b, c); } /* c - a b */
+
+/* Where either is NaN, the second. */
+SMX_INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
+SMX_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
+
+/* a <= b ? yes : no, and a <= b ? yes : 0; where either is NaN, no. */
+SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return a <= b ? yes : no; }
+SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return a <= b ? yes : 0; }
+
+/* Whether a <= b in every lane. */
+SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
+
+/* The bits moved up until the lowest of the significand is the lowest of the exponent. */
+SMX_INLINE vec v_low_bits_to_exponent(vec a) { return real_from_bits(bits_of_real(a) << FRACTION_BITS); }
+
+/* Of positive normal numbers: the exponent's field, as a number; the significand, in [1, 2). */
+SMX_INLINE vec v_exponent_field(vec a) { return (real)(bits_of_real(a) >> FRACTION_BITS); }
+SMX_INLINE vec v_significand(vec a) {
+    const real_bits mask = ((real_bits)1 << FRACTION_BITS) - 1;
+    return real_from_bits((bits_of_real(a) & mask) | bits_of_real(1));
+}
+
+/* Elements j to j + 3 of WIDTH rows, transposed: column[k] holds element j + k of each. */
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    for (int k = 0; k < 4; k++)
+        column[k] = rows[0][j + k];
+}
+SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
+    for (int k = 0; k < 4; k++)
+        rows[0][j + k] = column[k];
+}

@@ -1,0 +1,36 @@
+/* A plan: one call, described in full and independent of NumPy. The Cython face fills one in, the driver runs it.
+
+   An operand's axes are split in two: the outer ones tell the rows apart, the inner ones run along a row, in the order
+   that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included. */
+
+#ifndef SMX_PLAN_H
+#define SMX_PLAN_H
+
+#include "kernels.h"
+
+enum { SMX_MAX_DIMS = 64 }; /* NumPy's own limit */
+
+typedef struct {
+    char *data;
+    int swapped; /* bytes in the order that is not this machine's */
+    ptrdiff_t outer[SMX_MAX_DIMS];
+    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used for an output of one number a row */
+} smx_operand;
+
+typedef struct {
+    enum smx_op op;
+    const smx_kernels *kernels; /* which fixes the type */
+    int threads;                /* at most; fewer are used for small work */
+    int outer_dims, inner_dims;
+    ptrdiff_t outer_shape[SMX_MAX_DIMS], inner_shape[SMX_MAX_DIMS];
+    smx_operand in[SMX_MAX_INPUTS];
+    /* The output may be the very memory of an input, element for element, but not overlap it in any other way. */
+    smx_operand out;
+} smx_plan;
+
+enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
+
+/* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty. */
+int smx_run(smx_plan *plan);
+
+#endif

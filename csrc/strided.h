@@ -1,0 +1,28 @@
+/* Walking arrays with any strides: rows found one after the other, and copied to or from blocks. No arithmetic. */
+
+#ifndef SMX_STRIDED_H
+#define SMX_STRIDED_H
+
+#include "plan.h"
+
+/* Brings a plan's axes into their simplest form: axes of one element are dropped, neighbours that are one axis in all
+   operands are merged, and the outer axes (whose order concerns no result) are sorted so that memory is walked in
+   order. At least one outer and one inner axis remain. */
+void smx_simplify(smx_plan *plan);
+
+/* Pointers to the first elements of count rows of an operand, from row number first on. */
+void smx_find_rows(const smx_plan *plan, const smx_operand *operand, ptrdiff_t first, int count, void **rows);
+
+/* Copies elements [first, first + n) of one row between the operand and memory of the given step (in bytes). */
+void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,
+                ptrdiff_t to_step);
+void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
+                 ptrdiff_t from_step);
+
+/* Offset of element i of a row from its first. */
+ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptrdiff_t i);
+
+/* Whether every element of the operand may be read and written as a number of this machine. */
+int smx_is_native(const smx_plan *plan, const smx_operand *operand, int has_inner);
+
+#endif

@@ -1,0 +1,20 @@
+/* How many threads a call may use. The driver asks; the Python face sets. */
+
+#ifndef SMX_THREADS_H
+#define SMX_THREADS_H
+
+#include <stddef.h>
+
+/* Once, at import: the number that environment, affinity and quota allow. */
+void smx_threads_begin(int limit);
+
+void smx_set_threads(int limit);
+
+/* The limit now in force: what was set, less if the OpenMP runtime has been told less since; 1 without OpenMP, inside
+   another parallel region, and in a child made by fork. */
+int smx_get_threads(void);
+
+/* The version date of the OpenMP specification that this was compiled for; 0 without OpenMP. */
+int smx_openmp_version(void);
+
+#endif

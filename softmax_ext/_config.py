@@ -1,0 +1,46 @@
+"""What this build is and what it found on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softmax_ext import _core
+from softmax_ext._version import __version__
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Show the version, the instruction sets, the compiler, the OpenMP runtime and the number of threads.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, default "stdout"
+        Whether to print it, or to return it.
+
+    Returns
+    -------
+    dict or None
+        With "dicts": ``version``; ``isa``, the instruction set level in use; ``isa_available``, the levels that this
+        machine can run, from the plainest to the best; ``compiler``; ``openmp``, the runtime that this was built for
+        and the date of the specification, or None for a serial build; ``threads``, as from `get_num_threads`.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is neither.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> softmax_ext.show_config(mode="dicts")["isa"] in ("scalar", "avx2", "avx512", "neon")
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
+    config = {"version": __version__, **_core._build_info()}
+    if mode == "dicts":
+        return config
+    for key, value in config.items():
+        if key == "openmp" and value is None:
+            value = "none: built without OpenMP, every call is serial"
+        print(f"{key + ':':15}{', '.join(value) if isinstance(value, list) else value}")
+    return None

@@ -1,0 +1,768 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
+"""The compiled face: arguments -> a plan (csrc/plan.h) -> one call into C (csrc/driver.c).
+
+A plain array (contiguous, native, float32 or float64, the default axis, nothing else asked for) takes the short way
+through `_plain`; everything else is sorted out by `_Call`. No array is looked at here: that is for the C side.
+"""
+
+import operator
+import os
+
+cimport cython
+from libc.stddef cimport ptrdiff_t, size_t
+cimport numpy as cnp
+
+import numpy as np
+
+from softmax_ext._threads import default_threads
+
+cnp.import_array()
+
+
+cdef extern from "build.h":
+    const char *SMX_COMPILER
+    const char *SMX_OPENMP_RUNTIME
+
+cdef extern from "plan.h":
+    enum:
+        SMX_MAX_DIMS
+        SMX_DONE
+        SMX_SOFTMAX
+        SMX_LOG_SOFTMAX
+        SMX_LOGSUMEXP
+        SMX_SOFTMAX_VJP
+        SMX_LOG_SOFTMAX_VJP
+        SMX_LOG_SOFTMAX_JVP
+
+    enum smx_op:
+        pass
+
+    ctypedef struct smx_kernels:
+        pass
+
+    ctypedef struct smx_operand:
+        char *data
+        int swapped
+        ptrdiff_t outer[64]
+        ptrdiff_t inner[64]
+
+    ctypedef struct smx_plan:
+        smx_op op
+        const smx_kernels *kernels
+        int threads
+        int outer_dims
+        int inner_dims
+        ptrdiff_t outer_shape[64]
+        ptrdiff_t inner_shape[64]
+        smx_operand input "in" [2]
+        smx_operand out
+
+    int smx_run(smx_plan *plan) nogil
+
+cdef extern from "cpu.h":
+    ctypedef struct smx_level:
+        const char *name
+        const smx_kernels *f32
+        const smx_kernels *f64
+
+    const smx_level *smx_levels(int *count)
+
+cdef extern from "threads.h":
+    void smx_threads_begin(int limit)
+    void smx_set_threads(int limit)
+    int smx_get_threads()
+    int smx_openmp_version()
+
+
+# ---- levels and threads ---------------------------------------------------------------------------------------------
+
+# Set at import (and by the tests, between calls); read by every call.
+cdef const smx_level *_level = NULL
+
+# Elements below which letting the GIL go costs more than another thread could gain.
+cdef enum:
+    WORTH_LETTING_GO = 4096
+
+
+def _isa_available():
+    """The names of the levels that this machine can run, from the plainest to the best."""
+    cdef int count
+    cdef const smx_level *levels = smx_levels(&count)
+    return [levels[i].name.decode() for i in range(count)]
+
+
+def _set_isa(name):
+    """Use the level of that name in later calls; for tests. Returns the name of the one used so far."""
+    global _level
+    cdef int count
+    cdef const smx_level *levels = smx_levels(&count)
+    before = _level.name.decode() if _level != NULL else None
+    for i in range(count):
+        if levels[i].name.decode() == name:
+            _level = &levels[i]
+            return before
+    raise ValueError(f"name: expected one of {', '.join(_isa_available())}, got {name!r}")
+
+
+def _build_info():
+    """What `show_config` reports of this module."""
+    runtime = SMX_OPENMP_RUNTIME.decode()
+    return {
+        "isa": _level.name.decode(),
+        "isa_available": _isa_available(),
+        "compiler": SMX_COMPILER.decode(),
+        "openmp": f"{runtime} ({smx_openmp_version()})" if runtime else None,
+        "threads": smx_get_threads(),
+    }
+
+
+def set_num_threads(n):
+    """Set the number of threads that later calls may use.
+
+    Small work stays on one thread whatever the number. Without OpenMP, inside another OpenMP region, and in a process
+    made by ``fork``, every call runs on one.
+
+    Parameters
+    ----------
+    n : int
+        A positive number. It may exceed the number of CPUs.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> before = softmax_ext.get_num_threads()
+    >>> softmax_ext.set_num_threads(1)
+    >>> softmax_ext.get_num_threads()
+    1
+    >>> softmax_ext.set_num_threads(before)
+    """
+    number = _integer(n, "n")
+    if not 1 <= number <= 1 << 16:
+        raise ValueError(f"n: expected a number of threads from 1 to {1 << 16}, got {number}")
+    smx_set_threads(number)
+
+
+def get_num_threads():
+    """The number of threads that a call made now may use.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` or the start set (``SOFTMAX_EXT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs
+        that this process may use), or less where the OpenMP runtime has been limited, as by threadpoolctl; 1 where
+        every call is serial.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> softmax_ext.get_num_threads() >= 1
+    True
+    """
+    return smx_get_threads()
+
+
+def _begin():
+    asked = os.environ.get("SOFTMAX_EXT_ISA", "").strip()
+    available = _isa_available()
+    if asked and asked not in available:
+        raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
+    _set_isa(asked or available[len(available) - 1])
+    smx_threads_begin(default_threads())
+
+
+_begin()
+
+
+# ---- the short way --------------------------------------------------------------------------------------------------
+
+cdef int _run(smx_plan *plan, ptrdiff_t elements) except -1:
+    cdef int status
+    plan.threads = smx_get_threads()
+    if elements < WORTH_LETTING_GO:
+        status = smx_run(plan)
+    else:
+        with nogil:
+            status = smx_run(plan)
+    if status != SMX_DONE:
+        raise MemoryError("softmax_ext: no memory for the working blocks")
+    return 0
+
+
+cdef inline bint _is_plain(object x):
+    """Whether x is an array that the kernels take as it is, its rows along the last axis."""
+    if not cnp.PyArray_CheckExact(x):
+        return False
+    cdef cnp.ndarray array = <cnp.ndarray>x
+    cdef int kind = cnp.PyArray_TYPE(array)
+    return (
+        (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE)
+        and cnp.PyArray_IS_C_CONTIGUOUS(array)
+        and cnp.PyArray_ISBEHAVED_RO(array)
+        and cnp.PyArray_NDIM(array) > 0
+        and cnp.PyArray_SIZE(array) > 0
+    )
+
+
+cdef inline bint _is_last(object axis):
+    return type(axis) is int and axis == -1
+
+
+cdef inline void _plain_operand(smx_operand *operand, cnp.ndarray array, ptrdiff_t n, ptrdiff_t size):
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.swapped = 0
+    operand.outer[0] = n * size
+    operand.inner[0] = size
+
+
+cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g):
+    """The operation on contiguous rows; g is the second input or None."""
+    cdef smx_plan plan
+    cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
+    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1)
+    cdef ptrdiff_t size = 4 if kind == cnp.NPY_FLOAT else 8
+    cdef cnp.ndarray out = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), kind, 0)
+    plan.op = <smx_op>op
+    plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
+    plan.outer_dims = plan.inner_dims = 1
+    plan.outer_shape[0] = elements // n
+    plan.inner_shape[0] = n
+    _plain_operand(&plan.input[0], x, n, size)
+    if g is not None:
+        _plain_operand(&plan.input[1], g, n, size)
+    _plain_operand(&plan.out, out, n, size)
+    _run(&plan, elements)
+    return out
+
+
+# ---- the general way: arguments, each with an error that names it -----------------------------------------------------
+
+cdef object _integer(object value, str name):
+    # True is an index to Python, but no one means it as a number.
+    if isinstance(value, (bool, np.bool)):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+
+
+cdef object _real_array(object value, str name):
+    """The value as an array of float32 or float64, in either byte order; not copied if it is one."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array without a mask, got {type(value).__name__}")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array or nested sequences of one shape: {error}") from None
+    kind = array.dtype.kind
+    if kind == "f" and array.dtype.itemsize in (4, 8):
+        return array
+    if kind in "biu":
+        return array.astype(np.float64)
+    raise TypeError(f"{name}: expected float32, float64, bool or integers, got {array.dtype}")
+
+
+cdef object _real_dtype(object value, str name):
+    try:
+        dtype = np.dtype(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: expected float32 or float64, got {value!r}") from error
+    if dtype.kind == "f" and dtype.itemsize in (4, 8):
+        return dtype
+    raise TypeError(f"{name}: expected float32 or float64, got {dtype}")
+
+
+cdef object _axes(object axis, int ndim):
+    """The axes that a row runs along, as a set of numbers from 0 to ndim - 1."""
+    if axis is None:
+        return set(range(ndim))
+    # A number counts as an array of one element, as far as rows go.
+    cdef int dims = ndim if ndim > 0 else 1
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    found = set()
+    for item in axes:
+        if isinstance(axis, tuple):
+            number = _integer(item, "axis")
+        else:
+            try:
+                number = _integer(item, "axis")
+            except TypeError:
+                raise TypeError(
+                    f"axis: expected an integer, a tuple of integers or None, got {type(item).__name__}"
+                ) from None
+        if not -dims <= number < dims:
+            raise np.exceptions.AxisError(number, ndim, "axis")
+        number %= dims
+        if number in found:
+            raise ValueError(f"axis: expected each axis once, got {axis!r} for {ndim} dimensions")
+        found.add(number)
+    return found if ndim > 0 else set()
+
+
+cdef object _check_out(object out, object shape, object dtype):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out: expected an array, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out: expected shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out: expected a writeable array, got a read-only one")
+    if not np.can_cast(dtype, out.dtype, "same_kind"):
+        raise TypeError(f"out: expected a type that {dtype} can be cast to under 'same_kind', got {out.dtype}")
+
+
+cdef bint _overlaps_itself(object out):
+    """Whether two elements of out may be in the same place. May say so of a strange array where they are not."""
+    reach = out.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(out.strides, out.shape) if size > 1):
+        if stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+cdef bint _is_same(object a, object b):
+    return (
+        a.shape == b.shape
+        and a.strides == b.strides
+        and a.dtype == b.dtype
+        and cnp.PyArray_DATA(<cnp.ndarray>a) == cnp.PyArray_DATA(<cnp.ndarray>b)
+    )
+
+
+cdef bint _fits(object out, object dtype, list inputs, bint elementwise):
+    """Whether the kernels may write straight into out."""
+    if out.dtype.newbyteorder("=") != dtype or _overlaps_itself(out):
+        return False
+    for array in inputs:
+        if np.may_share_memory(out, array) and not (elementwise and _is_same(out, array)):
+            return False
+    return True
+
+
+cdef void _fill_operand(smx_operand *operand, cnp.ndarray array, object inner, bint has_inner):
+    cdef int d, outer_dims = 0, inner_dims = 0
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
+    for d in range(cnp.PyArray_NDIM(array)):
+        if d in inner:
+            if has_inner:
+                operand.inner[inner_dims] = cnp.PyArray_STRIDE(array, d)
+                inner_dims += 1
+        else:
+            operand.outer[outer_dims] = cnp.PyArray_STRIDE(array, d)
+            outer_dims += 1
+
+
+cdef object _compute(int op, list inputs, set inner, object out, object dtype, object result_dtype, bint keepdims):
+    """The operation on arrays of one shape and one type (but for its byte order); rows run along the inner axes.
+
+    dtype is the type of the arithmetic, result_dtype that of the result, unless there is an out, to which it is cast.
+    """
+    cdef smx_plan plan
+    x = inputs[0]
+    cdef bint elementwise = op != SMX_LOGSUMEXP
+    cdef int d
+    shape = x.shape
+    if not elementwise:
+        shape = tuple(1 if d in inner else n for d, n in enumerate(shape) if keepdims or d not in inner)
+    if out is not None:
+        _check_out(out, shape, result_dtype)
+
+    if out is not None and _fits(out, dtype, inputs, elementwise):
+        target = out
+    elif elementwise:
+        target = np.empty_like(x, dtype=dtype, subok=False)
+    else:
+        target = np.empty(shape, dtype)
+
+    if x.size > 0:
+        # For the plan an output of one number a row has the inner axes of the input, with strides that nobody reads.
+        spread = target
+        if not elementwise and not keepdims:
+            spread = np.expand_dims(target, tuple(inner))
+        plan.op = <smx_op>op
+        plan.kernels = _level.f32 if dtype.itemsize == 4 else _level.f64
+        plan.outer_dims = plan.inner_dims = 0
+        for d in range(x.ndim):
+            if d in inner:
+                plan.inner_shape[plan.inner_dims] = x.shape[d]
+                plan.inner_dims += 1
+            else:
+                plan.outer_shape[plan.outer_dims] = x.shape[d]
+                plan.outer_dims += 1
+        for k, array in enumerate(inputs):
+            _fill_operand(&plan.input[d], array, inner, True)
+        _fill_operand(&plan.out, spread, inner, elementwise)
+        _run(&plan, x.size)
+    elif not elementwise:
+        target[...] = -np.inf
+
+    if out is not None:
+        if target is not out:
+            np.copyto(out, target, casting="same_kind")
+        return out
+    if target.dtype != result_dtype:
+        target = target.astype(result_dtype)
+    return target if target.ndim > 0 else target[()]
+
+
+cdef object _of_logits(int op, object x, object axis, object out, object dtype, bint keepdims):
+    """softmax, log_softmax and logsumexp: one input, and a type for the result."""
+    array = _real_array(x, "x")
+    own = array.dtype.newbyteorder("=")
+    if dtype is None:
+        result_dtype = own
+    else:
+        result_dtype = _real_dtype(dtype, "dtype").newbyteorder("=")
+    inner = _axes(axis, array.ndim)
+    working = own if own.itemsize >= result_dtype.itemsize else result_dtype
+    if working != own:
+        array = array.astype(working)
+    return _compute(op, [array], inner, out, working, result_dtype, keepdims)
+
+
+cdef object _of_gradients(int op, object y, object g, object axis, object out):
+    """The derivatives: two inputs, the second broadcast to the first."""
+    first, second = _real_array(y, "y"), _real_array(g, "g")
+    dtype = np.result_type(first.dtype, second.dtype).newbyteorder("=")
+    inner = _axes(axis, first.ndim)
+    if second.shape != first.shape:
+        try:
+            second = np.broadcast_to(second, first.shape)
+        except ValueError:
+            raise ValueError(f"g: expected a shape that broadcasts to y's {first.shape}, got {second.shape}") from None
+    inputs = [
+        array if array.dtype.newbyteorder("=") == dtype else array.astype(dtype) for array in (first, second)
+    ]
+    return _compute(op, inputs, inner, out, dtype, dtype, False)
+
+
+cdef inline bint _are_plain(object y, object g):
+    return (
+        _is_plain(y)
+        and _is_plain(g)
+        and cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.PyArray_TYPE(<cnp.ndarray>g)
+        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>g)
+    )
+
+
+def _row_axis(y, axis):
+    """The array and the one axis of `softmax_jacobian`, checked."""
+    array = _real_array(y, "y")
+    number = _integer(axis, "axis")
+    if not -array.ndim <= number < array.ndim:
+        raise np.exceptions.AxisError(number, array.ndim, "axis")
+    return array, number
+
+
+# ---- the functions --------------------------------------------------------------------------------------------------
+
+def softmax(x, axis=-1, *, out=None, dtype=None):
+    r"""Softmax along an axis: exponentials that sum to 1.
+
+    .. math:: y_i = \frac{\exp(x_i)}{\sum_j \exp(x_j)}
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, such as logits. float32 and float64 are computed in their own type; bool and integers become
+        float64. Any strides, byte order and alignment are read in place.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes along which the result sums to 1; None for the whole array.
+    out : ndarray, optional
+        Where to put the result, of `x`'s shape. It may be `x` itself, or overlap it. The result is cast to its type
+        under the rule "same_kind".
+    dtype : dtype, optional
+        Type of the result, float32 or float64; the arithmetic is done in the wider of it and `x`'s own. Default: the
+        type of the arithmetic.
+
+    Returns
+    -------
+    ndarray
+        Of `x`'s shape, each element within 2 ULP of the true value; `out` if that was given. A row that holds a NaN
+        or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+
+    Raises
+    ------
+    TypeError
+        If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
+        named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer.
+    ValueError
+        If `out` is read-only or of the wrong shape, or an axis is repeated.
+    numpy.exceptions.AxisError
+        If `x` lacks the axis.
+
+    See Also
+    --------
+    log_softmax : Its logarithm, without the loss of a separate log.
+    softmax_vjp : Its derivative.
+
+    Notes
+    -----
+    Gibbs' distribution (1902); the name and its use in neural networks are Bridle's (1990). The same row gives the same
+    bits in any array, layout, number of threads and on any machine with a fused multiply-add.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax
+    >>> softmax(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0]]))
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]])
+    """
+    if out is None and dtype is None and _is_last(axis) and _is_plain(x):
+        return _plain(SMX_SOFTMAX, x, None)
+    return _of_logits(SMX_SOFTMAX, x, axis, out, dtype, False)
+
+
+def log_softmax(x, axis=-1, *, out=None, dtype=None):
+    r"""Logarithm of the softmax along an axis, accurate at every element.
+
+    .. math:: y_i = x_i - \log \sum_j \exp(x_j)
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, as for `softmax`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes along which the exponentials of the result sum to 1; None for the whole array.
+    out : ndarray, optional
+        Where to put the result, as for `softmax`.
+    dtype : dtype, optional
+        Type of the result, as for `softmax`.
+
+    Returns
+    -------
+    ndarray
+        Of `x`'s shape, each element within 2 ULP of the true value, also where it is close to 0; `out` if that was
+        given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives -inf.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does.
+
+    See Also
+    --------
+    softmax, logsumexp
+    log_softmax_vjp : Its derivative.
+
+    Notes
+    -----
+    At the maximum the result is -log1p(the sum of the others, relative to it), which is how it is computed: a sum that
+    held the maximum's 1 would have lost the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import log_softmax
+    >>> log_softmax(np.array([0.0, -50.0]))
+    array([-1.92874985e-22, -5.00000000e+01])
+    """
+    if out is None and dtype is None and _is_last(axis) and _is_plain(x):
+        return _plain(SMX_LOG_SOFTMAX, x, None)
+    return _of_logits(SMX_LOG_SOFTMAX, x, axis, out, dtype, False)
+
+
+def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None):
+    r"""Logarithm of the sum of exponentials along an axis.
+
+    .. math:: \log \sum_j \exp(x_j)
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, as for `softmax`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes that are summed over; None for the whole array.
+    keepdims : bool, default False
+        Whether the axes summed over stay, with length 1.
+    out : ndarray, optional
+        Where to put the result, of its shape.
+    dtype : dtype, optional
+        Type of the result, as for `softmax`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Within 2 ULP of the larger of the result and the largest |x|; `out` if that was given. NaN if there is a NaN,
+        else +inf if there is +inf, and -inf if there is nothing, or nothing but -inf.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import logsumexp
+    >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
+    array([1000.69314718,    0.        ])
+    """
+    return _of_logits(SMX_LOGSUMEXP, x, axis, out, dtype, bool(keepdims))
+
+
+def softmax_vjp(y, g, axis=-1, *, out=None):
+    r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
+
+    .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `softmax` returned.
+    g : array_like
+        The gradient at `y`; broadcasts to its shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+
+    Returns
+    -------
+    ndarray
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
+        y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+
+    Notes
+    -----
+    The Jacobian is symmetric, so this is the Jacobian-vector product as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_vjp
+    >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.1875, -0.1875])
+    """
+    if out is None and _is_last(axis) and _are_plain(y, g):
+        return _plain(SMX_SOFTMAX_VJP, y, g)
+    return _of_gradients(SMX_SOFTMAX_VJP, y, g, axis, out)
+
+
+def log_softmax_vjp(y, g, axis=-1, *, out=None):
+    r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
+
+    .. math:: g_i - \exp(y_i) \sum_j g_j
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `log_softmax` returned.
+    g : array_like
+        The gradient at `y`; broadcasts to its shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that log-softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+
+    Returns
+    -------
+    ndarray
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
+        \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import log_softmax_vjp
+    >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.75, -0.75])
+    """
+    if out is None and _is_last(axis) and _are_plain(y, g):
+        return _plain(SMX_LOG_SOFTMAX_VJP, y, g)
+    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, axis, out)
+
+
+def softmax_jvp(y, v, axis=-1, *, out=None):
+    r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
+
+    .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
+
+    The Jacobian is symmetric, so this is `softmax_vjp` under its other name.
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `softmax` returned.
+    v : array_like
+        The direction in which the input changes; broadcasts to `y`'s shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, as for `softmax_vjp`.
+
+    Returns
+    -------
+    ndarray
+        As `softmax_vjp` does.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax_vjp` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_jvp
+    >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.1875, -0.1875])
+    """
+    return softmax_vjp(y, v, axis, out=out)
+
+
+def log_softmax_jvp(y, v, axis=-1, *, out=None):
+    r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
+
+    .. math:: v_i - \sum_j \exp(y_j) v_j
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `log_softmax` returned.
+    v : array_like
+        The direction in which the input changes; broadcasts to `y`'s shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that log-softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, of `y`'s shape. It may be `y` or `v` itself, or overlap them.
+
+    Returns
+    -------
+    ndarray
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `v` does not broadcast to `y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import log_softmax_jvp
+    >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.75, -0.25])
+    """
+    if out is None and _is_last(axis) and _are_plain(y, v):
+        return _plain(SMX_LOG_SOFTMAX_JVP, y, v)
+    return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, axis, out)

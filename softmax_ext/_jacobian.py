@@ -1,0 +1,54 @@
+"""The Jacobian of softmax, written out: for looking at, and for small problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softmax_ext import _core
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
+    r"""Jacobian of softmax, from its output.
+
+    .. math:: J = \mathrm{diag}(y) - y y^T, \quad J_{ij} = \partial y_i / \partial x_j
+
+    Products with it need no matrix: see `softmax_vjp`.
+
+    Parameters
+    ----------
+    y : array_like, one dimension or more
+        What `softmax` returned.
+    axis : int, default -1
+        The axis that softmax was taken along.
+
+    Returns
+    -------
+    ndarray
+        One matrix for each row, in the two last axes: of `y`'s shape without the axis, and (n, n) for its length n.
+
+    Raises
+    ------
+    TypeError
+        If `y` is no array of real numbers that `softmax` takes, or `axis` is no integer.
+    numpy.exceptions.AxisError
+        If `y` lacks the axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_jacobian
+    >>> softmax_jacobian(np.array([0.25, 0.75]))
+    array([[ 0.1875, -0.1875],
+           [-0.1875,  0.1875]])
+    """
+    array, number = _core._row_axis(y, axis)
+    rows = np.moveaxis(array, number, -1)
+    jacobian = rows[..., :, None] * -rows[..., None, :]
+    diagonal = np.einsum("...ii->...i", jacobian)
+    diagonal[...] = rows * (1 - rows)
+    return jacobian

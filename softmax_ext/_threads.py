@@ -1,0 +1,55 @@
+"""How many threads to use by default: what the environment asks for, else what the machine gives this process."""
+
+import os
+
+
+def default_threads():
+    """The number of threads used until `set_num_threads` says otherwise.
+
+    The first of these that is set: ``SOFTMAX_EXT_NUM_THREADS``; ``OMP_NUM_THREADS``; the CPUs that this process may
+    use, by its affinity and by the CPU quota of its control group.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ImportError
+        If ``SOFTMAX_EXT_NUM_THREADS`` is not a positive integer.
+    """
+    asked = os.environ.get("SOFTMAX_EXT_NUM_THREADS", "").strip()
+    if asked:
+        if not asked.isdecimal() or int(asked) < 1:
+            raise ImportError(f"SOFTMAX_EXT_NUM_THREADS: expected a positive integer, got {asked!r}")
+        return int(asked)
+    # A list gives the numbers for nested regions, the outermost first. What is no number the OpenMP runtime ignores too.
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return max(1, min(_cpus(), _quota()))
+
+
+def _cpus():
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def _quota(root="/sys/fs/cgroup"):
+    """The CPUs that the control group's quota is worth, rounded up; more than any machine has if there is none."""
+    try:
+        with open(f"{root}/cpu.max") as file:  # version 2: "quota period" or "max period"
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open(f"{root}/cpu/cpu.cfs_quota_us") as file:  # version 1: -1 for none
+                quota = file.read().strip()
+            with open(f"{root}/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            quota = "max"
+    if not quota.isdecimal():
+        return 1 << 20
+    return max(1, -(-int(quota) // int(period)))
