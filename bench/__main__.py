@@ -88,8 +88,10 @@ def measure(options, results, console):
         with progress, contest:
             progress.update(task, total=contest.cost_of_start())
             contest.start()
-            costs = [contest.cost_of(case) for _, cases_ in options.sets for case in cases_]
-            progress.reset(task, total=sum(costs))
+            total = sum(contest.cost_of(case) for _, members in options.sets for case in members)
+            total += contest.cost_of_training() * options.quick
+            total += contest.cost_of_judging() * options.accuracy
+            progress.reset(task, total=total)
             if options.quick:
                 contest.train()
             if options.accuracy:

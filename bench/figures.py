@@ -58,6 +58,27 @@ def group(records, *keys):
     return groups
 
 
+def largest(records):
+    """Join the largest errors of several row lengths.
+
+    Parameters
+    ----------
+    records : list of dict
+        Of the accuracy: of one peer, operation and type.
+
+    Returns
+    -------
+    dict of (float, float) to float
+        From scale and offset of the logits to the error.
+    """
+    found = {}
+    for record in records:
+        for entry in record["worst"] or ():
+            rows = entry["scale"], entry["offset"]
+            found[rows] = max(entry["error"], found.get(rows, 0.0))
+    return found
+
+
 class Contest:
     """The records of one case with one number of threads.
 

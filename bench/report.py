@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cases import parse
-from bench.figures import Contest, group, median, ratio, spread
+from bench.figures import Contest, group, largest, median, ratio, spread
 from bench.peers import OURS
 
 MISSING = "–"
@@ -21,7 +21,7 @@ def make_console():
 
 def short(case):
     """Write a case's name without its operation and what is usual."""
-    return parse(case).name.partition(":")[2].removesuffix(":axis=-1").replace(":", " ")
+    return parse(case).name.partition(":")[2].replace(":axis=-1", "").replace(":", " ")
 
 
 def table(console, title, *columns):
@@ -212,7 +212,21 @@ def show_scaling(console, records):
 
 
 def show_accuracy(console, records):
-    """Print the largest errors."""
+    """Print the largest errors, by how wide the logits range."""
+    for (op, dtype, unit), of_op in group(records, "op", "dtype", "unit").items():
+        made = table(console, f"Largest error of {op}, {dtype}, in {unit}", "peer")
+        for (peer,), of_peer in group(of_op, "peer").items():
+            found = largest(of_peer)
+            for scale, offset in found if len(made.columns) == 1 else ():
+                made.add_column(f"N({offset:g}, {scale:g}²)", justify="right")
+            if found:
+                made.add_row(peer, *map(error, found.values()))
+        console.print(made)
+
+
+def error(value):
+    """Write an error, in units."""
+    return f"{value:.2f}" if value < 99.995 else f"{value:.3g}"
 
 
 def show_troubles(console, results):
@@ -222,7 +236,7 @@ def show_troubles(console, results):
             console.print(f"{peer['peer']}: {peer['absent']}", markup=False)
     for record in results["speed"] + results["digits"] + results["accuracy"]:
         if record.get("error"):
-            where = record.get("case", "digits")
+            where = record.get("case") or record.get("op", "digits")
             console.print(f"{record['peer']}, {where}: {record['error']}", markup=False)
 
 

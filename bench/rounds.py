@@ -4,13 +4,15 @@ A machine drifts, by tens of percent in minutes. So each peer gets a short turn 
 peers are compared within rounds. Only one process works at any moment.
 """
 
+import itertools
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from bench.cases import expected, make
+from bench import accuracy
+from bench.cases import DTYPES, expected, make
 from bench.peers import OURS, YARDSTICKS
 from bench.pool import Lost, Refused, Worker
 
@@ -18,6 +20,7 @@ from bench.pool import Lost, Refused, Worker
 START = 2.0
 PREPARE = 12  # Turns that it takes to prepare a case.
 TRAINING = 0.5
+JUDGING = 2.0
 
 TRAININGS = 3
 PATIENCE = 2  # Times that a peer may crash or hang before it is left out.
@@ -152,6 +155,31 @@ class Rounds:
                 except (Lost, Refused) as error:
                     record["error"] = str(error)
                 self.tick("training on digits", TRAINING)
+
+    def judge(self):
+        """Find the largest errors of every peer, with the first of the numbers of threads."""
+        threads = min(count for _, count in self.workers)
+        for dtype, length in itertools.product(DTYPES, accuracy.ROWS):
+            for op, arrays, truth in accuracy.truths(dtype, length):
+                for key in [key for key in self.workers if key[1] == threads]:
+                    about = {"op": op, "dtype": dtype, "length": length, "peer": key[0]}
+                    record = about | {"unit": accuracy.UNITS[op], "worst": None, "error": None}
+                    try:
+                        result = self.ask(key, "results", op=op, arrays=arrays)
+                        if result is not None:
+                            record["worst"] = accuracy.worst(result, truth)
+                    except (Lost, Refused) as error:
+                        record["error"] = str(error)
+                    self.results["accuracy"].append(record)
+                self.tick(f"accuracy of {op}, {dtype}", JUDGING)
+
+    def cost_of_judging(self):
+        """Guess the seconds that `judge` takes."""
+        return JUDGING * len(DTYPES) * len(accuracy.ROWS) * len(accuracy.OPERATIONS)
+
+    def cost_of_training(self):
+        """Guess the seconds that `train` takes."""
+        return TRAINING * TRAININGS * sum(name in (OURS, "numpy") for name, _ in self.workers)
 
     def cost_of_start(self):
         """Guess the seconds that starting takes."""

@@ -92,10 +92,18 @@ class Session:
         settle()
         return seconds
 
-    def results(self, op, axis, arrays):
-        """Compute an operation, for the accuracy; None if the peer does not offer it."""
-        calls = self.peer.calls(op, axis, arrays).get("own")
-        return calls and self.peer.as_numpy(eval(calls[0].statement, dict(calls[0].names)))
+    def results(self, op, arrays):
+        """Compute an operation over the last axis, by the first of the peer's statements.
+
+        Returns
+        -------
+        ndarray or None
+            None if the peer does not offer it, or only measures.
+        """
+        calls = self.peer.calls(op, -1, arrays).get("own")
+        if not calls or not hasattr(self.peer, "as_numpy"):
+            return None
+        return self.peer.as_numpy(eval(calls[0].statement, dict(calls[0].names)))
 
     def train(self):
         """Train on the digits with this peer's functions on NumPy arrays."""

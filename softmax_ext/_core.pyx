@@ -368,7 +368,7 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
     cdef smx_plan plan
     x = inputs[0]
     cdef bint elementwise = op != SMX_LOGSUMEXP
-    cdef int d
+    cdef int d, k
     shape = x.shape
     if not elementwise:
         shape = tuple(1 if d in inner else n for d, n in enumerate(shape) if keepdims or d not in inner)
@@ -398,7 +398,7 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
                 plan.outer_shape[plan.outer_dims] = x.shape[d]
                 plan.outer_dims += 1
         for k, array in enumerate(inputs):
-            _fill_operand(&plan.input[d], array, inner, True)
+            _fill_operand(&plan.input[k], array, inner, True)
         _fill_operand(&plan.out, spread, inner, elementwise)
         _run(&plan, x.size)
     elif not elementwise:

@@ -27,7 +27,7 @@ BITS = 240
 WIDE_ENOUGH = {np.float32: True, np.float64: np.finfo(np.longdouble).nmant >= 63}
 
 MAPS = ("softmax", "log_softmax", "logsumexp")  # of x
-VJPS = ("softmax_vjp", "log_softmax_vjp")  # of y and g
+PRODUCTS = ("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp")  # of y and g
 
 
 class Truth:
@@ -105,8 +105,8 @@ def errors(function, got, truth, *rows):
     """Return the error of each element in the unit in which the contract bounds it.
 
     softmax, log_softmax: ULP at the true value. logsumexp: ULP at the larger of the true value and
-    the row's maximum, both absolute. VJPs: u = eps/2 times the element's natural scale; below the
-    normal range, half the subnormals' spacing, which is what u is to a normal number.
+    the row's maximum, both absolute. Products with a Jacobian: u = eps/2 times the element's
+    natural scale, its terms in absolute value; below the normal range, half the subnormals' spacing, which is what u is to a normal number.
     """
     dtype = got.dtype
     if function in ("softmax", "log_softmax"):
@@ -121,17 +121,26 @@ def errors(function, got, truth, *rows):
     return 2 * truth.distance(got, two_u)
 
 
-def _softmax_scale(y, g):
+def _softmax_vjp_scale(y, g):
     g = np.abs(g)
     return y * (g + (y * g).sum(axis=-1, keepdims=True))
 
 
-def _log_softmax_scale(y, g):
+def _log_softmax_vjp_scale(y, g):
     total = np.array([[abs(math.fsum(row))] for row in g])
     return np.abs(g) + np.exp(y) * total
 
 
-_NATURAL_SCALE = {"softmax_vjp": _softmax_scale, "log_softmax_vjp": _log_softmax_scale}
+def _log_softmax_jvp_scale(y, v):
+    v = np.abs(v)
+    return v + (np.exp(y) * v).sum(axis=-1, keepdims=True)
+
+
+_NATURAL_SCALE = {
+    "softmax_vjp": _softmax_vjp_scale,
+    "log_softmax_vjp": _log_softmax_vjp_scale,
+    "log_softmax_jvp": _log_softmax_jvp_scale,
+}
 
 
 # The truth ----------------------------------------------------------------------------------------
@@ -186,4 +195,16 @@ def _log_softmax_vjp(y, g):
     return [b - gmpy2.exp(a) * total for a, b in zip(y, g, strict=True)]
 
 
-_EXACT = {f.__name__[1:]: f for f in (_softmax, _log_softmax, _logsumexp, _softmax_vjp, _log_softmax_vjp)}
+def _log_softmax_jvp(y, v):
+    dot = gmpy2.fsum([gmpy2.exp(a) * b for a, b in zip(y, v, strict=True)])
+    return [b - dot for b in v]
+
+
+_EXACT = {
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "logsumexp": _logsumexp,
+    "softmax_vjp": _softmax_vjp,
+    "log_softmax_vjp": _log_softmax_vjp,
+    "log_softmax_jvp": _log_softmax_jvp,
+}
