@@ -106,7 +106,8 @@ def errors(function, got, truth, *rows):
 
     softmax, log_softmax: ULP at the true value. logsumexp: ULP at the larger of the true value and
     the row's maximum, both absolute. Products with a Jacobian: u = eps/2 times the element's
-    natural scale, its terms in absolute value; below the normal range, half the subnormals' spacing, which is what u is to a normal number.
+    natural scale, which is the formula with every term in absolute value; below the normal range,
+    half the subnormals' spacing, which is what u is to a normal number.
     """
     dtype = got.dtype
     if function in ("softmax", "log_softmax"):

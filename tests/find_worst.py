@@ -1,0 +1,116 @@
+"""Searches for the row with the largest error, and prints it as a claim for the C sources::
+
+    python tests/find_worst.py --function softmax --type float32 --seconds 60
+
+A genetic search over rows of a few elements, of which every error of a long row can be seen too: it
+starts from random rows of all scales, keeps the worst of them, and changes these by a few units in
+the last place, by a random step, or by mixing two. Each length has a share of the time. Errors are
+measured with longdouble during the search and with MPFR at its end (`ulp.py`); so the search needs
+a longdouble wider than float64, or float32 rows.
+
+The line printed goes beside the algorithm; `test_accuracy.py` reads it there.
+"""
+
+import argparse
+import sys
+import time
+
+import claims
+import numpy as np
+import ulp
+
+import softmax_ext
+from softmax_ext import _reference
+
+POPULATION = 4096
+SURVIVORS = 256
+LENGTHS = (2, 3, 4, 6, 12)
+
+
+def call(function, *rows):
+    kwargs = {"keepdims": True} if function == "logsumexp" else {}
+    return getattr(softmax_ext, function)(*rows, **kwargs)
+
+
+def errors(function, genes, truth=ulp.wide):
+    """Return the largest error of each row."""
+    rows = rows_of(function, genes)
+    return ulp.errors(function, call(function, *rows), truth(function, *rows), *rows).max(axis=-1)
+
+
+def rows_of(function, genes):
+    """Return the function's arguments: genes are (1 or 2, rows, n), inputs of softmax first."""
+    if function not in ulp.PRODUCTS:
+        return (genes[0],)
+    forward = _reference.log_softmax if function.startswith("log") else _reference.softmax
+    return forward(genes[0]), genes[1]
+
+
+def random_genes(rng, kinds, length, dtype):
+    scale = 10.0 ** rng.uniform(-3, 2.5, size=(kinds, POPULATION, 1))
+    genes = rng.normal(size=(kinds, POPULATION, length)) * scale
+    genes[0] += np.where(rng.random((POPULATION, 1)) < 0.3, rng.normal(size=(POPULATION, 1)) * 100, 0)
+    return genes.astype(dtype)
+
+
+def changed(rng, genes):
+    """Return a population of changed copies, between a few last places and a third of the number."""
+    parents = genes[:, rng.integers(genes.shape[1], size=POPULATION)]
+    others = genes[:, rng.integers(genes.shape[1], size=POPULATION)]
+    steps = rng.normal(size=parents.shape) * 2.0 ** rng.uniform(-25, -1.5, size=(1, POPULATION, 1))
+    places = rng.integers(-3, 4, size=parents.shape) * np.spacing(np.abs(parents))
+    hit = rng.random(parents.shape) < 0.5
+    near = rng.random((1, POPULATION, 1)) < 0.6
+    children = parents + np.where(hit, np.where(near, places, parents * steps), 0)
+    mix = (rng.random((1, POPULATION, 1)) < 0.1) & (rng.random(parents.shape) < 0.3)
+    return np.where(mix, others, children).astype(genes.dtype)
+
+
+def search(function, dtype, length, seconds, rng):
+    """Return (error, genes of one row) of the worst row of a length."""
+    kinds = 2 if function in ulp.PRODUCTS else 1
+    end = time.monotonic() + seconds
+    best = (-1.0, None)
+    while time.monotonic() < end:  # every round starts anew, and ends when it is stuck
+        genes = random_genes(rng, kinds, length, dtype)
+        error = errors(function, genes)
+        stuck = 0
+        while stuck < 12 and time.monotonic() < end:
+            worst = error.max()
+            # A few random ones beside the worst keep the population from becoming all one family.
+            order = np.argsort(-error)[: SURVIVORS - 16]
+            keep = np.concatenate([order, rng.integers(len(error), size=16)])
+            genes = np.concatenate([genes[:, keep], changed(rng, genes[:, keep])], axis=1)
+            error = np.concatenate([error[keep], errors(function, genes[:, len(keep) :])])
+            stuck = stuck + 1 if error.max() <= worst else 0
+        i = error.argmax()
+        if error[i] > best[0]:
+            best = error[i], genes[:, i : i + 1]
+    return best
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--function", choices=sorted(claims.CONTRACT), required=True)
+    parser.add_argument("--type", choices=["float32", "float64"], required=True)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    function, dtype = options.function, np.dtype(options.type).type
+    if not ulp.WIDE_ENOUGH[dtype]:
+        sys.exit("longdouble is no wider than float64 here")
+
+    rng = np.random.default_rng(options.seed)
+    best = (-1.0, None)
+    for length in LENGTHS:
+        found = search(function, dtype, length, options.seconds / len(LENGTHS), rng)
+        print(f"  {length} elements: {found[0]:.3f}", file=sys.stderr)
+        if found[0] > best[0] + 0.01:  # a shorter row is worth more
+            best = found
+    worst = float(errors(function, best[1], truth=ulp.exact)[0])
+    bound = claims.CONTRACT[function]
+    print(claims.Claim(function, dtype, bound, worst, rows_of(function, best[1])))
+
+
+if __name__ == "__main__":
+    main()
