@@ -236,13 +236,11 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
         store_block(w, piece);
 }
 
+/* One number a row, where the operation has no more to say. */
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
-    for (int r = 0; r < w->tile.width; r++) {
-        smx_operand single = j->plan->out;
-        single.inner[0] = j->size;
-        smx_scatter(j->plan, &single, w->rows[SMX_MAX_INPUTS][r], 0, 1, constants + r * j->size, j->size);
-    }
+    for (int r = 0; r < w->tile.width; r++)
+        smx_copy_element(w->rows[SMX_MAX_INPUTS][r], constants + r * j->size, j->size, j->plan->out.swapped);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */

@@ -154,6 +154,10 @@ static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff
     }
 }
 
+void smx_copy_element(char *to, const char *from, ptrdiff_t size, int swapped) {
+    copy_elements(to, 0, from, 0, 1, (size_t)size, swapped);
+}
+
 /* How many elements from number i on lie at one stride. */
 static ptrdiff_t run_length(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n) {
     const ptrdiff_t size = plan->inner_shape[plan->inner_dims - 1], run = size - i % size;

@@ -35,7 +35,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     True
     """
     if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
+        raise ValueError(f"mode: got {mode!r}, expected 'stdout' or 'dicts'")
     config = {"version": __version__, **_core._build_info()}
     if mode == "dicts":
         return config

@@ -101,7 +101,7 @@ def _set_isa(name):
         if levels[i].name.decode() == name:
             _level = &levels[i]
             return before
-    raise ValueError(f"name: expected one of {', '.join(_isa_available())}, got {name!r}")
+    raise ValueError(f"name: got {name!r}, expected one of {', '.join(_isa_available())}")
 
 
 def _build_info():
@@ -145,7 +145,7 @@ def set_num_threads(n):
     """
     number = _integer(n, "n")
     if not 1 <= number <= 1 << 16:
-        raise ValueError(f"n: expected a number of threads from 1 to {1 << 16}, got {number}")
+        raise ValueError(f"n: got {number}, expected a number of threads from 1 to {1 << 16}")
     smx_set_threads(number)
 
 
@@ -222,12 +222,13 @@ cdef inline void _plain_operand(smx_operand *operand, cnp.ndarray array, ptrdiff
 
 
 cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g):
-    """The operation on contiguous rows; g is the second input or None."""
+    """The operation on contiguous rows; g is the second input or None. logsumexp's result has no last axis."""
     cdef smx_plan plan
     cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
     cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1)
     cdef ptrdiff_t size = 4 if kind == cnp.NPY_FLOAT else 8
-    cdef cnp.ndarray out = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), kind, 0)
+    cdef bint elementwise = op != SMX_LOGSUMEXP
+    cdef cnp.ndarray out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
     plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
     plan.outer_dims = plan.inner_dims = 1
@@ -236,7 +237,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g):
     _plain_operand(&plan.input[0], x, n, size)
     if g is not None:
         _plain_operand(&plan.input[1], g, n, size)
-    _plain_operand(&plan.out, out, n, size)
+    _plain_operand(&plan.out, out, n if elementwise else 1, size)
     _run(&plan, elements)
     return out
 
@@ -246,37 +247,37 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g):
 cdef object _integer(object value, str name):
     # True is an index to Python, but no one means it as a number.
     if isinstance(value, (bool, np.bool)):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
+        raise TypeError(f"{name}: got {value!r}, expected an integer")
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+        raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
 
 
 cdef object _real_array(object value, str name):
     """The value as an array of float32 or float64, in either byte order; not copied if it is one."""
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: expected an array without a mask, got {type(value).__name__}")
+        raise TypeError(f"{name}: got {type(value).__name__}, expected an array without a mask")
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name}: expected an array or nested sequences of one shape: {error}") from None
+        raise ValueError(f"{name}: expected an array or sequences of one shape: {error}") from None
     kind = array.dtype.kind
     if kind == "f" and array.dtype.itemsize in (4, 8):
         return array
     if kind in "biu":
         return array.astype(np.float64)
-    raise TypeError(f"{name}: expected float32, float64, bool or integers, got {array.dtype}")
+    raise TypeError(f"{name}: got {array.dtype}, expected float32, float64, bool or integers")
 
 
 cdef object _real_dtype(object value, str name):
     try:
         dtype = np.dtype(value)
     except TypeError as error:
-        raise TypeError(f"{name}: expected float32 or float64, got {value!r}") from error
+        raise TypeError(f"{name}: got {value!r}, expected float32 or float64") from error
     if dtype.kind == "f" and dtype.itemsize in (4, 8):
         return dtype
-    raise TypeError(f"{name}: expected float32 or float64, got {dtype}")
+    raise TypeError(f"{name}: got {dtype}, expected float32 or float64")
 
 
 cdef object _axes(object axis, int ndim):
@@ -295,26 +296,26 @@ cdef object _axes(object axis, int ndim):
                 number = _integer(item, "axis")
             except TypeError:
                 raise TypeError(
-                    f"axis: expected an integer, a tuple of integers or None, got {type(item).__name__}"
+                    f"axis: got {type(item).__name__}, expected an integer, a tuple of integers or None"
                 ) from None
         if not -dims <= number < dims:
             raise np.exceptions.AxisError(number, ndim, "axis")
         number %= dims
         if number in found:
-            raise ValueError(f"axis: expected each axis once, got {axis!r} for {ndim} dimensions")
+            raise ValueError(f"axis: got {axis!r}, expected each axis once, of {ndim} dimensions")
         found.add(number)
     return found if ndim > 0 else set()
 
 
 cdef object _check_out(object out, object shape, object dtype):
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"out: expected an array, got {type(out).__name__}")
+        raise TypeError(f"out: got {type(out).__name__}, expected an array without a mask")
     if out.shape != shape:
-        raise ValueError(f"out: expected shape {shape}, got {out.shape}")
+        raise ValueError(f"out: got shape {out.shape}, expected {shape}")
     if not out.flags.writeable:
-        raise ValueError("out: expected a writeable array, got a read-only one")
+        raise ValueError("out: got a read-only array, expected a writeable one")
     if not np.can_cast(dtype, out.dtype, "same_kind"):
-        raise TypeError(f"out: expected a type that {dtype} can be cast to under 'same_kind', got {out.dtype}")
+        raise TypeError(f"out: got {out.dtype}, expected a type that {dtype} can be cast to under 'same_kind'")
 
 
 cdef bint _overlaps_itself(object out):
@@ -428,16 +429,16 @@ cdef object _of_logits(int op, object x, object axis, object out, object dtype, 
     return _compute(op, [array], inner, out, working, result_dtype, keepdims)
 
 
-cdef object _of_gradients(int op, object y, object g, object axis, object out):
-    """The derivatives: two inputs, the second broadcast to the first."""
-    first, second = _real_array(y, "y"), _real_array(g, "g")
+cdef object _of_gradients(int op, object y, object g, str name, object axis, object out):
+    """The derivatives: two inputs, the second (of that name) broadcast to the first."""
+    first, second = _real_array(y, "y"), _real_array(g, name)
     dtype = np.result_type(first.dtype, second.dtype).newbyteorder("=")
     inner = _axes(axis, first.ndim)
     if second.shape != first.shape:
         try:
             second = np.broadcast_to(second, first.shape)
         except ValueError:
-            raise ValueError(f"g: expected a shape that broadcasts to y's {first.shape}, got {second.shape}") from None
+            raise ValueError(f"{name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}") from None
     inputs = [
         array if array.dtype.newbyteorder("=") == dtype else array.astype(dtype) for array in (first, second)
     ]
@@ -607,6 +608,8 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None):
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
     """
+    if not keepdims and out is None and dtype is None and _is_last(axis) and _is_plain(x) and x.ndim > 1:
+        return _plain(SMX_LOGSUMEXP, x, None)
     return _of_logits(SMX_LOGSUMEXP, x, axis, out, dtype, bool(keepdims))
 
 
@@ -650,7 +653,7 @@ def softmax_vjp(y, g, axis=-1, *, out=None):
     """
     if out is None and _is_last(axis) and _are_plain(y, g):
         return _plain(SMX_SOFTMAX_VJP, y, g)
-    return _of_gradients(SMX_SOFTMAX_VJP, y, g, axis, out)
+    return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", axis, out)
 
 
 def log_softmax_vjp(y, g, axis=-1, *, out=None):
@@ -689,7 +692,7 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None):
     """
     if out is None and _is_last(axis) and _are_plain(y, g):
         return _plain(SMX_LOG_SOFTMAX_VJP, y, g)
-    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, axis, out)
+    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, out)
 
 
 def softmax_jvp(y, v, axis=-1, *, out=None):
@@ -727,7 +730,9 @@ def softmax_jvp(y, v, axis=-1, *, out=None):
     >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    return softmax_vjp(y, v, axis, out=out)
+    if out is None and _is_last(axis) and _are_plain(y, v):
+        return _plain(SMX_SOFTMAX_VJP, y, v)
+    return _of_gradients(SMX_SOFTMAX_VJP, y, v, "v", axis, out)
 
 
 def log_softmax_jvp(y, v, axis=-1, *, out=None):
@@ -765,4 +770,4 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None):
     """
     if out is None and _is_last(axis) and _are_plain(y, v):
         return _plain(SMX_LOG_SOFTMAX_JVP, y, v)
-    return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, axis, out)
+    return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, out)

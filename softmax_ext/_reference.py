@@ -246,9 +246,8 @@ def _others(x):
 
 def _with_vector(formula, y, g, axis):
     """Apply a formula of `y` and of `g`, broadcast to it, row by row."""
-    promoted = np.result_type(np.asarray(y).dtype, np.asarray(g).dtype)
     y, g = _array(y, "y"), _array(g, "g")
-    result = np.dtype(np.float64) if promoted.kind in "biu" else promoted.newbyteorder("=")
+    result = np.result_type(y, g).newbyteorder("=")
     rows = _Rows(y.shape, axis)
     product = formula(rows.split(y), rows.split(np.broadcast_to(g, y.shape)))
     return rows.join(product).astype(result)[()]

@@ -21,7 +21,7 @@ def default_threads():
     asked = os.environ.get("SOFTMAX_EXT_NUM_THREADS", "").strip()
     if asked:
         if not asked.isdecimal() or int(asked) < 1:
-            raise ImportError(f"SOFTMAX_EXT_NUM_THREADS: expected a positive integer, got {asked!r}")
+            raise ImportError(f"SOFTMAX_EXT_NUM_THREADS: got {asked!r}, expected a positive integer")
         return int(asked)
     # A list gives the numbers for nested regions, the outermost first. What is no number the OpenMP runtime ignores too.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
