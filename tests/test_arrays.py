@@ -1,5 +1,6 @@
 """Types and arrays (contract 1.2): what is read, what comes out, where it is written, what is refused."""
 
+import contextlib
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import softmax_ext
 from softmax_ext import _reference, log_softmax, logsumexp, softmax, softmax_jacobian, softmax_vjp
 
-pytestmark = pytest.mark.usefixtures("isa")
+every_level = pytest.mark.usefixtures("isa")
 
 MAPS = ["softmax", "log_softmax", "logsumexp"]
 PRODUCTS = ["softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp"]
@@ -21,6 +22,15 @@ def call(name, x, *args, module=softmax_ext, **kwargs):
     """Call a function of x, or one of y and a vector: then x serves as both."""
     rows = (x, x) if name in PRODUCTS else (x,)
     return getattr(module, name)(*rows, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def refused(error, *parts):
+    """Expect an error whose message names the argument, what came and what was wanted."""
+    with pytest.raises(error) as caught:
+        yield
+    for part in parts:
+        assert re.search(rf"(?<!\w){re.escape(str(part))}(?!\w)", str(caught.value)), (part, caught.value)
 
 
 def assert_as_reference(name, got, x, *args, **kwargs):
@@ -97,7 +107,7 @@ NO_NUMBERS = [
 def test_other_types_are_refused(name, x):
     if x.dtype == np.longdouble == np.float64:
         pytest.skip("longdouble is float64 here")
-    with pytest.raises(TypeError, match=rf"\b[xy]\b.*{re.escape(str(x.dtype))}.*float32.*float64"):
+    with refused(TypeError, "x" if name in MAPS else "y", x.dtype, "float32", "float64"):
         call(name, x)
 
 
@@ -106,30 +116,29 @@ def test_other_types_are_refused(name, x):
 def test_other_result_types_are_refused(name, dtype):
     if np.dtype(dtype) == np.float64:
         pytest.skip("longdouble is float64 here")
-    with pytest.raises(TypeError, match=r"\bdtype\b.*float32.*float64"):
+    with refused(TypeError, "dtype", np.dtype(dtype), "float32", "float64"):
         call(name, [1.0, 2.0], dtype=dtype)
 
 
 def test_what_is_no_array_is_refused():
-    with pytest.raises(TypeError, match=r"\bx\b"):
-        softmax(None)
-    with pytest.raises(TypeError, match=r"\bx\b"):
-        softmax({1.0, 2.0})
-    with pytest.raises(ValueError, match="inhomogeneous"):  # NumPy's own words
+    for no_numbers in (None, {1.0, 2.0}, object()):
+        with refused(TypeError, "x", "object"):
+            softmax(no_numbers)
+    with refused(ValueError, "x"):
         softmax([[1.0], [1.0, 2.0]])
 
 
 @pytest.mark.parametrize("name", [*MAPS, *PRODUCTS, "softmax_jacobian"])
-def test_masked_arrays_are_refused(name):
-    with pytest.raises(TypeError, match=r"\b[xy]\b.*mask"):
-        call(name, np.ma.array([1.0, 2.0], mask=[True, False]))
-    with pytest.raises(TypeError, match="mask"):
-        call(name, np.ma.array([1.0, 2.0]))
+@pytest.mark.parametrize("mask", [[True, False], False])
+def test_masked_arrays_are_refused(name, mask):
+    with refused(TypeError, "x" if name in MAPS else "y", "mask"):
+        call(name, np.ma.array([1.0, 2.0], mask=mask))
 
 
-def test_masked_vector_is_refused():
-    with pytest.raises(TypeError, match=r"\bg\b.*mask"):
-        softmax_vjp([0.5, 0.5], np.ma.array([1.0, 2.0], mask=[True, False]))
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_masked_vector_is_refused(name):
+    with refused(TypeError, "v" if "jvp" in name else "g", "mask"):
+        getattr(softmax_ext, name)([0.5, 0.5], np.ma.array([1.0, 2.0], mask=[True, False]))
 
 
 def test_lists_scalars_and_subclasses():
@@ -147,8 +156,10 @@ def test_lists_scalars_and_subclasses():
     [
         ("f4", "f8", "f8"),
         ("f8", "f4", "f8"),
+        ("f4", ">f4", "f4"),
         ("f4", "i8", "f8"),
-        ("f4", "?", "f4"),
+        ("f4", "?", "f8"),  # integers and bool are float64 before anything else
+        ("f4", "i1", "f8"),
         ("i4", "f8", "f8"),
         ("i4", "i4", "f8"),
     ],
@@ -164,6 +175,7 @@ def test_products_promote_as_numpy_does(y, g, result):
 AXES = [0, 1, 2, -1, -2, -3, (0,), (0, 1), (1, 2), (0, 2), (2, 0), (-1, 0), (0, 1, 2), None, ()]
 
 
+@every_level
 @pytest.mark.parametrize("name", MAPS + PRODUCTS)
 @pytest.mark.parametrize("axis", AXES, ids=str)
 def test_axes(name, axis, x):
@@ -180,7 +192,7 @@ def test_axes(name, axis, x):
 
 @pytest.mark.parametrize("name", MAPS + PRODUCTS)
 def test_axis_takes_any_integer(name, x):
-    for axis in (np.int8(1), np.array(1), True):
+    for axis in (np.int8(1), np.uint64(1), -2):
         assert_array_equal(call(name, x, axis), call(name, x, 1))
     assert_array_equal(call(name, x, (0, np.int64(2))), call(name, x, (0, 2)))
 
@@ -192,7 +204,8 @@ def test_axis_out_of_range(name, axis, x):
         call(name, x, axis)
     if axis < 10:
         assert caught.type is np.exceptions.AxisError
-        assert re.search(rf"{axis}\b.*\b3\b", str(caught.value))
+        assert str(axis) in str(caught.value)
+        assert "3" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", MAPS + PRODUCTS)
@@ -200,10 +213,10 @@ def test_bad_axes(name, x):
     with pytest.raises(np.exceptions.AxisError):
         call(name, x, (0, 3))
     for axis in ((0, 0), (1, -2)):
-        with pytest.raises(ValueError, match="axis"):
+        with refused(ValueError, "axis"):
             call(name, x, axis)
     for axis in (1.0, "0", (0, 1.5), (None,), np.array([0.0])):
-        with pytest.raises(TypeError):
+        with refused(TypeError, "axis"):
             call(name, x, axis)
     with pytest.raises(np.exceptions.AxisError):
         call(name, 1.0, 1)
@@ -212,6 +225,7 @@ def test_bad_axes(name, x):
 # Empty and 0-d ------------------------------------------------------------------------------------
 
 
+@every_level
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)])
 def test_empty_arrays(shape, dtype):
@@ -245,6 +259,7 @@ def test_zero_dimensions_count_as_one_row_of_one_element(axis):
     assert softmax_vjp(np.array(1.0), np.array(3.0), axis) == 0
 
 
+@every_level
 def test_many_dimensions():
     x = np.random.default_rng(1).normal(size=(2, 1) * 8 + (3, 2))
     for axis in (-1, 0, 7, (0, 16), (2, 4, 17), None):
@@ -255,6 +270,7 @@ def test_many_dimensions():
 # Layouts ------------------------------------------------------------------------------------------
 
 
+@every_level
 @pytest.mark.parametrize("name", MAPS + PRODUCTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -281,6 +297,7 @@ def test_integers_of_any_layout(code):
     assert_array_equal(softmax(field(x), 0), softmax(x.astype(float), 0))
 
 
+@every_level
 @pytest.mark.parametrize("name", MAPS)
 def test_broadcast_views(name):
     """Zero strides, also ones that stand for more elements than memory has."""
@@ -307,7 +324,7 @@ def test_vector_broadcasts_to_y(axis, x):
 def test_vector_of_another_shape_is_refused(name):
     y = np.full((2, 3), 1 / 3)
     for g in (np.ones((2, 2)), np.ones((5, 2, 3)), np.ones((4, 1)), np.ones(2)):
-        with pytest.raises(ValueError, match=r"\b[gv]\b.*" + re.escape(str(g.shape)) + r".*\(2, 3\)"):
+        with refused(ValueError, "v" if "jvp" in name else "g", g.shape, y.shape):
             getattr(softmax_ext, name)(y, g)
 
 
@@ -346,17 +363,22 @@ def test_out_of_any_float_type_takes_a_result(name, x):
 
 @pytest.mark.parametrize("name", MAPS)
 def test_dtype_and_out_together(name, x):
-    want = call(name, x, dtype=np.float32)
-    out = np.full(want.shape, np.nan)
-    assert call(name, x, dtype=np.float32, out=out) is out
-    assert_array_equal(out, want)
+    """The arithmetic is done in the wider of the input's type and `dtype`; `out` takes the result."""
+    single = x.astype(np.float32)
+    want = call(name, single, dtype=np.float64)
+    out = np.zeros(want.shape, np.float32)
+    assert call(name, single, dtype=np.float64, out=out) is out
+    assert_array_equal(out, want.astype(np.float32))
+    out = np.zeros(want.shape)
+    call(name, x, dtype=np.float32, out=out)
+    assert_array_equal(out.astype(np.float32), call(name, x, dtype=np.float32))
 
 
 def test_logsumexp_out_with_keepdims(x):
     out = np.empty((3, 1, 5))
     assert logsumexp(x, 1, keepdims=True, out=out) is out
     assert_array_equal(out[:, 0], logsumexp(x, 1))
-    with pytest.raises(ValueError, match=r"\bout\b"):
+    with refused(ValueError, "out", (3, 1, 5), (3, 5)):
         logsumexp(x, 1, out=out)
 
 
@@ -375,11 +397,11 @@ def test_bad_out_is_refused_before_anything_is_written(name, x):
         (np.full(shape, "2020", "M8[Y]"), TypeError),
     ]:
         kept = out.copy()
-        with pytest.raises(error, match=r"\bout\b"):
+        with refused(error, "out"):
             call(name, x, out=out)
         assert_array_equal(out, kept)
     for no_array in ([0.0], 1.0, "out", np.float64(1)):
-        with pytest.raises(TypeError, match=r"\bout\b"):
+        with refused(TypeError, "out", type(no_array).__name__):
             call(name, x, out=no_array)
 
 
@@ -397,16 +419,13 @@ def test_out_is_not_written_when_another_argument_is_bad(x):
 
 
 def test_message_says_what_came_and_what_was_wanted(x):
-    with pytest.raises(ValueError, match=r"out.*\(3, 4\).*\(3, 4, 5\)"):
+    with refused(ValueError, "out", (3, 4), (3, 4, 5)):
         softmax(x, out=np.empty((3, 4)))
-    with pytest.raises(TypeError, match=r"out.*int64.*float64|out.*float64.*int64"):
+    with refused(TypeError, "out", "int64", "float64", "same_kind"):
         softmax(x, out=np.empty(x.shape, np.int64))
-    with pytest.raises(ValueError, match=r"out.*read-only"):
+    with refused(ValueError, "out", "read-only"):
         softmax(x, out=np.broadcast_to(0.0, x.shape))
-
-
-def test_masked_out_is_refused(x):
-    with pytest.raises(TypeError, match=r"\bout\b.*mask"):
+    with refused(TypeError, "out", "an array", "MaskedArray"):
         softmax(x, out=np.ma.array(np.zeros(x.shape), mask=True))
 
 
@@ -434,24 +453,26 @@ def overlaps(n):
     yield "rows reversed", b[::-1], b
     b = buffer()
     yield "row read for all", np.broadcast_to(b[5 : 5 + n], (n, n)), b[whole].reshape(n, n)
-    b = buffer()
-    half = n * n // 8
-    yield "as another type", b[:half].view(np.float32).reshape(2, -1), b[: 2 * half].reshape(2, -1)
+    b = np.zeros(n * n // 4)
+    single = b.view(np.float32)[: b.size]
+    single[:] = buffer()[: b.size]
+    yield "as another type", single.reshape(2, -1), b.reshape(2, -1)
 
 
+@every_level
 @pytest.mark.parametrize("axis", [-1, 0, None])
 @pytest.mark.parametrize("n", [8, 24, 200])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", *PRODUCTS])
 def test_out_may_overlap_the_input_in_any_way(name, n, axis, threads):
     threads(3)
     for how, x, out in overlaps(n):
-        with np.errstate(all="ignore"):
-            want = call(name, x.copy(), axis)
+        want = call(name, x.copy(), axis)
         assert call(name, x, axis, out=out) is out
         assert out.dtype == np.float64
         assert_array_equal(out, want, err_msg=how)
 
 
+@every_level
 @pytest.mark.parametrize("n", [8, 200])
 def test_logsumexp_out_may_overlap_the_input(n):
     for axis, pick in [(1, lambda b: b[:, 0]), (1, lambda b: b[3]), (0, lambda b: b[0]),
@@ -463,6 +484,7 @@ def test_logsumexp_out_may_overlap_the_input(n):
         assert_array_equal(out, want)
 
 
+@every_level
 @pytest.mark.parametrize("name", PRODUCTS)
 @pytest.mark.parametrize("n", [8, 200])
 @pytest.mark.parametrize("axis", [-1, 0])

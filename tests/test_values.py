@@ -167,7 +167,26 @@ def test_no_warning_whatever_errstate_says(dtype, count, threads):
         warnings.simplefilter("error")
         call_everything(hard(dtype))
         call_everything(hard(dtype, repeat=5000))  # enough for threads
-        softmax(hard(np.float64), dtype=np.float32)
+
+
+def test_no_warning_from_a_change_of_type():
+    x = np.array([[0, -90, -100, -746], [1, 2, 3, -INF]])
+    y, log_y = softmax(x), log_softmax(x)
+    out = np.empty(x.shape, np.float32)
+    huge = np.full(x.shape, 1e300)
+    signalling = np.array([0x7F800001], np.uint32).view(np.float32)
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for function in (softmax, log_softmax, logsumexp):
+            function(x, dtype=np.float32)
+            function(huge, dtype=np.float32)
+            function(huge * [1, 0, 0, -1], dtype=np.float32)
+            function(signalling, dtype=np.float64)
+        softmax(x, out=out)
+        log_softmax(huge * [1, 0, 0, -1], out=out)
+        softmax_vjp(y, x, out=out)
+        log_softmax_vjp(log_y, np.array([[1e300, 0, 0, 0]]), out=out)
+        softmax_vjp(y, signalling)
 
 
 @pytest.fixture
