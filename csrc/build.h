@@ -7,7 +7,7 @@
 #define SMX_STRING(x) SMX_STRING_(x)
 
 #if defined(__clang__)
-#define SMX_COMPILER                                                                                                    \
+#define SMX_COMPILER                                                                                                   \
     "Clang " SMX_STRING(__clang_major__) "." SMX_STRING(__clang_minor__) "." SMX_STRING(__clang_patchlevel__)
 #elif defined(__GNUC__)
 #define SMX_COMPILER "GCC " SMX_STRING(__GNUC__) "." SMX_STRING(__GNUC_MINOR__) "." SMX_STRING(__GNUC_PATCHLEVEL__)

@@ -112,8 +112,8 @@ static void choose_memory(job *j) {
         needs_block |= !j->in_place[k];
     }
     j->out_along = j->op->elementwise && along_inner(j, &plan->out);
-    j->out_in_place = columns ? in_run && j->op->elementwise && plan->inner_dims == 1 && along_outer(j, &plan->out)
-                              : j->out_along;
+    j->out_in_place =
+        columns ? in_run && j->op->elementwise && plan->inner_dims == 1 && along_outer(j, &plan->out) : j->out_along;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
@@ -258,7 +258,8 @@ static int finish_tile(const worker *w, const void *partials, tile_state *state)
     state->flags = j->op->finish(w->tile.width, j->pieces, partials, state->shift, state->constants);
     if (!(state->flags & SMX_TOO_LARGE) || state->is_shifted)
         return 1;
-    memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->size, SMX_TILE_ROWS * (size_t)j->size);
+    memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->size,
+           SMX_TILE_ROWS * (size_t)j->size);
     state->is_shifted = 1;
     return 0;
 }
@@ -313,13 +314,13 @@ static void *open_worker(worker *w, const job *j, char *stack) {
 }
 
 /* What every thread of a region starts and ends with. */
-#define WORKER_BEGIN(w, j)                                                                                              \
-    char stack[STACK_SCRATCH + 64];                                                                                     \
-    worker w;                                                                                                           \
-    const smx_fpstate before = smx_enter_fpstate();                                                                     \
+#define WORKER_BEGIN(w, j)                                                                                             \
+    char stack[STACK_SCRATCH + 64];                                                                                    \
+    worker w;                                                                                                          \
+    const smx_fpstate before = smx_enter_fpstate();                                                                    \
     void *heap = open_worker(&w, j, stack)
-#define WORKER_END()                                                                                                    \
-    free(heap);                                                                                                         \
+#define WORKER_END()                                                                                                   \
+    free(heap);                                                                                                        \
     smx_leave_fpstate(before)
 
 static int run_serial(const job *j) {

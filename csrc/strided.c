@@ -130,9 +130,7 @@ ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptr
     return offset + i * operand->inner[0];
 }
 
-static uint32_t swap32(uint32_t x) {
-    return x >> 24 | (x >> 8 & 0xff00u) | (x << 8 & 0xff0000u) | x << 24;
-}
+static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x << 8 & 0xff0000u) | x << 24; }
 
 /* memcpy, because an element need not be aligned; the compiler makes it one move. */
 static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, size_t size,

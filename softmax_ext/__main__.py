@@ -30,7 +30,7 @@ def largest_error(function: str, dtype: Any) -> float:
         x = (3 * rng.normal(size=shape)).astype(dtype)
         arrays = [x]
         if function in DERIVATIVES:
-            forward = _reference.log_softmax if function.startswith("log") else _reference.softmax
+            forward: Any = _reference.log_softmax if function.startswith("log") else _reference.softmax
             arrays = [forward(x), rng.normal(size=shape).astype(dtype)]
         want = getattr(_reference, function)(*arrays, axis=-1)
         scale = np.maximum(np.abs(want), 0 if function == "softmax" else np.abs(arrays[-1]).max())

@@ -1,9 +1,9 @@
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 _Out = TypeVar("_Out", bound=NDArray[Any])
-_Axis = int | tuple[int, ...] | None
+_Axis: TypeAlias = int | tuple[int, ...] | None
 
 def _isa_available() -> list[str]: ...
 def _set_isa(name: str) -> str: ...
@@ -12,16 +12,25 @@ def _row_axis(y: ArrayLike, axis: int) -> tuple[NDArray[Any], int]: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
 @overload
-def softmax(x: ArrayLike, axis: _Axis = -1, *, out: None = None, dtype: DTypeLike | None = None) -> NDArray[Any]: ...
+def softmax(
+    x: ArrayLike, axis: _Axis = -1, *, out: None = None, dtype: DTypeLike | None = None
+) -> NDArray[Any]: ...
 @overload
 def softmax(x: ArrayLike, axis: _Axis = -1, *, out: _Out, dtype: DTypeLike | None = None) -> _Out: ...
 @overload
-def log_softmax(x: ArrayLike, axis: _Axis = -1, *, out: None = None, dtype: DTypeLike | None = None) -> NDArray[Any]: ...
+def log_softmax(
+    x: ArrayLike, axis: _Axis = -1, *, out: None = None, dtype: DTypeLike | None = None
+) -> NDArray[Any]: ...
 @overload
 def log_softmax(x: ArrayLike, axis: _Axis = -1, *, out: _Out, dtype: DTypeLike | None = None) -> _Out: ...
 @overload
 def logsumexp(
-    x: ArrayLike, axis: _Axis = -1, *, keepdims: bool = False, out: None = None, dtype: DTypeLike | None = None
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    keepdims: bool = False,
+    out: None = None,
+    dtype: DTypeLike | None = None,
 ) -> Any: ...
 @overload
 def logsumexp(

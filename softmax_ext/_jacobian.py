@@ -48,7 +48,7 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
     """
     array, number = _core._row_axis(y, axis)
     rows = np.moveaxis(array, number, -1)
-    jacobian = rows[..., :, None] * -rows[..., None, :]
+    jacobian: NDArray[Any] = rows[..., :, None] * -rows[..., None, :]
     diagonal = np.einsum("...ii->...i", jacobian)
     diagonal[...] = rows * (1 - rows)
     return jacobian

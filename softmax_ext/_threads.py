@@ -3,8 +3,8 @@
 import os
 
 
-def default_threads():
-    """The number of threads used until `set_num_threads` says otherwise.
+def default_threads() -> int:
+    """Return the number of threads used until `set_num_threads` says otherwise.
 
     The first of these that is set: ``SOFTMAX_EXT_NUM_THREADS``; ``OMP_NUM_THREADS``; the CPUs that this process may
     use, by its affinity and by the CPU quota of its control group.
@@ -23,22 +23,22 @@ def default_threads():
         if not asked.isdecimal() or int(asked) < 1:
             raise ImportError(f"SOFTMAX_EXT_NUM_THREADS: got {asked!r}, expected a positive integer")
         return int(asked)
-    # A list gives the numbers for nested regions, the outermost first. What is no number the OpenMP runtime ignores too.
+    # A list is for nested regions, the outermost first. What is no number the OpenMP runtime ignores too.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     return max(1, min(_cpus(), _quota()))
 
 
-def _cpus():
+def _cpus() -> int:
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
 
 
-def _quota(root="/sys/fs/cgroup"):
-    """The CPUs that the control group's quota is worth, rounded up; more than any machine has if there is none."""
+def _quota(root: str = "/sys/fs/cgroup") -> int:
+    """Return the CPUs that the control group's quota is worth, rounded up; without one, more than any machine has."""
     try:
         with open(f"{root}/cpu.max") as file:  # version 2: "quota period" or "max period"
             quota, period = file.read().split()

@@ -87,7 +87,9 @@ def define(name, value, note=""):
 
 
 def main():
-    print("/* The constants of exp.inc.h and log.inc.h. Printed by coefficients.py, which says how they were found. */\n")
+    print(
+        "/* The constants of exp.inc.h and log.inc.h. Printed by coefficients.py, which says how they were found. */\n"
+    )
     print("#ifndef SMX_COEFFICIENTS_H\n#define SMX_COEFFICIENTS_H\n")
     for kind, (bits, degree, terms) in TYPES.items():
         log2e, ln2 = rounded(1 / mp.log(2), bits), mp.log(2)

@@ -81,9 +81,7 @@ SMX_INLINE largest largest_end(largest m, int two) {
     return m;
 }
 
-SMX_INLINE vec reference_of(largest m) {
-    return exp_reference(v_max(m.second, v_sub(m.first, v_set1(NEGLIGIBLE))));
-}
+SMX_INLINE vec reference_of(largest m) { return exp_reference(v_max(m.second, v_sub(m.first, v_set1(NEGLIGIBLE)))); }
 
 /* Rows whose maximum is infinite are not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
 static vec find_nans(const smx_tile *tile, int first, vec maximum) {
@@ -294,7 +292,8 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
     exp_total total;
     total.m = largest_begin();
     for (ptrdiff_t i = 0; i < pieces; i++) {
-        const largest m = {read_partial(partials + i * size, 0, width, row), read_partial(partials + i * size, 1, width, row)};
+        const largest m = {read_partial(partials + i * size, 0, width, row),
+                           read_partial(partials + i * size, 1, width, row)};
         /* as with x, a NaN is passed over, but here it has to stay */
         const vec seen = total.m.first;
         total.m = largest_merge(m, total.m);
@@ -554,8 +553,9 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
             for (; i + WIDTH <= tile->n; i += WIDTH)
                 v_store(out + i, f(v_load(p + i), v_load(q + i), c));
             if (i < tile->n)
-                v_store_first(out + i, tile->n - i,
-                              f(v_load_first(p + i, tile->n - i, v_set1(0)), v_load_first(q + i, tile->n - i, v_set1(0)), c));
+                v_store_first(
+                    out + i, tile->n - i,
+                    f(v_load_first(p + i, tile->n - i, v_set1(0)), v_load_first(q + i, tile->n - i, v_set1(0)), c));
         } else {
             const real *p = (const real *)a->at[0] + row, *q = b ? (const real *)b->at[0] + row : p;
             const ptrdiff_t p_pitch = a->pitch, q_pitch = b ? b->pitch : p_pitch;

@@ -93,8 +93,8 @@ SMX_INLINE void transpose_parts(vec a[4]) {
 }
 SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
     for (int i = 0; i < 4; i++)
-        column[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j)),
-                                         _mm_loadu_ps(rows[4 + i] + j), 1);
+        column[i] =
+            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j)), _mm_loadu_ps(rows[4 + i] + j), 1);
     transpose_parts(column);
 }
 SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
