@@ -42,7 +42,8 @@ def main():
     if options.plot:
         from bench import plots  # Only here: importing matplotlib takes a second.
 
-        plots.draw(results, options.plot, options.theme)
+        if not plots.draw(results, options.plot, options.theme):
+            console.print("Nothing was measured that can be drawn.")
     return 0 if complete else 130
 
 
@@ -83,7 +84,7 @@ def measure(options, results, console):
 
     contest = Rounds(options.peers, options.threads, options.timeout, options.rounds, tick)
     results |= contest.results
-    forms = ["own", "numpy"] + ["out"] * options.out
+    bystanders = environment.Bystanders()
     try:
         with progress, contest:
             progress.update(task, total=contest.cost_of_start())
@@ -98,9 +99,13 @@ def measure(options, results, console):
                 contest.judge()
             for name, members in options.sets:
                 for case in members:
+                    # A sweep asks about lengths; from where the arrays come does not matter there.
+                    forms = ["own"] + ["numpy"] * (name != "sweep") + ["out"] * options.out
                     contest.measure(name, case, forms)
     except KeyboardInterrupt:
         return False
+    finally:
+        results["environment"]["others"] = bystanders.share()
     return True
 
 

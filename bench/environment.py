@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import time
 from pathlib import Path
 
 # Variables that change how a peer runs. They are passed on as they are.
@@ -25,11 +26,37 @@ def describe():
         "cpu": cpu_model(),
         "cpus": len(usable_cpus()),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},
     }
+
+
+class Bystanders:
+    """Measures how much of the machine other programs used, while a run went on."""
+
+    def __init__(self):
+        self.start = self._others(), time.monotonic()
+
+    def share(self):
+        """Share of the CPUs' time since the start; None where the system does not tell.
+
+        Processes of the run must have ended, or theirs counts as that of others.
+        """
+        if self.start[0] is None:
+            return None
+        seconds = self._others() - self.start[0]
+        return max(0.0, seconds) / (time.monotonic() - self.start[1]) / os.cpu_count()
+
+    @staticmethod
+    def _others():
+        """CPU seconds used since boot, less those of this process and its children."""
+        line = (_read("/proc/stat") or "").partition("\n")[0].split()
+        if not line:
+            return None
+        user, nice, system, _idle, _wait, *rest = map(int, line[1:9])
+        ticks = user + nice + system + sum(rest)
+        return ticks / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
 
 def cpu_model():

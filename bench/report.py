@@ -1,14 +1,18 @@
 """Tables for the terminal; in Markdown when printed elsewhere, ready for a README."""
 
+import statistics
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from bench.cases import parse
-from bench.figures import Contest, group, largest, median, ratio, spread
+from bench.figures import Contest, group, largest, median, quartiles, ratio, spread
 from bench.peers import OURS
 
 MISSING = "–"
+MOVED = 0.05  # Share that a comparison passes over.
+BUSY = 0.02  # Share of the machine that other programs may use unmentioned.
 
 
 def make_console():
@@ -20,8 +24,8 @@ def make_console():
 
 
 def short(case):
-    """Write a case's name without its operation and what is usual."""
-    return parse(case).name.partition(":")[2].replace(":axis=-1", "").replace(":", " ")
+    """Write a case's name without what is usual."""
+    return case.replace(":axis=-1", "").replace(":", " ")
 
 
 def table(console, title, *columns):
@@ -66,22 +70,17 @@ def show(console, results):
     if results["digits"]:
         show_digits(console, results["digits"])
     own = [record for record in results["speed"] if record["form"] == "own"]
-    for (name, threads, op), records in group(with_op(own), "set", "threads", "op").items():
+    for (name, threads), records in group(own, "set", "threads").items():
         if name == "sweep":
-            show_sweep(console, op, threads, records)
+            show_sweep(console, threads, records)
         else:
-            show_speed(console, name, op, threads, records)
+            show_speed(console, name, threads, records)
     show_form(console, results["speed"], "numpy", "What a NumPy user pays: arrays in, arrays out")
     show_form(console, results["speed"], "out", "Into a result that exists")
     show_scaling(console, own)
     if results["accuracy"]:
         show_accuracy(console, results["accuracy"])
     show_troubles(console, results)
-
-
-def with_op(records):
-    """Add each record's operation."""
-    return [record | {"op": parse(record["case"]).op} for record in records]
 
 
 def show_machine(console, results):
@@ -93,7 +92,10 @@ def show_machine(console, results):
     for peer in results["peers"]:
         if peer["peer"] == OURS and peer.get("config"):
             config = peer["config"]
-            console.print(f"softmax_ext: {config.get('isa')}, {peer['threads']} threads")
+            console.print(f"softmax_ext: {config.get('isa')}, {plural(peer['threads'])}")
+    others = machine.get("others") or 0
+    if others > BUSY:
+        console.print(f"Other programs used {others:.0%} of the machine: do not trust these figures.")
     console.print()
 
 
@@ -121,11 +123,11 @@ def show_digits(console, records):
     console.print(made)
 
 
-def show_speed(console, name, op, threads, records):
-    """Print a set's cases of one operation."""
+def show_speed(console, name, threads, records):
+    """Print the cases of a set."""
     made = table(
         console,
-        f"{op}, µs a call, {plural(threads)} ({name})",
+        f"Speed, µs a call, {plural(threads)} ({name})",
         "case", OURS, "±", "peers, fastest first", "np.exp", "roof", "fastest / ours",
         "np.exp / ours", "ours / roof",
     )  # fmt: skip
@@ -156,16 +158,17 @@ def show_form(console, records, form, title):
         if form in of_form and "own" in of_form:
             other, own = of_form[form], of_form["own"]
             factor = times(ratio(other, own))
-            made.add_row(case, peer, str(threads), time_of(other), time_of(own), factor)
+            made.add_row(short(case), peer, str(threads), time_of(other), time_of(own), factor)
     if made.row_count:
         console.print(made)
 
 
-def show_sweep(console, op, threads, records):
+def show_sweep(console, threads, records):
     """Print the time of an element against the length of its row."""
+    first = parse(records[0]["case"])
     made = table(
         console,
-        f"{op}, ns an element by row length, {plural(threads)}",
+        f"{first.op} of {first.dtype}, ns an element by row length, {plural(threads)}",
         "length", OURS, "/ length before", "fastest peer", "roof", "fastest / ours",
     )  # fmt: skip
 
@@ -180,7 +183,7 @@ def show_sweep(console, op, threads, records):
         fastest = contest.peers[0] if contest.peers else None
         now = contest.ours and median(contest.ours) / parse(case).size
         made.add_row(
-            f"{parse(case).dtype} {parse(case).shape[-1]}",
+            str(parse(case).shape[-1]),
             element(contest.ours),
             times(now / before if now and before else None),
             f"{fastest['peer']} {element(fastest)}" if fastest else MISSING,
@@ -207,7 +210,7 @@ def show_scaling(console, records):
         if few in by_count:
             base = by_count[few]
             gains = [times(ratio(base, by_count[n])) if n in by_count else MISSING for n in counts[1:]]
-            made.add_row(case, peer, time_of(base), *gains)
+            made.add_row(short(case), peer, time_of(base), *gains)
     console.print(made)
 
 
@@ -227,6 +230,43 @@ def show_accuracy(console, records):
 def error(value):
     """Write an error, in units."""
     return f"{value:.2f}" if value < 99.995 else f"{value:.3g}"
+
+
+def show_comparison(console, old, new):
+    """Print what moved since an earlier run, beyond the noise.
+
+    A time has moved if its quartiles lie outside those of the other run, and it is off by more than
+    `MOVED`, both after the drift that all peers share is taken out.
+    """
+    for key in ("cpu", "cpus", "governor", "system", "python", "variables"):
+        before, now = old["environment"].get(key), new["environment"].get(key)
+        if before != now:
+            console.print(f"{key} was {before}, is {now}", markup=False)
+    versions = [{p["peer"]: p.get("version") for p in run["peers"]} for run in (old, new)]
+    for name, version in versions[1].items():
+        if versions[0].get(name) != version:
+            console.print(f"{name} was {versions[0].get(name)}, is {version}", markup=False)
+
+    keys = ("case", "threads", "peer", "form")
+    timed = [[r for r in run["speed"] if r["seconds"]] for run in (old, new)]
+    before, now = (group(records, *keys) for records in timed)
+    common = [(key, before[key][0], now[key][0]) for key in now if key in before]
+    peers = [median(b) / median(a) for key, a, b in common if key[2] != OURS]
+    drift = statistics.median(peers) if peers else 1.0
+    made = table(
+        console,
+        f"What moved, of {len(common)} times; {times(drift)} shared by all peers is taken out",
+        "case", "peer", "threads", "form", "before, µs", "now, µs", "change",
+    )  # fmt: skip
+    for key, a, b in common:
+        change = median(b) / median(a) / drift
+        (low_a, high_a), (low_b, high_b) = quartiles(a), quartiles(b)
+        apart = low_b / drift > high_a or high_b / drift < low_a
+        if apart and not 1 / (1 + MOVED) < change < 1 + MOVED:
+            case, threads, peer, form = key
+            cells = short(case), peer, str(threads), form, time_of(a), time_of(b), f"{change - 1:+.0%}"
+            made.add_row(*cells, style="bold" if peer == OURS else None)
+    console.print(made)
 
 
 def show_troubles(console, results):

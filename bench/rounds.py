@@ -120,8 +120,8 @@ class Rounds:
                     continue
                 finally:
                     self.tick(case.name, PREPARE * turn)
-                for form, (statement, calls) in prepared.items():
-                    record = entry | {"form": form, "statement": statement, "calls": calls}
+                for form, statement in prepared.items():
+                    record = entry | {"form": form, "statement": statement}
                     records[key, form] = record | {"seconds": [], "error": None}
         self.results["speed"].extend(records.values())
         ready = list(dict.fromkeys(key for key, _ in records))

@@ -5,6 +5,7 @@ Reads pickled requests from standard input and answers each on standard output: 
 parent. `Worker` in `pool` is the other side.
 """
 
+import math
 import os
 import pickle
 import statistics
@@ -40,24 +41,24 @@ class Session:
 
         Returns
         -------
-        dict of str to (str, int)
-            Statement and calls per sample of each form that the peer has.
+        dict of str to str
+            The statement of each form that the peer has.
         """
         arrays, expected = load_arrays(folder)
-        self.timers = {}
+        self.timers, statements = {}, {}
         offered = self.peer.calls(case.op, case.axis, arrays)
         for form in forms:
-            timers = []
+            best = math.inf
             for call in offered.get(form, ()):
-                if expected is not None and hasattr(self.peer, "as_numpy"):
+                if hasattr(self.peer, "as_numpy"):
                     self.check(call, case, expected)
                 timer = Timer(call.statement, globals=call.names)
-                timers.append((*calibrate(timer), call.statement, timer))
-            if timers:
-                _, calls, statement, timer = min(timers, key=lambda entry: entry[0])
-                self.timers[form] = timer, calls, statement
+                seconds, calls = calibrate(timer)
+                if seconds / calls < best:
+                    best = seconds / calls
+                    self.timers[form], statements[form] = (timer, calls), call.statement
         settle()
-        return {form: (statement, calls) for form, (_, calls, statement) in self.timers.items()}
+        return statements
 
     def check(self, call, case, expected):
         """Raise an error unless a statement's result is roughly right."""
@@ -85,9 +86,13 @@ class Session:
             Seconds a call, the median of a few samples.
         """
         seconds = {}
-        for form, (timer, calls, _) in self.timers.items():
-            # Untimed: wakes the threads, and has the caches filled with this peer's arrays again.
-            count = min(SAMPLES, int(TURN / timer.timeit(calls)) or 1)
+        for form, (timer, calls) in self.timers.items():
+            # Does not count: wakes the threads, and fills the caches with this peer's arrays again.
+            first = timer.timeit(calls)
+            if first < SAMPLE / 2:  # A hitch had spoilt the calibration.
+                first, calls = calibrate(timer)
+                self.timers[form] = timer, calls
+            count = min(SAMPLES, int(TURN / first) or 1)
             seconds[form] = statistics.median(timer.repeat(count, calls)) / calls
         settle()
         return seconds
@@ -124,15 +129,15 @@ def calibrate(timer):
     Returns
     -------
     seconds : float
-        Time of a call.
+        What those calls took.
     calls : int
     """
     timer.timeit(1)
     calls = 1
-    # The best of three: one hitch must not make the samples too short for all rounds.
+    # The best of three: one hitch must not make the samples too short.
     while (seconds := min(timer.repeat(3, calls))) < SAMPLE:
         calls = max(2 * calls, int(1.2 * calls * SAMPLE / max(seconds, 1e-9)))
-    return seconds / calls, calls
+    return seconds, calls
 
 
 def settle(patience=1.0):
