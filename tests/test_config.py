@@ -67,7 +67,7 @@ true = _core.{function}
 def wrong(x, *args, **kwargs):
     result = np.array(true(x, *args, **kwargs))
     if softmax_ext.show_config(mode="dicts")["isa"] == {level!r}:
-        result += 100 * np.spacing(result)
+        {damage}
     return result
 
 for module in (softmax_ext, _core):
@@ -76,11 +76,13 @@ runpy.run_module("softmax_ext", run_name="__main__")
 """
 
 
+@pytest.mark.parametrize("damage", ["result += 100 * np.spacing(result)", "result[..., -1:] = np.nan"])
 @pytest.mark.parametrize("function", ["softmax", "log_softmax", "softmax_vjp"])
 @pytest.mark.parametrize("level", softmax_ext.show_config(mode="dicts")["isa_available"])
-def test_module_exits_with_1_when_a_check_fails(python, function, level):
-    """Results that are 100 ULP off, at one level alone, must not pass."""
-    done = python("-c", BREAK.format(function=function, level=level), check=False)
+def test_module_exits_with_1_when_a_check_fails(python, function, level, damage):
+    """Results that are 100 ULP off, or no numbers, at one level alone, must not pass."""
+    broken = BREAK.format(function=function, level=level, damage=damage)
+    done = python("-c", broken, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert level in done.stdout + done.stderr

@@ -78,8 +78,10 @@ def test_environment_sets_the_number_of_threads(python):
 def test_bad_number_in_the_environment_is_an_error_at_import(python, bad):
     done = python("-c", "import softmax_ext", SOFTMAX_EXT_NUM_THREADS=bad, check=False)
     assert done.returncode != 0
-    assert "ImportError" in done.stderr
-    assert f"SOFTMAX_EXT_NUM_THREADS: expected a positive integer, got '{bad}'" in done.stderr
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("ImportError: SOFTMAX_EXT_NUM_THREADS: ")
+    assert repr(bad) in message
+    assert "a positive integer" in message
 
 
 @needs_linux

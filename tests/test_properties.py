@@ -1,0 +1,170 @@
+"""Each function against the reference, on whatever hypothesis comes up with.
+
+Random shapes, axes, types, strides, broadcasts and special values at once: what the other files
+test one by one. Few examples each, since every run draws new ones.
+"""
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from layouts import LAYOUTS
+from numpy.testing import assert_array_equal
+
+import softmax_ext
+from softmax_ext import _reference
+
+# Compiling nothing and waiting for nothing, examples still take long on a busy machine: no deadline.
+several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+MAPS = ["softmax", "log_softmax", "logsumexp"]
+PRODUCTS = ["softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp"]
+SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 88.7, -103.9, 709.8, -745.1, 1e-40, 1e30, -1e30]
+
+shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9)
+# Long axes too, past the vectors of any level; with at most one other axis beside it.
+long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(
+    st.integers(60, 300), st.integers(1, 40)
+)
+types = st.sampled_from(["f4", "f8", ">f4", "<f8", ">f8", "i1", "u2", "i4", "i8", "?"])
+
+
+@st.composite
+def arrays(draw, shape, dtype):
+    """Return numbers of one scale, with special ones among them if the type has them."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if dtype.kind in "biu":
+        x = rng.integers(0, 2 if dtype.kind == "b" else 100, size=shape).astype(dtype)
+    else:
+        x = rng.normal(size=shape) * draw(st.sampled_from([0, 1e-20, 1e-3, 1, 30, 1e4, 1e30]))
+        x = np.asarray(x + draw(st.sampled_from([0, 0, 5.5, -1000, 1e7])))
+        hidden = rng.random(shape) < draw(st.sampled_from([0, 0, 0.05, 0.5]))
+        x = np.where(hidden, rng.choice(draw(st.lists(st.sampled_from(SPECIAL), min_size=1)), size=shape), x)
+        with np.errstate(all="ignore"):
+            x = x.astype(dtype)
+    return draw(st.sampled_from(list(LAYOUTS.values())))(x) if x.ndim and x.size else x
+
+
+@st.composite
+def axes(draw, ndim):
+    if ndim == 0:
+        return draw(st.sampled_from([-1, 0, None]))
+    one = st.integers(-ndim, ndim - 1)
+    tuples = st.lists(one, max_size=ndim, unique_by=lambda a: a % ndim).map(tuple)
+    return draw(st.just(-1) | one | tuples | st.none())
+
+
+def assert_close(got, want, scale):
+    """Same type, same infinities and NaN; finite numbers within 8 eps of their scale.
+
+    The scale is that of the terms which make up a result, in absolute value: looser than the bounds
+    that `test_accuracy.py` holds to, since here the reference's rounding adds to ours.
+    """
+    got, want, scale = np.asarray(got), np.asarray(want), np.asarray(scale)
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    info = np.finfo(want.dtype)
+    assert_array_equal(np.isnan(got), np.isnan(want))
+    with np.errstate(all="ignore"):
+        near = np.abs(got - want) <= 8 * (info.eps * scale + info.smallest_subnormal)
+        # At the very end of the range one rounding more or less is infinity.
+        edge = (np.abs(got) >= info.max) & (np.abs(want) >= info.max) & (np.sign(got) == np.sign(want))
+    assert np.all(near | edge | (got == want) | np.isnan(want)), (got, want)
+
+
+@several
+@given(st.data(), st.sampled_from(MAPS), shapes | long_shapes, types)
+def test_maps(data, name, shape, dtype):
+    x = data.draw(arrays(shape, np.dtype(dtype)))
+    axis = data.draw(axes(x.ndim))
+    kwargs = {}
+    if data.draw(st.booleans()):
+        kwargs["dtype"] = data.draw(st.sampled_from(["f4", "f8"]))
+    if name == "logsumexp" and data.draw(st.booleans()):
+        kwargs["keepdims"] = True
+    kept = x.tobytes()
+    want = getattr(_reference, name)(x, axis, **kwargs)
+    with np.errstate(all="ignore"):
+        top = np.abs(want) if name != "logsumexp" else np.maximum(
+            np.abs(want), np.max(np.abs(x, dtype=float), where=np.isfinite(x), initial=0)
+        )  # fmt: skip
+    got = getattr(softmax_ext, name)(x, axis, **kwargs)
+    assert_close(got, want, top)
+    out = np.full(np.shape(want), 7, np.asarray(want).dtype)
+    assert getattr(softmax_ext, name)(x, axis, out=out, **kwargs) is out
+    assert out.tobytes() == np.asarray(got).tobytes()
+    assert x.tobytes() == kept
+
+
+def moderate(g):
+    """Leave out vectors whose sums overflow in the type itself, which longdouble's do not."""
+    return np.where(np.abs(g) > 1e25, np.sign(g), g).astype(g.dtype) if g.dtype.kind == "f" else g
+
+
+@several
+@given(
+    st.data(), st.sampled_from(PRODUCTS), shapes | long_shapes, st.sampled_from(["f4", "f8", ">f8"]), types
+)
+def test_products(data, name, shape, y_type, g_type):
+    x = data.draw(arrays(shape, np.dtype(y_type)))
+    axis = data.draw(axes(x.ndim))
+    forward = _reference.log_softmax if name.startswith("log") else _reference.softmax
+    y = np.asarray(forward(x, axis)).astype(y_type)
+    part = data.draw(hnp.broadcastable_shapes(shape, max_dims=len(shape), max_side=1)) if shape else ()
+    if np.broadcast_shapes(part, shape) != shape:
+        part = shape
+    g = moderate(data.draw(arrays(part, np.dtype(g_type))))
+    want = getattr(_reference, name)(y, g, axis)
+    got = getattr(softmax_ext, name)(y, g, axis)
+    with np.errstate(all="ignore"):
+        size = np.abs(np.broadcast_to(g, shape).astype(float))
+        wide = y.astype(float)
+        p = np.exp(wide) if name.startswith("log") else wide
+        rows = None if axis is None or not shape else axis
+        # Σ g of log_softmax_vjp may cancel to as little as it likes: its terms count here.
+        terms = size if name == "log_softmax_vjp" else p * size
+        total = np.sum(terms, axis=rows, keepdims=True, where=np.isfinite(terms)).reshape(
+            np.shape(np.sum(wide, axis=rows, keepdims=True))
+        )
+        scale = {
+            "softmax_vjp": p * (size + total),
+            "softmax_jvp": p * (size + total),
+            "log_softmax_vjp": size + p * total,
+            "log_softmax_jvp": size + total,
+        }[name]
+    assert_close(got, want, np.nan_to_num(scale, posinf=0))
+    out = np.full(shape, 7, want.dtype)
+    assert getattr(softmax_ext, name)(y, g, axis, out=out) is out
+    assert out.tobytes() == np.asarray(got).tobytes()
+
+
+@several
+@given(st.data(), hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
+def test_jacobian(data, shape):
+    x = data.draw(arrays(shape, np.dtype(data.draw(st.sampled_from(["f4", "f8"])))))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    y = _reference.softmax(x, axis)
+    want = _reference.softmax_jacobian(y, axis)
+    assert_close(softmax_ext.softmax_jacobian(y, axis), want, 1.0)
+    assert want.shape == (*np.delete(shape, axis), shape[axis], shape[axis])
+
+
+@several
+@given(st.data(), st.sampled_from([f for f in MAPS if f != "logsumexp"]))
+def test_out_that_overlaps(data, name):
+    """Two windows into one buffer, of any strides: the result is as if they were apart."""
+    rows, n = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 70))
+    buffer = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=4 * rows * n + 300)
+
+    def window():
+        steps = data.draw(st.sampled_from([(n, 1), (1, rows), (2 * n, 2), (n + 3, 1), (2, 2 * rows)]))
+        start = data.draw(st.integers(0, 100))
+        size = [8 * s for s in steps]
+        view = np.lib.stride_tricks.as_strided(buffer[start:], (rows, n), size, writeable=True)
+        return view[::-1] if data.draw(st.booleans()) else view
+
+    x, out = window(), window()
+    axis = data.draw(axes(2))
+    want = getattr(softmax_ext, name)(x.copy(), axis)
+    getattr(softmax_ext, name)(x, axis, out=out)
+    assert out.tobytes() == want.tobytes()
