@@ -121,7 +121,7 @@ static void choose_memory(job *j) {
     const ptrdiff_t block = j->pitch * (columns ? piece : j->tile_rows) * j->size;
     /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
     j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
-    j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 1 : 2) : 0;
+    j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 2 : 3) : 0;
     j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * j->tile_rows * j->size, 64);
     j->scratch_bytes = j->op->inputs * j->block_bytes + j->keep_bytes + j->partial_bytes;
 }

@@ -57,8 +57,8 @@ typedef struct {
     ptrdiff_t length;  /* elements of the whole row: it fixes the order of the sums */
     smx_view in[SMX_MAX_INPUTS];
     smx_view out;
-    /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 2 * width * (n rounded up to SMX_STEP)
-       reals. COLUMNS: n * pitch reals, and in[0] may be overwritten. */
+    /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 3 * width * (n rounded up to SMX_STEP)
+       reals. COLUMNS: 2 * n * pitch reals, and in[0] may be overwritten. */
     void *keep;
 } smx_tile;
 

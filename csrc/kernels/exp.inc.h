@@ -1,21 +1,26 @@
-/* exp(x), in the three parts that a softmax wants apart:
+/* exp(x), in the parts that a softmax wants apart:
 
-       exp(x) = 2^n (1 + p),    n = round(x / ln2),    p = exp(r) - 1,    r = x - n ln2 in [-ln2/2, ln2/2]
+       exp(x) = 2^n (m + t),    n = round(x / ln2),    r = x - n ln2 in [-ln2/2, ln2/2]
 
-   n and p depend on x alone, not on its row. A softmax that subtracts the row's maximum from x rounds the difference,
-   and that error grows with the difference: up to 64 ULP of the result in float, 512 in double. Subtracting exponents,
-   n - N, rounds nothing.
+   m is 1 + r rounded, t what is missing: |t| < 0.07. n, m and t depend on x alone, not on its row. A softmax that
+   subtracts the row's maximum from x rounds the difference, and that error grows with the difference: up to 64 ULP of
+   the result in float, 512 in double. Subtracting exponents, n - N, rounds nothing.
 
    The reduction (Cody and Waite, 1980, with fused steps). ln2 = LN2_HIGH + LN2_LOW, each of full precision. The first
-   step, x - n LN2_HIGH, is exact: it is a multiple of the last bit of LN2_HIGH or of x and below 1/2, so it has few
-   enough bits, and a fused multiply-add rounds only once. The second rounds to nearest, by at most u/4, where u is half
-   the distance from 1 to the next number. That holds for |x| up to LARGE; beyond, n would run out of bits, but there
-   x - max is exact for every x near enough to the maximum to matter (Sterbenz, 1974: x >= max / 2), so the driver
-   subtracts first.
+   step, r1 = x - n LN2_HIGH, is exact: it is a multiple of the last bit of LN2_HIGH or of x and below 1/2, so it has
+   few enough bits, and a fused multiply-add rounds only once. That holds for |x| up to LARGE; beyond, n would run out of
+   bits, but there x - max is exact for every x near enough to the maximum to matter (Sterbenz, 1974: x >= max / 2), so
+   the driver subtracts first.
 
-   The polynomial. p = r + r^2 q(r), q minimax (coefficients.py): the leading term is r itself, so that p is as
-   accurate as r. |p| < 1/2 carries an error of at most about u/2 in all: that of r, and the rounding of the last step.
-   Storing 1 + p instead would cost another u.
+   Two parts instead of one. 1 + r1 = m + (r1 - (m - 1)), exactly (Dekker's Fast2Sum); the second step of the reduction,
+   - n LN2_LOW, and the polynomial r^2 q(r), q minimax (coefficients.py), join the small part:
+
+       t = (r1 - (m - 1)) - n LN2_LOW + r^2 q(r)
+
+   So no rounding is larger than half an ULP of 0.07: m + t is within about u/3 of exp(r), where u is half the distance
+   from 1 to the next number. A single number 1 + p, p = r + r^2 q(r), would be off by u/2 from the roundings of r and p
+   in the lower half of its range, and by another u if it is rounded itself; a sum and a quotient of such numbers end up
+   at 3 ULP.
 
    The scale. 2^n is never built on its own. The terms of a sum, and the results, are multiples of
 
@@ -28,10 +33,10 @@
    handle in microcode). x is held above the value at which the exponent field of a is 0: then a = +0, exactly, and
    that is what -inf and all that is negligible beside the maximum come to.
 
-   check: tests/exhaustive runs float's p and n over every argument, double's over a dense sample. */
+   tests/exhaustive runs float over every argument, double over a dense sample. Error of m + t, in u of it: */
 
 typedef struct {
-    vec p, a;
+    vec m, t, a;
 } exp_parts;
 
 /* What exp needs to know of a row: rounder = ROUNDER + (BIAS + HEADROOM - N), floor = ln2 (N - BIAS - HEADROOM). */
@@ -54,6 +59,7 @@ SMX_INLINE exp_scale exp_scale_of(vec reference) {
     return scale;
 }
 
+/* q in r^2 q(r) = exp(r) - 1 - r */
 SMX_INLINE vec exp_polynomial(vec r) {
 #define STEP_DOWN(power) q = v_fma(q, r, v_set1(CONSTANT(EXP_##power)))
 #if REAL_BITS == 32
@@ -71,7 +77,7 @@ SMX_INLINE vec exp_polynomial(vec r) {
     STEP_DOWN(3);
     STEP_DOWN(2);
 #undef STEP_DOWN
-    return v_fma(v_mul(r, r), q, r);
+    return q;
 }
 
 SMX_INLINE exp_parts exp_of(vec x, exp_scale scale) {
@@ -79,9 +85,11 @@ SMX_INLINE exp_parts exp_of(vec x, exp_scale scale) {
     x = v_max(scale.floor, x); /* a NaN in x stays */
     const vec shifted = v_fma(x, v_set1(CONSTANT(LOG2E)), scale.rounder);
     const vec n = v_sub(shifted, scale.rounder);
-    vec r = v_fnma(n, v_set1(CONSTANT(LN2_HIGH)), x);
-    r = v_fnma(n, v_set1(CONSTANT(LN2_LOW)), r);
-    e.p = exp_polynomial(r);
+    const vec r1 = v_fnma(n, v_set1(CONSTANT(LN2_HIGH)), x);
+    const vec r = v_fnma(n, v_set1(CONSTANT(LN2_LOW)), r1);
+    e.m = v_add(v_set1(1), r1);
+    const vec rest = v_fnma(n, v_set1(CONSTANT(LN2_LOW)), v_sub(r1, v_sub(e.m, v_set1(1))));
+    e.t = v_fma(v_mul(r, r), exp_polynomial(r), rest);
     e.a = v_low_bits_to_exponent(shifted);
     return e;
 }
@@ -90,7 +98,7 @@ SMX_INLINE exp_parts exp_of(vec x, exp_scale scale) {
 SMX_INLINE vec exp_alone(vec x) {
     const vec highest = v_set1((BIAS + 1 - HEADROOM) * CONSTANT(LN2_HIGH));
     const exp_parts e = exp_of(v_min(highest, x), exp_scale_of(v_set1(0)));
-    return v_mul(v_fma(e.a, e.p, e.a), v_set1(1 / (real)((real_bits)1 << HEADROOM)));
+    return v_mul(v_mul(v_add(e.m, e.t), e.a), v_set1(1 / (real)((real_bits)1 << HEADROOM)));
 }
 
 /* 2^k for an integer k <= BIAS; 0 where it would be subnormal. */

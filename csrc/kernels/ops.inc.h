@@ -123,9 +123,12 @@ SMX_INLINE sum exp_step(sum s, const vec x[4], exp_scale scale, vec second, int 
     return exp_sum_add4(s, e);
 }
 
+/* Of each part of the exponentials of a row of ROWS that is kept: its length. */
+SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
+
 /* Elements [i, i + STEP) of a row; whole says that the row has so many. */
 SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, int two,
-                             real *keep_p, real *keep_a, sum s[GROUPS]) {
+                             real *keep, sum s[GROUPS]) {
     for (int g = 0; g < GROUPS; g++) {
         vec v[4];
         exp_parts e[4];
@@ -134,15 +137,15 @@ SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole,
             v[k] = whole ? v_load(x + at) : v_load_first(x + at, n - at, MINUS_INFINITY);
         }
         s[g] = exp_step(s[g], v, scale, second, two, e);
-        if (keep_p)
+        if (keep)
             for (int k = 0; k < 4; k++) {
-                v_store(keep_p + i + k * LANES + g * WIDTH, e[k].p);
-                v_store(keep_a + i + k * LANES + g * WIDTH, e[k].a);
+                real *to = keep + i + k * LANES + g * WIDTH;
+                v_store(to, e[k].m);
+                v_store(to + kept_row(n), e[k].t);
+                v_store(to + 2 * kept_row(n), e[k].a);
             }
     }
 }
-
-SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
 
 SMX_INLINE void largest_of_row(const real *x, ptrdiff_t n, int two, real *firsts, real *seconds) {
     enum { CHAINS = GROUPS < 4 ? 4 : GROUPS }; /* independent maxima, to hide the latency */
@@ -193,16 +196,15 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         const real *x = input(tile, 0, row);
         const exp_scale scale = {v_set1(rounder[row]), v_set1(floor[row])};
         const vec threshold = v_set1(second[row]);
-        real *keep_p = keep ? (real *)tile->keep + 2 * row * kept_row(tile->n) : NULL;
-        real *keep_a = keep ? keep_p + kept_row(tile->n) : NULL;
+        real *kept = keep ? (real *)tile->keep + 3 * row * kept_row(tile->n) : NULL;
         sum s[GROUPS];
         for (int g = 0; g < GROUPS; g++)
             s[g] = exp_sum_begin();
         ptrdiff_t i = 0;
         for (; i + STEP <= tile->n; i += STEP)
-            exp_row_step(x, i, tile->n, 1, scale, threshold, two, keep_p, keep_a, s);
+            exp_row_step(x, i, tile->n, 1, scale, threshold, two, kept, s);
         if (i < tile->n)
-            exp_row_step(x, i, tile->n, 0, scale, threshold, two, keep_p, keep_a, s);
+            exp_row_step(x, i, tile->n, 0, scale, threshold, two, kept, s);
         for (int g = 0; g < GROUPS; g++) {
             const sum end = exp_sum_end(s[g]);
             v_store(highs[row] + g * WIDTH, end.high);
@@ -227,7 +229,8 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int two,
     const ptrdiff_t pitch = tile->in[0].pitch;
     for (int row = 0; row < tile->width; row += WIDTH) {
         real *x = (real *)tile->in[0].at[0] + row;
-        real *keep_p = keep ? (real *)tile->keep + row : NULL;
+        real *kept_m = keep ? (real *)tile->keep + row : NULL;
+        real *kept_t = keep ? kept_m + tile->n * pitch : NULL;
         largest m = largest_begin();
         for (ptrdiff_t j = 0; j < tile->n; j++)
             m = largest_add(m, v_load(x + j * pitch), two);
@@ -249,7 +252,8 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int two,
                 for (int k = 0; keep && k < 4; k++) {
                     const ptrdiff_t at = j + i + k * count;
                     if (at < tile->n) {
-                        v_store(keep_p + at * pitch, e[k].p);
+                        v_store(kept_m + at * pitch, e[k].m);
+                        v_store(kept_t + at * pitch, e[k].t);
                         v_store(x + at * pitch, e[k].a);
                     }
                 }
@@ -311,8 +315,8 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
             /* The piece left out its maximum if that stood alone; unless it is the row's, it belongs to the sum. */
             exp_parts e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference));
             e.a = v_keep_le(m.first, total.m.second, v_select_le(m.first, m.second, v_set1(0), e.a));
-            total.s = sum_add(total.s, e.a);
-            total.s.low = v_fma(e.p, e.a, total.s.low);
+            total.s = sum_add(total.s, v_mul(e.m, e.a));
+            total.s.low = v_fma(e.t, e.a, total.s.low);
         }
     }
     total.s = sum_settle(total.s);
@@ -363,12 +367,11 @@ SMX_INLINE sum log_of_total(exp_total total) {
     /* the quotient of two pairs: one Newton step on the rounded one */
     const vec own = exp_reference(total.m.first);
     const exp_parts e = exp_of(total.m.first, exp_scale_of(own));
-    const vec divisor = v_fma(e.p, e.a, e.a);
-    const vec divisor_low = v_fma(e.p, e.a, v_sub(e.a, divisor));
+    const sum divisor = sum_settle(sum_of(v_mul(e.m, e.a), v_mul(e.t, e.a)));
     sum z;
-    z.high = v_div(total.s.high, divisor);
-    z.low = v_fnma(z.high, divisor_low, v_add(v_fnma(z.high, divisor, total.s.high), total.s.low));
-    z.low = v_div(z.low, divisor);
+    z.high = v_div(total.s.high, divisor.high);
+    z.low = v_fnma(z.high, divisor.low, v_add(v_fnma(z.high, divisor.high, total.s.high), total.s.low));
+    z.low = v_div(z.low, divisor.high);
     /* In two equal steps, of which only the second can meet a subnormal number: references are even. */
     const vec root = power_of_two(v_mul(v_sub(total.reference, own), v_set1((real)0.5)));
     z.high = v_mul(v_mul(z.high, root), root);
@@ -502,110 +505,126 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
-/* a: of the first input; b: of the second; c: the constants of the element's row */
-typedef vec (*formula)(vec a, vec b, const vec c[SMX_CONSTANTS]);
+/* v: an element of each input; c: the constants of its row */
+typedef vec (*formula)(const vec v[3], const vec c[SMX_CONSTANTS]);
 
-/* exp(x) / sum = a (scale + scale p), the scale a pair; a holds the power of two, so only the last product can be
-   subnormal, and the sum before it is rounded as a normal number. */
-SMX_INLINE vec softmax_of_parts(vec p, vec a, const vec c[SMX_CONSTANTS]) {
-    const vec small = v_fma(c[SOFTMAX_SCALE_HIGH], p, c[SOFTMAX_SCALE_LOW]);
-    return v_mul(v_add(c[SOFTMAX_SCALE_HIGH], small), a);
+/* exp(x) / sum = a (m + t) scale, the scale a pair. a is a power of two, so only the last product can be subnormal, and
+   what it multiplies has been rounded as a normal number. */
+SMX_INLINE vec softmax_of_parts(const vec v[3], const vec c[SMX_CONSTANTS]) {
+    const vec m = v[0], t = v[1], a = v[2];
+    const vec small = v_fma(c[SOFTMAX_SCALE_HIGH], t, c[SOFTMAX_SCALE_LOW]);
+    return v_mul(v_fma(c[SOFTMAX_SCALE_HIGH], m, small), a);
 }
-SMX_INLINE vec softmax_of(vec x, vec unused, const vec c[SMX_CONSTANTS]) {
+SMX_INLINE vec softmax_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
     const exp_scale scale = {c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR]};
-    const exp_parts e = exp_of(x, scale);
-    (void)unused;
-    return softmax_of_parts(e.p, e.a, c);
+    const exp_parts e = exp_of(v[0], scale);
+    const vec parts[3] = {e.m, e.t, e.a};
+    return softmax_of_parts(parts, c);
 }
-SMX_INLINE vec log_softmax_of(vec x, vec unused, const vec c[SMX_CONSTANTS]) {
-    (void)unused;
-    return v_sub(v_sub(x, c[LOG_HIGH]), c[LOG_LOW]);
+SMX_INLINE vec log_softmax_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+    return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
-SMX_INLINE vec softmax_vjp_of(vec y, vec g, const vec c[SMX_CONSTANTS]) { return v_mul(y, v_sub(g, c[0])); }
-SMX_INLINE vec log_softmax_vjp_of(vec y, vec g, const vec c[SMX_CONSTANTS]) { return v_fnma(exp_alone(y), c[0], g); }
-SMX_INLINE vec log_softmax_jvp_of(vec g, vec unused, const vec c[SMX_CONSTANTS]) {
-    (void)unused;
-    return v_sub(g, c[0]);
+SMX_INLINE vec softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) { return v_mul(v[0], v_sub(v[1], c[0])); }
+SMX_INLINE vec log_softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+    return v_fnma(exp_alone(v[0]), c[0], v[1]);
 }
-SMX_INLINE vec settled(vec out, vec unused, const vec c[SMX_CONSTANTS]) {
-    (void)unused, (void)c;
-    return v_select_le(out, out, out, EVERY_NAN);
-}
-SMX_INLINE vec shifted(vec x, vec unused, const vec c[SMX_CONSTANTS]) {
-    (void)unused;
-    return v_sub(x, c[0]);
+SMX_INLINE vec less_constant(const vec v[3], const vec c[SMX_CONSTANTS]) { return v_sub(v[0], c[0]); }
+SMX_INLINE vec settled(const vec v[3], const vec c[SMX_CONSTANTS]) {
+    (void)c;
+    return v_select_le(v[0], v[0], v[0], EVERY_NAN);
 }
 
-/* to = the formula of a, of b unless that is NULL, and of so many constants, over a tile. */
-SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *a, const smx_view *b,
+/* to = the formula of so many inputs and constants, over a tile. */
+SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                       const void *constants, int constant_count, formula f) {
     const int by_row = tile->layout == SMX_ROWS;
     for (int row = 0; row < tile->width; row += by_row ? 1 : WIDTH) {
-        vec c[SMX_CONSTANTS];
+        vec v[3], c[SMX_CONSTANTS];
+        const real *in[3];
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             c[k] = by_row ? v_set1(*constant) : v_load(constant);
         }
+        for (int k = 0; k < inputs; k++)
+            in[k] = by_row ? (const real *)from[k]->at[row] : (const real *)from[k]->at[0] + row;
         if (by_row) {
-            const real *p = a->at[row], *q = b ? b->at[row] : p;
             real *out = to->at[row];
             ptrdiff_t i = 0;
-            for (; i + WIDTH <= tile->n; i += WIDTH)
-                v_store(out + i, f(v_load(p + i), v_load(q + i), c));
-            if (i < tile->n)
-                v_store_first(
-                    out + i, tile->n - i,
-                    f(v_load_first(p + i, tile->n - i, v_set1(0)), v_load_first(q + i, tile->n - i, v_set1(0)), c));
+            for (; i + WIDTH <= tile->n; i += WIDTH) {
+                for (int k = 0; k < inputs; k++)
+                    v[k] = v_load(in[k] + i);
+                v_store(out + i, f(v, c));
+            }
+            if (i < tile->n) {
+                for (int k = 0; k < inputs; k++)
+                    v[k] = v_load_first(in[k] + i, tile->n - i, v_set1(0));
+                v_store_first(out + i, tile->n - i, f(v, c));
+            }
         } else {
-            const real *p = (const real *)a->at[0] + row, *q = b ? (const real *)b->at[0] + row : p;
-            const ptrdiff_t p_pitch = a->pitch, q_pitch = b ? b->pitch : p_pitch;
             real *out = (real *)to->at[0] + row;
-            if (row + WIDTH <= tile->width)
-                for (ptrdiff_t j = 0; j < tile->n; j++)
-                    v_store(out + j * to->pitch, f(v_load(p + j * p_pitch), v_load(q + j * q_pitch), c));
-            else
-                for (ptrdiff_t j = 0; j < tile->n; j++)
-                    v_store_first(out + j * to->pitch, tile->width - row,
-                                  f(v_load(p + j * p_pitch), v_load(q + j * q_pitch), c));
+            const int whole = row + WIDTH <= tile->width;
+            for (ptrdiff_t j = 0; j < tile->n; j++) {
+                for (int k = 0; k < inputs; k++)
+                    v[k] = v_load(in[k] + j * from[k]->pitch);
+                if (whole)
+                    v_store(out + j * to->pitch, f(v, c));
+                else
+                    v_store_first(out + j * to->pitch, tile->width - row, f(v, c));
+            }
         }
     }
 }
 
+SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, formula f) {
+    const smx_view *const from[2] = {&tile->in[0], &tile->in[1]};
+    apply(tile, &tile->out, from, inputs, constants, constant_count, f);
+}
+
 static void softmax_write(const smx_tile *tile, const void *constants) {
     if (!tile->keep) {
-        apply(tile, &tile->out, &tile->in[0], NULL, constants, 4, softmax_of);
+        write_with(tile, 1, constants, 4, softmax_of);
         return;
     }
-    smx_view p = tile->in[0], a = tile->in[0];
+    smx_view m = tile->in[0], t = tile->in[0], a = tile->in[0];
+    const smx_view *const from[3] = {&m, &t, &a};
+    real *kept = tile->keep;
     if (tile->layout == SMX_ROWS)
-        for (int row = 0; row < tile->width; row++) {
-            p.at[row] = (real *)tile->keep + 2 * row * kept_row(tile->n);
-            a.at[row] = (real *)p.at[row] + kept_row(tile->n);
+        for (int row = 0; row < tile->width; row++, kept += 3 * kept_row(tile->n)) {
+            m.at[row] = kept;
+            t.at[row] = kept + kept_row(tile->n);
+            a.at[row] = kept + 2 * kept_row(tile->n);
         }
-    else
-        p.at[0] = tile->keep;
-    apply(tile, &tile->out, &p, &a, constants, 4, softmax_of_parts);
+    else {
+        m.at[0] = kept;
+        t.at[0] = kept + tile->n * tile->in[0].pitch;
+    }
+    apply(tile, &tile->out, from, 3, constants, 4, softmax_of_parts);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
-    apply(tile, &tile->out, &tile->in[0], NULL, constants, 2, log_softmax_of);
+    write_with(tile, 1, constants, 2, log_softmax_of);
 }
 static void softmax_vjp_write(const smx_tile *tile, const void *constants) {
-    apply(tile, &tile->out, &tile->in[0], &tile->in[1], constants, 1, softmax_vjp_of);
+    write_with(tile, 2, constants, 1, softmax_vjp_of);
 }
 static void log_softmax_vjp_write(const smx_tile *tile, const void *constants) {
-    apply(tile, &tile->out, &tile->in[0], &tile->in[1], constants, 1, log_softmax_vjp_of);
+    write_with(tile, 2, constants, 1, log_softmax_vjp_of);
 }
 static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
-    apply(tile, &tile->out, &tile->in[1], NULL, constants, 1, log_softmax_jvp_of);
+    const smx_view *const from[1] = {&tile->in[1]};
+    apply(tile, &tile->out, from, 1, constants, 1, less_constant);
 }
 
 /* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
 
 static void subtract(const smx_tile *tile, const void *shift) {
-    apply(tile, &tile->in[0], &tile->in[0], NULL, shift, 1, shifted);
+    const smx_view *const from[1] = {&tile->in[0]};
+    apply(tile, &tile->in[0], from, 1, shift, 1, less_constant);
 }
 
-static void settle_nans(const smx_tile *tile) { apply(tile, &tile->out, &tile->out, NULL, NULL, 0, settled); }
+static void settle_nans(const smx_tile *tile) {
+    const smx_view *const from[1] = {&tile->out};
+    apply(tile, &tile->out, from, 1, NULL, 0, settled);
+}
 
 static void rows_to_columns(const void *const *rows, int width, ptrdiff_t n, void *block, ptrdiff_t pitch) {
     const real *const *from = (const real *const *)rows;

@@ -55,19 +55,22 @@ SMX_INLINE sum sum_settle(sum s) {
     return sum_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
-/* A sum of exponentials a (1 + p). It starts at EXP_SUM_START, which no term exceeds, so that the cheaper Fast2Sum is
-   exact for every term however the terms are ordered; exp_sum_end takes the start off again, exactly. The powers of
-   two a and the products a p are added apart: a p is exact, is less than half of a, and four of them added plainly are
-   off by less than u/3 of the four terms' sum. Adding rounded terms a (1 + p) would cost up to u. */
+/* A sum of exponentials a (m + t). It starts at EXP_SUM_START, which no term exceeds, so that the cheaper Fast2Sum is
+   exact for every term however the terms are ordered; exp_sum_end takes the start off again, exactly. a is a power of
+   two, so the products a m and a t are exact, and a fused multiply-add adds a m as Fast2Sum needs it. Of the small a t,
+   four are added plainly first: that loses less than u/10 of the four terms' sum. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
 SMX_INLINE sum exp_sum_begin(void) { return sum_of(v_set1(EXP_SUM_START), v_set1(0)); }
 
 SMX_INLINE sum exp_sum_add4(sum s, const exp_parts e[4]) {
-    for (int k = 0; k < 4; k++)
-        s = sum_add_smaller(s, e[k].a);
-    const vec first = v_fma(e[1].p, e[1].a, v_mul(e[0].p, e[0].a));
-    const vec second = v_fma(e[3].p, e[3].a, v_mul(e[2].p, e[2].a));
+    for (int k = 0; k < 4; k++) {
+        const vec t = v_fma(e[k].m, e[k].a, s.high);
+        const vec overshoot = v_fnma(e[k].m, e[k].a, v_sub(t, s.high)); /* what was lost, negated */
+        s = sum_of(t, v_sub(s.low, overshoot));
+    }
+    const vec first = v_fma(e[1].t, e[1].a, v_mul(e[0].t, e[0].a));
+    const vec second = v_fma(e[3].t, e[3].a, v_mul(e[2].t, e[2].a));
     return sum_add_smaller(s, v_add(first, second));
 }
 
