@@ -8,8 +8,7 @@ through `_plain`; everything else is sorted out by `_Call`. No array is looked a
 import operator
 import os
 
-cimport cython
-from libc.stddef cimport ptrdiff_t, size_t
+from libc.stddef cimport ptrdiff_t
 cimport numpy as cnp
 
 import numpy as np
@@ -242,7 +241,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g):
     return out
 
 
-# ---- the general way: arguments, each with an error that names it -----------------------------------------------------
+# ---- the general way: arguments, each with an error that names it ---------------------------------------------------
 
 cdef object _integer(object value, str name):
     # True is an index to Python, but no one means it as a number.
@@ -438,7 +437,9 @@ cdef object _of_gradients(int op, object y, object g, str name, object axis, obj
         try:
             second = np.broadcast_to(second, first.shape)
         except ValueError:
-            raise ValueError(f"{name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}") from None
+            raise ValueError(
+                f"{name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}"
+            ) from None
     inputs = [
         array if array.dtype.newbyteorder("=") == dtype else array.astype(dtype) for array in (first, second)
     ]
