@@ -265,8 +265,14 @@ cdef object _real_array(object value, str name):
     if kind == "f" and array.dtype.itemsize in (4, 8):
         return array
     if kind in "biu":
-        return array.astype(np.float64)
+        return _cast(array, np.float64)
     raise TypeError(f"{name}: got {array.dtype}, expected float32, float64, bool or integers")
+
+
+cdef object _cast(object array, object dtype):
+    """The array as that type, without a word from NumPy on overflow, underflow or a signalling NaN."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)
 
 
 cdef object _real_dtype(object value, str name):
@@ -406,10 +412,11 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
 
     if out is not None:
         if target is not out:
-            np.copyto(out, target, casting="same_kind")
+            with np.errstate(all="ignore"):
+                np.copyto(out, target, casting="same_kind")
         return out
     if target.dtype != result_dtype:
-        target = target.astype(result_dtype)
+        target = _cast(target, result_dtype)
     return target if target.ndim > 0 else target[()]
 
 
@@ -424,7 +431,7 @@ cdef object _of_logits(int op, object x, object axis, object out, object dtype, 
     inner = _axes(axis, array.ndim)
     working = own if own.itemsize >= result_dtype.itemsize else result_dtype
     if working != own:
-        array = array.astype(working)
+        array = _cast(array, working)
     return _compute(op, [array], inner, out, working, result_dtype, keepdims)
 
 
@@ -441,7 +448,7 @@ cdef object _of_gradients(int op, object y, object g, str name, object axis, obj
                 f"{name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}"
             ) from None
     inputs = [
-        array if array.dtype.newbyteorder("=") == dtype else array.astype(dtype) for array in (first, second)
+        array if array.dtype.newbyteorder("=") == dtype else _cast(array, dtype) for array in (first, second)
     ]
     return _compute(op, inputs, inner, out, dtype, dtype, False)
 

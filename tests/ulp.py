@@ -106,8 +106,9 @@ def errors(function, got, truth, *rows):
 
     softmax, log_softmax: ULP at the true value. logsumexp: ULP at the larger of the true value and
     the row's maximum, both absolute. Products with a Jacobian: u = eps/2 times the element's
-    natural scale, which is the formula with every term in absolute value; below the normal range,
-    half the subnormals' spacing, which is what u is to a normal number.
+    natural scale, which is the formula with every term in absolute value. Each product of a row may
+    be subnormal and lose half of the subnormals' spacing, whatever u is: a quarter of that for each
+    element of the row is added to the unit, so that a bound of 4 u leaves room for one such loss an element.
     """
     dtype = got.dtype
     if function in ("softmax", "log_softmax"):
@@ -118,7 +119,7 @@ def errors(function, got, truth, *rows):
         return truth.distance(got, spacing(np.maximum(truth.exponent, top), dtype))
     info = np.finfo(dtype)
     scale = _NATURAL_SCALE[function](*(a.astype(np.float64) for a in rows))
-    two_u = np.maximum(float(info.eps) * scale, float(info.smallest_subnormal))
+    two_u = float(info.eps) * scale + (1 + got.shape[-1] / 4) * float(info.smallest_subnormal)
     return 2 * truth.distance(got, two_u)
 
 

@@ -1,0 +1,335 @@
+/* The exponential of csrc/kernels/exp.inc.h, held to the claims that stand there.
+
+       exp [--quick] csrc/kernels/exp.inc.h         (built and run by `run`)
+
+   float: every argument |x| <= LARGE = 2^19. double: a dense sample of |x| <= LARGE = 2^40. --quick takes a sample of
+   both. For each, at every level of this machine:
+
+       exp         m, t and a = 2^(n - N + HEADROOM) of exp_of: the error of 2^n (m + t), m + t not rounded further,
+                   relative to exp(x), in units of u = half the distance from 1 to the next number; |t| < 0.08
+       its row     the bits of m, t and n are the same in rows of other maxima; where a is 0, n is below what a can hold
+       exp_alone   the error of the rounded result in units of its last place (ulp), subnormal results included
+       the levels  give the same bytes */
+
+#include "check.h"
+
+/* of csrc/kernels/real.h, which has them for one type at a time */
+static int headroom(int bits) { return bits == 32 ? 31 : 63; }
+static int bias(int bits) { return bits == 32 ? 127 : 1023; }
+static int fraction_bits(int bits) { return bits == 32 ? 23 : 52; }
+static double large(int bits) { return bits == 32 ? 0x1p19 : 0x1p40; }
+
+typedef struct {
+    worst parts, alone, t;
+    long levels_differ, rows_differ, out_of_range; /* blocks */
+    double example;                                /* an argument of one of those */
+} outcome;
+
+/* The field of the exponent of a, which is a power of two or 0. */
+INLINE int64_t field(const reals *a, int bits, int i) {
+    uint32_t narrow;
+    memcpy(&narrow, &a->f[i], sizeof narrow);
+    return bits == 32 ? (int64_t)(narrow >> 23) : (int64_t)(bits_of(a->d[i]) >> 52);
+}
+INLINE int is_power_or_0(const reals *a, int bits, int i) {
+    uint32_t narrow;
+    memcpy(&narrow, &a->f[i], sizeof narrow);
+    return bits == 32 ? (narrow & 0x807fffffu) == 0 : (bits_of(a->d[i]) & 0x800fffffffffffffu) == 0;
+}
+
+/* How far above x the maximum of its row is, in the passes that look whether that shows. */
+INLINE double distance(int bits, int pass, uint64_t k) {
+    const double reach = (bias(bits) + headroom(bits)) * 0.69314718;
+    switch (pass) {
+    case 0:
+        return uniform(k) * 2;
+    case 1:
+        return uniform(k) * reach;
+    default:
+        return reach + (uniform(k) - 0.5) * 4; /* where a comes to 0 */
+    }
+}
+enum { PASSES = 3 };
+
+/* The errors of a block: of 2^n (m + t) in u, of y in ulp. */
+INLINE void measure_block(int bits, const reals *x, const reals *m, const reals *t, const double n[BLOCK], const reals *y,
+                          outcome *o) {
+    double parts[BLOCK], alone[BLOCK];
+    const double in_u = bits == 32 ? 0x1p24 : 0x1p53;
+    const double too_high = bias(bits) + 1 - headroom(bits); /* n from here on does not fit into a */
+    const double lowest = -1 - bias(bits) - fraction_bits(bits); /* 2^lowest is half of the least number */
+    for (int i = 0; i < BLOCK; i++) {
+        const double at = get(x, bits, i), value = get(y, bits, i);
+        const pair q = exp_less_1(remainder_of(at, n[i]));
+        parts[i] = fabs((((q.h - (get(m, bits, i) - 1)) - get(t, bits, i)) + q.l) / (1 + q.h) * in_u);
+
+        /* y / 2^n - (1 + q), in units of the last place of 2^n (1 + q), all scaled by 2^-n in two steps; 1 + q may be
+           just below 1 */
+        const double bounded = n[i] < lowest - 2 ? lowest - 2 : n[i] > bias(bits) ? bias(bits) : n[i];
+        const int64_t k = (int64_t)bounded, half = k / 2;
+        const double scaled = value * power_of_2(-half) * power_of_2(half - k);
+        const int64_t exponent = k - (q.h < 0), smallest = 1 - bias(bits);
+        const int64_t last = (exponent < smallest ? smallest : exponent) - fraction_bits(bits) - k;
+        const double error = fabs(((scaled - 1) - q.h) - q.l) * power_of_2(-last);
+        alone[i] = n[i] < lowest - 1 ? (value == 0 ? 0 : INFINITY) : error;
+        alone[i] = n[i] < too_high ? alone[i] : value == INFINITY ? 0 : INFINITY;
+    }
+    for (int i = 0; i < BLOCK; i++)
+        if (!(parts[i] < o->parts.error))
+            keep_worst(&o->parts, parts[i], get(x, bits, i), 0);
+    for (int i = 0; i < BLOCK; i++)
+        if (!(alone[i] < o->alone.error))
+            keep_worst(&o->alone, alone[i], get(x, bits, i), 0);
+}
+
+/* Everything there is to check of a block of arguments; k is where its random numbers start. */
+INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
+    int count;
+    const level *const *levels = levels_here(bits, &count);
+    reals m, t, a, reference, y, m2, t2, a2, reference2, y2, maximum;
+    double n[BLOCK];
+    levels[0]->exp_of(x, x, BLOCK, &m, &t, &a, &reference);
+    levels[0]->exp_alone(x, BLOCK, &y);
+    for (int l = 1; l < count; l++) {
+        levels[l]->exp_of(x, x, BLOCK, &m2, &t2, &a2, &reference2);
+        levels[l]->exp_alone(x, BLOCK, &y2);
+        if (!same_bits(&m, &m2, bits) || !same_bits(&t, &t2, bits) || !same_bits(&a, &a2, bits)
+            || !same_bits(&reference, &reference2, bits) || !same_bits(&y, &y2, bits)) {
+            o->levels_differ++;
+            o->example = get(x, bits, 0);
+        }
+    }
+    int good = 1;
+    for (int i = 0; i < BLOCK; i++) {
+        const int64_t f = field(&a, bits, i);
+        good &= is_power_or_0(&a, bits, i) && f > 0;
+        if (!(fabs(get(&t, bits, i)) <= o->t.error))
+            keep_worst(&o->t, fabs(get(&t, bits, i)), get(x, bits, i), 0);
+        n[i] = (double)(f - bias(bits) - headroom(bits)) + get(&reference, bits, i);
+    }
+    if (!good) {
+        o->out_of_range++;
+        o->example = get(x, bits, 0);
+    }
+    measure_block(bits, x, &m, &t, n, &y, o);
+
+    for (int pass = 0; pass < PASSES; pass++) {
+        for (int i = 0; i < BLOCK; i++) {
+            const double above = get(x, bits, i) + distance(bits, pass, k + (uint64_t)i);
+            set(&maximum, bits, i, above < large(bits) ? above : large(bits));
+        }
+        levels[count - 1]->exp_of(x, &maximum, BLOCK, &m2, &t2, &a2, &reference2);
+        int same = 1;
+        for (int i = 0; i < BLOCK; i++) {
+            const double expected = n[i] - get(&reference2, bits, i) + bias(bits) + headroom(bits);
+            const double got = (double)field(&a2, bits, i);
+            const int equal = (got == expected) & (get(&m2, bits, i) == get(&m, bits, i))
+                              & (get(&t2, bits, i) == get(&t, bits, i));
+            same &= is_power_or_0(&a2, bits, i) & (equal | ((got == 0) & (expected <= 0)));
+        }
+        if (!same) {
+            o->rows_differ++;
+            o->example = get(x, bits, 0);
+        }
+    }
+}
+
+static void check_block_32(const reals *x, uint64_t k, outcome *o) { check_block(32, x, k, o); }
+static void check_block_64(const reals *x, uint64_t k, outcome *o) { check_block(64, x, k, o); }
+
+static void merge(outcome *all, const outcome *o) {
+    keep_worst(&all->parts, o->parts.error, o->parts.at[0], 0);
+    keep_worst(&all->alone, o->alone.error, o->alone.at[0], 0);
+    keep_worst(&all->t, o->t.error, o->t.at[0], 0);
+    all->levels_differ += o->levels_differ;
+    all->rows_differ += o->rows_differ;
+    all->out_of_range += o->out_of_range;
+    if (o->levels_differ + o->rows_differ + o->out_of_range)
+        all->example = o->example;
+}
+
+/* ---- arguments --------------------------------------------------------------------------------------------------------
+
+   float: block b holds BLOCK neighbours, the positive ones first. */
+
+enum { FLOAT_BLOCKS_OF_A_SIGN = (0x49000000 + BLOCK) / BLOCK }; /* 0x49000000: the bits of 2^19, the last one */
+
+static void fill_floats(uint64_t b, reals *x) {
+    const int negative = b >= FLOAT_BLOCKS_OF_A_SIGN;
+    const uint32_t first = (uint32_t)(negative ? b - FLOAT_BLOCKS_OF_A_SIGN : b) * BLOCK;
+    for (uint32_t i = 0; i < BLOCK; i++) {
+        const uint32_t bits = first + i < 0x49000000 ? first + i : 0x49000000;
+        x->f[i] = float_from_bits(bits | (uint32_t)negative << 31);
+    }
+}
+
+/* Arguments whose exp is among the hardest to round (Lefevre and Muller, 2001, and their successors), the ends of the
+   range, and the least numbers. */
+static const double chosen[] = {
+    0x1.0122ef37212ebp-1, 0x1.3bf54763f7f68p-1, 0x1.8bc1a374cd53fp-1, 0x1.fedc746ddf8fap-1, 0x1.08543b70bd86bp-1,
+    0x1.0eea5efe118aap+0, 0x1.3a6c53d5a0f79p+0, 0x1.6c66cedb7546p+0,  0x1.704809e9afabdp+0, 0x1p40,
+    -0x1p40,              0x1.fffffffffffffp39, 0x1p-1074,            -0x1p-1074,           0x1p-1022,
+    0.0,                  -0.0,                 0x1.62e42fefa39efp-2, 0x1.62e42fefa39efp-1, -0x1.6232bdd7abcd2p+9,
+};
+
+/* A sample of doubles: each block is of one kind. */
+static void fill_doubles(uint64_t b, reals *x) {
+    const double at_most = large(64), bits_of_k = floor(uniform(b ^ 0x55) * 41);
+    for (int i = 0; i < BLOCK; i++) {
+        const uint64_t k = 4 * (b * BLOCK + (uint64_t)i);
+        const double one = uniform(k), two = uniform(k + 1) * 2 - 1;
+        const int steps = (int)(number(k + 2) % 9) - 4;
+        const double near = rint(two * 1100), far = rint(two * power_of_2((int64_t)bits_of_k));
+        double v;
+        switch (b % 9) {
+        case 0: /* n = 0: x = r */
+            v = two * 0.34658;
+            break;
+        case 1: /* where softmaxes are */
+            v = two * 750;
+            break;
+        case 2:
+            v = two * 40;
+            break;
+        case 3: /* every size */
+            v = ldexp(two < 0 ? -1 - one : 1 + one, (int)(number(k + 3) % 1062) - 1022);
+            break;
+        case 4: /* every size from 2^-20 on */
+            v = ldexp(two < 0 ? -1 - one : 1 + one, (int)(number(k + 3) % 60) - 20);
+            break;
+        case 5: /* the boundary between n and n + 1 */
+            v = further(fma(near + 0.5, LN2_1, (near + 0.5) * LN2_2), steps);
+            break;
+        case 6:
+            v = further(fma(far + 0.5, LN2_1, (far + 0.5) * LN2_2), steps);
+            break;
+        case 7: /* the multiples of ln2: r close to 0 */
+            v = further(fma(far, LN2_1, far * LN2_2), steps);
+            break;
+        default: /* r in its outer half */
+            v = fma(far + (one - 0.5 < 0 ? -0.5 : 0.25) + uniform(k + 3) * 0.25, LN2_1, 0);
+            break;
+        }
+        x->d[i] = b == 0 && i < (int)(sizeof chosen / sizeof *chosen) ? chosen[i] : v;
+        x->d[i] = fmin(fmax(x->d[i], -at_most), at_most);
+    }
+}
+
+/* ---- the runs --------------------------------------------------------------------------------------------------------- */
+
+static worst measure_parts(int bits, double at, double unused) {
+    outcome o = {.parts = {0}};
+    reals x;
+    (void)unused;
+    for (int i = 0; i < BLOCK; i++)
+        set(&x, bits, i, at);
+    (bits == 32 ? check_block_32 : check_block_64)(&x, 0, &o);
+    return o.parts;
+}
+static worst measure_alone(int bits, double at, double unused) {
+    outcome o = {.parts = {0}};
+    reals x;
+    (void)unused;
+    for (int i = 0; i < BLOCK; i++)
+        set(&x, bits, i, at);
+    (bits == 32 ? check_block_32 : check_block_64)(&x, 0, &o);
+    return o.alone;
+}
+
+static void check_type(int bits, int quick, const char *source) {
+    const int64_t floats = 2 * (int64_t)FLOAT_BLOCKS_OF_A_SIGN, doubles = 200000;
+    const int64_t every = quick ? (bits == 32 ? 61 : 10) : 1, count = (bits == 32 ? floats : doubles) / every;
+    outcome all = {.parts = {0}};
+#pragma omp parallel
+    {
+        outcome mine = {.parts = {0}};
+#pragma omp for schedule(dynamic, 64)
+        for (int64_t i = 0; i < count; i++) {
+            /* of every so many blocks one at random; of floats all, where none is left out */
+            const uint64_t b = (uint64_t)(i * every) + (i && every > 1 ? number((uint64_t)i) % (uint64_t)every : 0);
+            reals x;
+            if (bits == 32)
+                fill_floats(b, &x);
+            else
+                fill_doubles(b, &x);
+            (bits == 32 ? check_block_32 : check_block_64)(&x, b * BLOCK, &mine);
+        }
+#pragma omp critical
+        merge(&all, &mine);
+    }
+    char what[128], detail[128];
+    snprintf(what, sizeof what, "exp float%d, %.4g arguments, all levels the same", bits, (double)count * BLOCK);
+    snprintf(detail, sizeof detail, "%ld blocks differ, one from %a on", all.levels_differ, all.example);
+    report(!all.levels_differ, what, all.levels_differ ? detail : "");
+    snprintf(what, sizeof what, "exp float%d, the same in every row", bits);
+    snprintf(detail, sizeof detail, "%ld blocks differ, one from %a on", all.rows_differ, all.example);
+    report(!all.rows_differ, what, all.rows_differ ? detail : "");
+    snprintf(what, sizeof what, "exp float%d, a in range at the maximum", bits);
+    snprintf(detail, sizeof detail, "not so in %ld blocks, one from %a on", all.out_of_range, all.example);
+    report(!all.out_of_range, what, all.out_of_range ? detail : "");
+    snprintf(what, sizeof what, "exp float%d, |t| < 0.08", bits);
+    snprintf(detail, sizeof detail, "at most %.5f, at %a", all.t.error, all.t.at[0]);
+    report(all.t.error < 0.08, what, detail);
+    hold_to_claim(source, "exp", bits, "u", all.parts, 1, measure_parts);
+    hold_to_claim(source, "exp_alone", bits, "ulp", all.alone, 1, measure_alone);
+}
+
+/* -inf and what is far below the maximum: a = +0, m and t finite. NaN: both are NaN. Whatever the maximum, even a NaN. */
+static void check_special(int bits) {
+    int count, good = 1;
+    const level *const *levels = levels_here(bits, &count);
+    reals x, maximum, m, t, a, reference, y;
+    for (int l = 0; l < count; l++)
+        for (int kind = 0; kind < 3; kind++) {
+            for (int i = 0; i < BLOCK; i++) {
+                const double of_row = i == 0 ? INFINITY : i == 1 ? -INFINITY : i == 2 ? NAN : (i - 512) * large(bits) / 512;
+                set(&maximum, bits, i, of_row);
+                set(&x, bits, i, kind == 0 ? -INFINITY : kind == 1 ? NAN : -4 * large(bits) * (1 + i));
+            }
+            levels[l]->exp_of(&x, &maximum, BLOCK, &m, &t, &a, &reference);
+            levels[l]->exp_alone(&x, BLOCK, &y);
+            for (int i = 0; i < BLOCK; i++)
+                if (kind == 1)
+                    good &= isnan(get(&m, bits, i)) && isnan(get(&t, bits, i)) && isnan(get(&y, bits, i));
+                else
+                    good &= i == 2
+                            || (get(&a, bits, i) == 0 && !signbit(get(&a, bits, i)) && fabs(get(&m, bits, i)) < 2
+                                && fabs(get(&t, bits, i)) < 1 && get(&y, bits, i) == 0);
+        }
+    char what[64];
+    snprintf(what, sizeof what, "exp float%d of -inf, NaN and far below the maximum", bits);
+    report(good, what, "");
+}
+
+/* The reference itself against a library of 113 bits. */
+static void check_reference(void) {
+    double worst_difference = 0;
+    for (uint64_t k = 0; k < 2000; k++) {
+        const double x = (uniform(k) * 2 - 1) * (k % 2 ? 40 : 11000), n = rint(x / LN2_1);
+        const pair p = exp_less_1(remainder_of(x, n));
+        quad scale = 1;
+        for (int i = 0; i < fabs(n); i++)
+            scale *= n < 0 ? 2 : 0.5; /* exact; the range of a quad is that of 2^16383 */
+        const quad truth = quad_exp(x) * scale;
+        worst_difference = fmax(worst_difference, fabs((double)((truth - 1 - p.h - p.l) / truth)));
+    }
+    char detail[64];
+    snprintf(detail, sizeof detail, "relative difference at most 2^%.1f", log2(worst_difference));
+    report(worst_difference < 0x1p-75, "the reference against 113 bits", detail);
+}
+
+int main(int argc, char **argv) {
+    const int quick = argc == 3 && strcmp(argv[1], "--quick") == 0;
+    if (argc != 2 + quick) {
+        fprintf(stderr, "usage: exp [--quick] csrc/kernels/exp.inc.h\n");
+        return 2;
+    }
+    make_factors();
+    check_reference();
+    for (int bits = 32; bits <= 64; bits += 32) {
+        check_special(bits);
+        check_type(bits, quick, argv[argc - 1]);
+    }
+    printf("%ld passed, %ld failed\n", passed, failed);
+    return failed > 0;
+}

@@ -1,0 +1,42 @@
+/* One level, one type (level.h). Compiled with -DREAL_BITS=32 or 64 and -DVECTORS='"vec_<level>.h"'. */
+
+#include VECTORS
+
+#include "level.h"
+
+#include "exp.inc.h"
+#include "sum.inc.h"
+#include "log.inc.h"
+
+#define JOIN_(a, b, c) a##b##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+#define STRING_(a) #a
+#define STRING(a) STRING_(a)
+
+static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void *m, void *t, void *a, void *reference) {
+    for (ptrdiff_t i = 0; i < count; i += WIDTH) {
+        const vec n = exp_reference(v_load((const real *)maximum + i));
+        const exp_parts e = exp_of(v_load((const real *)x + i), exp_scale_of(n));
+        v_store((real *)m + i, e.m);
+        v_store((real *)t + i, e.t);
+        v_store((real *)a + i, e.a);
+        v_store((real *)reference + i, n);
+    }
+}
+
+static void exp_alone_all(const void *x, ptrdiff_t count, void *y) {
+    for (ptrdiff_t i = 0; i < count; i += WIDTH)
+        v_store((real *)y + i, exp_alone(v_load((const real *)x + i)));
+}
+
+static void log_all(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low) {
+    for (ptrdiff_t i = 0; i < count; i += WIDTH) {
+        const sum l = log_of_1_plus(sum_of(v_load((const real *)high + i), v_load((const real *)low + i)));
+        v_store((real *)result + i, l.high);
+        v_store((real *)result_low + i, l.low);
+    }
+}
+
+const level JOIN(LEVEL, _f, REAL_BITS) = {STRING(LEVEL), exp_of_all, exp_alone_all, log_all};
+
+END_OF_TARGET

@@ -1,0 +1,22 @@
+/* The exponential and the logarithm of one level for one type, over arrays: the functions of csrc/kernels/exp.inc.h and
+   log.inc.h with nothing around them. Filled in by level.c, found by levels.c. */
+
+#ifndef EXHAUSTIVE_LEVEL_H
+#define EXHAUSTIVE_LEVEL_H
+
+#include <stddef.h>
+
+/* Arrays of float or double; count is a multiple of 16. */
+typedef struct {
+    const char *name;
+    /* Each element is in a row of its own, which has that maximum: its m, t and a, and the N of its row. */
+    void (*exp_of)(const void *x, const void *maximum, ptrdiff_t count, void *m, void *t, void *a, void *reference);
+    void (*exp_alone)(const void *x, ptrdiff_t count, void *y);
+    void (*log_of_1_plus)(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low);
+} level;
+
+/* Those that this machine can run, from the plainest to the best, for a type of so many bits; *count of them. First called from
+   one thread. */
+const level *const *levels_here(int bits, int *count);
+
+#endif
