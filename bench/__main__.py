@@ -82,26 +82,26 @@ def measure(options, results, console):
             progress.refresh()
             drawn = time.monotonic()
 
-    contest = Rounds(options.peers, options.threads, options.timeout, options.rounds, tick)
-    results |= contest.results
+    rounds = Rounds(options.peers, options.threads, options.timeout, options.rounds, tick)
+    results |= rounds.results
     bystanders = environment.Bystanders()
     try:
-        with progress, contest:
-            progress.update(task, total=contest.cost_of_start())
-            contest.start()
-            total = sum(contest.cost_of(case) for _, members in options.sets for case in members)
-            total += contest.cost_of_training() * options.quick
-            total += contest.cost_of_judging() * options.accuracy
+        with progress, rounds:
+            progress.update(task, total=rounds.cost_of_start())
+            rounds.start()
+            total = sum(rounds.cost_of(case) for _, members in options.sets for case in members)
+            total += rounds.cost_of_training() * options.quick
+            total += rounds.cost_of_judging() * options.accuracy
             progress.reset(task, total=total)
             if options.quick:
-                contest.train()
+                rounds.train()
             if options.accuracy:
-                contest.judge()
+                rounds.judge()
             for name, members in options.sets:
                 for case in members:
                     # A sweep asks about lengths; from where the arrays come does not matter there.
                     forms = ["own"] + ["numpy"] * (name != "sweep") + ["out"] * options.out
-                    contest.measure(name, case, forms)
+                    rounds.measure(name, case, forms)
     except KeyboardInterrupt:
         return False
     finally:

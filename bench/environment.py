@@ -7,10 +7,8 @@ import time
 from pathlib import Path
 
 # Variables that change how a peer runs. They are passed on as they are.
-PREFIXES = (
-    "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMBA_", "NPY_", "ATEN_", "XLA_", "TF_",
-    "SOFTMAX_EXT_", "MALLOC_",
-)  # fmt: skip
+PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMBA_", "NPY_", "ATEN_", "XLA_", "MALLOC_")
+PREFIXES += ("TF_ENABLE_", "TF_NUM_", "TF_XLA_", "SOFTMAX_EXT_")
 
 
 def describe():

@@ -102,3 +102,15 @@ class Contest:
     def ratio(self, record):
         """How many times longer `record` takes than ours; None if either is missing."""
         return ratio(record, self.ours) if record and self.ours else None
+
+    def reached(self):
+        """Whether we are as fast as we want to be; None if it cannot be told.
+
+        That is twice the fastest peer's speed, or within 1.3 times of the roof; and softmax
+        and log_softmax are never slower than `np.exp`.
+        """
+        if not (self.ours and self.peers and self.exp and self.roof):
+            return None
+        fast = self.ratio(self.peers[0]) >= 2 or 1 / self.ratio(self.roof) <= 1.3
+        held_to_exp = self.ours["case"].startswith(("softmax:", "log_softmax:"))
+        return fast and (not held_to_exp or self.ratio(self.exp) >= 1)

@@ -34,6 +34,7 @@ STYLES = {
     "numba": ("#9070c8", ">"),
 }
 NAMES = {"roof": "memory roof"}
+MANY = 30  # Bars that one panel holds.
 WIDTH = 10  # inches
 PROMISE = 2  # ULP
 
@@ -59,12 +60,9 @@ def draw(results, path, theme):
     own = [r for r in results["speed"] if r["form"] == "own" and r["seconds"]]
     threads = max((record["threads"] for record in own), default=0)
     own = [record for record in own if record["threads"] == threads]
-    bars = [r for r in own if r["set"] != "sweep"]
-    if bars:
-        contests = {case: Contest(of_case) for (case,), of_case in group(bars, "case").items()}
-        contests = {case: contest for case, contest in contests.items() if contest.peers}
-        if contests:
-            panels.append((1.5 + 0.4 * len(contests), draw_bars, contests))
+    bars = group([r for r in own if r["set"] != "sweep"], "case")
+    contests = {case: Contest(of_case) for (case,), of_case in bars.items()}
+    panels += [(1.5 + 0.4 * len(part), draw_bars, part) for part in by_operation(contests)]
     sweeps = group([r for r in own if r["set"] == "sweep"], "peer")
     if sweeps:
         panels.append((4.5, draw_sweep, sweeps))
@@ -106,6 +104,16 @@ def settings(colours):
         "font.size": 9,
         "legend.frameon": False,
     }
+
+
+def by_operation(contests):
+    """Divide cases into those of each operation, if they are too many for one panel."""
+    parts = {}
+    for case, contest in contests.items():
+        if contest.peers:
+            op = parse(case).op if len(contests) > MANY else None
+            parts.setdefault(op, {})[case] = contest
+    return parts.values()
 
 
 def draw_bars(figure, contests, colours):

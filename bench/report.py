@@ -129,7 +129,7 @@ def show_speed(console, name, threads, records):
         console,
         f"Speed, µs a call, {plural(threads)} ({name})",
         "case", OURS, "±", "peers, fastest first", "np.exp", "roof", "fastest / ours",
-        "np.exp / ours", "ours / roof",
+        "np.exp / ours", "ours / roof", "goal",
     )  # fmt: skip
     made.columns[3].justify = "left"
     for (case,), of_case in group(records, "case").items():
@@ -146,6 +146,7 @@ def show_speed(console, name, threads, records):
             times(fastest),
             times(contest.ratio(contest.exp)),
             times(to_roof and 1 / to_roof),
+            {True: "yes", False: "no", None: MISSING}[contest.reached()],
         )
     console.print(made)
 
