@@ -125,12 +125,14 @@ class Rounds:
                     records[key, form] = record | {"seconds": [], "error": None}
         self.results["speed"].extend(records.values())
         ready = list(dict.fromkeys(key for key, _ in records))
-        for number in range(self.rounds):
-            # Nobody always follows the same neighbour, or always comes last.
-            for key in ready[number % len(ready) :] + ready[: number % len(ready)]:
+        order = list(ready)
+        for _ in range(self.rounds):
+            for key in order:
                 if key in ready:
                     self.take_turn(key, records, ready)
                 self.tick(case.name, turn)
+            # Nobody always comes first, or last.
+            order = order[1:] + order[:1]
 
     def take_turn(self, key, records, ready):
         """Have one peer time its forms once; strike it from `ready` if it is lost."""
