@@ -33,7 +33,13 @@
    handle in microcode). x is held above the value at which the exponent field of a is 0: then a = +0, exactly, and
    that is what -inf and all that is negligible beside the maximum come to.
 
-   tests/exhaustive runs float over every argument, double over a dense sample. Error of m + t, in u of it: */
+   tests/exhaustive runs float over every argument, double over a dense sample. Error of m + t, in u of it;
+   exp_alone is exp(x) rounded:
+
+   claim: exp float32 <= 0.30 u; found 0.295 at hex: 0x1.4e43dp+2
+   claim: exp float64 <= 0.33 u; found 0.309 at hex: 0x1.f1927591c93d2p+24
+   claim: exp_alone float32 <= 0.80 ulp; found 0.793 at hex: -0x1.5e9c94p+6
+   claim: exp_alone float64 <= 0.80 ulp; found 0.768 at hex: -0x1.623d21210c18fp+9 */
 
 typedef struct {
     vec m, t, a;

@@ -6,7 +6,15 @@
 
    f is found without loss: the 1 cancels exactly, so that a small z comes through with all its bits; that is what keeps
    log_softmax accurate where it is close to 0. The parts k ln2 (its leading bits, exact), f and the rest, small beside
-   f, are added last and kept as a pair. */
+   f, are added last and kept as a pair.
+
+   tests/exhaustive runs float over every argument, double over a dense sample. Error of the pair, in u of it; of "pair"
+   z has a low part, which is rounded to the last place of a small z.high:
+
+   claim: log_of_1_plus float32 <= 0.47 u; found 0.458 at hex: 0x1.a65a58p-2
+   claim: log_of_1_plus float64 <= 0.47 u; found 0.447 at hex: 0x1.a434416d960ecp-2
+   claim: log_of_1_plus_pair float32 <= 1.01 u; found 1.000 at hex: 0x1.00032p-51, -0x1.fffe8cp-76
+   claim: log_of_1_plus_pair float64 <= 1.01 u; found 1.000 at hex: 0x1.00052faa6ade4p-235, 0x1.ffffa5b457304p-289 */
 
 SMX_INLINE sum log_of_1_plus(sum z) {
     const vec one = v_set1(1);

@@ -37,42 +37,42 @@ INLINE int is_power_or_0(const reals *a, int bits, int i) {
     return bits == 32 ? (narrow & 0x807fffffu) == 0 : (bits_of(a->d[i]) & 0x800fffffffffffffu) == 0;
 }
 
-/* How far above x the maximum of its row is, in the passes that look whether that shows. */
-INLINE double distance(int bits, int pass, uint64_t k) {
-    const double reach = (bias(bits) + headroom(bits)) * 0.69314718;
-    switch (pass) {
-    case 0:
-        return uniform(k) * 2;
-    case 1:
-        return uniform(k) * reach;
-    default:
-        return reach + (uniform(k) - 0.5) * 4; /* where a comes to 0 */
+/* Maxima of rows that x could be in, to see that they do not show: near to x, further away, and so far that a comes to
+   0 there or thereabouts. */
+enum { PASSES = 3 };
+INLINE void fill_maxima(int bits, int pass, const reals *x, uint64_t k, reals *maximum) {
+    const double reach = (bias(bits) + headroom(bits)) * 0.69314718, at_most = large(bits);
+    const double least = pass == 2 ? reach - 2 : 0, range = pass == 0 ? 2 : pass == 1 ? reach : 4;
+    for (int i = 0; i < BLOCK; i++) {
+        const double above = get(x, bits, i) + least + uniform(k + (uint64_t)i) * range;
+        set(maximum, bits, i, above < at_most ? above : at_most);
     }
 }
-enum { PASSES = 3 };
 
 /* The errors of a block: of 2^n (m + t) in u, of y in ulp. */
-INLINE void measure_block(int bits, const reals *x, const reals *m, const reals *t, const double n[BLOCK], const reals *y,
-                          outcome *o) {
+INLINE void measure_block(int bits, const reals *x, const reals *m, const reals *t, const double n[BLOCK],
+                          const reals *y, outcome *o) {
     double parts[BLOCK], alone[BLOCK];
     const double in_u = bits == 32 ? 0x1p24 : 0x1p53;
     const double too_high = bias(bits) + 1 - headroom(bits); /* n from here on does not fit into a */
     const double lowest = -1 - bias(bits) - fraction_bits(bits); /* 2^lowest is half of the least number */
+    const int64_t smallest = 1 - bias(bits);
     for (int i = 0; i < BLOCK; i++) {
-        const double at = get(x, bits, i), value = get(y, bits, i);
-        const pair q = exp_less_1(remainder_of(at, n[i]));
+        const double value = get(y, bits, i);
+        const pair q = exp_less_1(remainder_of(get(x, bits, i), n[i]));
         parts[i] = fabs((((q.h - (get(m, bits, i) - 1)) - get(t, bits, i)) + q.l) / (1 + q.h) * in_u);
 
         /* y / 2^n - (1 + q), in units of the last place of 2^n (1 + q), all scaled by 2^-n in two steps; 1 + q may be
            just below 1 */
-        const double bounded = n[i] < lowest - 2 ? lowest - 2 : n[i] > bias(bits) ? bias(bits) : n[i];
-        const int64_t k = (int64_t)bounded, half = k / 2;
+        const double not_low = n[i] < lowest - 2 ? lowest - 2 : n[i], bounded = not_low < too_high ? not_low : too_high;
+        const int64_t k = (int64_t)bounded, half = k >> 1;
         const double scaled = value * power_of_2(-half) * power_of_2(half - k);
-        const int64_t exponent = k - (q.h < 0), smallest = 1 - bias(bits);
+        const int64_t exponent = k + (int64_t)(bits_of(q.h) >> 63) * -1;
         const int64_t last = (exponent < smallest ? smallest : exponent) - fraction_bits(bits) - k;
         const double error = fabs(((scaled - 1) - q.h) - q.l) * power_of_2(-last);
-        alone[i] = n[i] < lowest - 1 ? (value == 0 ? 0 : INFINITY) : error;
-        alone[i] = n[i] < too_high ? alone[i] : value == INFINITY ? 0 : INFINITY;
+        const double exactly = n[i] >= too_high ? INFINITY : 0;
+        const double all_or_nothing = value == exactly ? 0 : INFINITY;
+        alone[i] = (n[i] >= too_high) | (n[i] < lowest - 1) ? all_or_nothing : error;
     }
     for (int i = 0; i < BLOCK; i++)
         if (!(parts[i] < o->parts.error))
@@ -93,8 +93,8 @@ INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
     for (int l = 1; l < count; l++) {
         levels[l]->exp_of(x, x, BLOCK, &m2, &t2, &a2, &reference2);
         levels[l]->exp_alone(x, BLOCK, &y2);
-        if (!same_bits(&m, &m2, bits) || !same_bits(&t, &t2, bits) || !same_bits(&a, &a2, bits)
-            || !same_bits(&reference, &reference2, bits) || !same_bits(&y, &y2, bits)) {
+        if (!same_bits(&m, &m2, bits) || !same_bits(&t, &t2, bits) || !same_bits(&a, &a2, bits) ||
+            !same_bits(&reference, &reference2, bits) || !same_bits(&y, &y2, bits)) {
             o->levels_differ++;
             o->example = get(x, bits, 0);
         }
@@ -114,17 +114,14 @@ INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
     measure_block(bits, x, &m, &t, n, &y, o);
 
     for (int pass = 0; pass < PASSES; pass++) {
-        for (int i = 0; i < BLOCK; i++) {
-            const double above = get(x, bits, i) + distance(bits, pass, k + (uint64_t)i);
-            set(&maximum, bits, i, above < large(bits) ? above : large(bits));
-        }
+        fill_maxima(bits, pass, x, k, &maximum);
         levels[count - 1]->exp_of(x, &maximum, BLOCK, &m2, &t2, &a2, &reference2);
         int same = 1;
         for (int i = 0; i < BLOCK; i++) {
             const double expected = n[i] - get(&reference2, bits, i) + bias(bits) + headroom(bits);
             const double got = (double)field(&a2, bits, i);
-            const int equal = (got == expected) & (get(&m2, bits, i) == get(&m, bits, i))
-                              & (get(&t2, bits, i) == get(&t, bits, i));
+            const int equal =
+                (got == expected) & (get(&m2, bits, i) == get(&m, bits, i)) & (get(&t2, bits, i) == get(&t, bits, i));
             same &= is_power_or_0(&a2, bits, i) & (equal | ((got == 0) & (expected <= 0)));
         }
         if (!same) {
@@ -166,10 +163,26 @@ static void fill_floats(uint64_t b, reals *x) {
 /* Arguments whose exp is among the hardest to round (Lefevre and Muller, 2001, and their successors), the ends of the
    range, and the least numbers. */
 static const double chosen[] = {
-    0x1.0122ef37212ebp-1, 0x1.3bf54763f7f68p-1, 0x1.8bc1a374cd53fp-1, 0x1.fedc746ddf8fap-1, 0x1.08543b70bd86bp-1,
-    0x1.0eea5efe118aap+0, 0x1.3a6c53d5a0f79p+0, 0x1.6c66cedb7546p+0,  0x1.704809e9afabdp+0, 0x1p40,
-    -0x1p40,              0x1.fffffffffffffp39, 0x1p-1074,            -0x1p-1074,           0x1p-1022,
-    0.0,                  -0.0,                 0x1.62e42fefa39efp-2, 0x1.62e42fefa39efp-1, -0x1.6232bdd7abcd2p+9,
+    0x1.0122ef37212ebp-1,
+    0x1.3bf54763f7f68p-1,
+    0x1.8bc1a374cd53fp-1,
+    0x1.fedc746ddf8fap-1,
+    0x1.08543b70bd86bp-1,
+    0x1.0eea5efe118aap+0,
+    0x1.3a6c53d5a0f79p+0,
+    0x1.6c66cedb7546p+0,
+    0x1.704809e9afabdp+0,
+    0x1p40,
+    -0x1p40,
+    0x1.fffffffffffffp39,
+    0x1p-1074,
+    -0x1p-1074,
+    0x1p-1022,
+    0.0,
+    -0.0,
+    0x1.62e42fefa39efp-2,
+    0x1.62e42fefa39efp-1,
+    -0x1.6232bdd7abcd2p+9,
 };
 
 /* A sample of doubles: each block is of one kind. */
@@ -282,7 +295,10 @@ static void check_special(int bits) {
     for (int l = 0; l < count; l++)
         for (int kind = 0; kind < 3; kind++) {
             for (int i = 0; i < BLOCK; i++) {
-                const double of_row = i == 0 ? INFINITY : i == 1 ? -INFINITY : i == 2 ? NAN : (i - 512) * large(bits) / 512;
+                const double of_row = i == 0   ? INFINITY
+                                      : i == 1 ? -INFINITY
+                                      : i == 2 ? NAN
+                                               : (i - 512) * large(bits) / 512;
                 set(&maximum, bits, i, of_row);
                 set(&x, bits, i, kind == 0 ? -INFINITY : kind == 1 ? NAN : -4 * large(bits) * (1 + i));
             }
@@ -292,9 +308,9 @@ static void check_special(int bits) {
                 if (kind == 1)
                     good &= isnan(get(&m, bits, i)) && isnan(get(&t, bits, i)) && isnan(get(&y, bits, i));
                 else
-                    good &= i == 2
-                            || (get(&a, bits, i) == 0 && !signbit(get(&a, bits, i)) && fabs(get(&m, bits, i)) < 2
-                                && fabs(get(&t, bits, i)) < 1 && get(&y, bits, i) == 0);
+                    good &=
+                        i == 2 || (get(&a, bits, i) == 0 && !signbit(get(&a, bits, i)) && fabs(get(&m, bits, i)) < 2 &&
+                                   fabs(get(&t, bits, i)) < 1 && get(&y, bits, i) == 0);
         }
     char what[64];
     snprintf(what, sizeof what, "exp float%d of -inf, NaN and far below the maximum", bits);

@@ -13,7 +13,8 @@
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
-static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void *m, void *t, void *a, void *reference) {
+static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void *m, void *t, void *a,
+                       void *reference) {
     for (ptrdiff_t i = 0; i < count; i += WIDTH) {
         const vec n = exp_reference(v_load((const real *)maximum + i));
         const exp_parts e = exp_of(v_load((const real *)x + i), exp_scale_of(n));

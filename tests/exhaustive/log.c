@@ -75,7 +75,7 @@ static double some_low(int bits, double high, uint64_t k) {
     int exponent;
     const double significand = frexp(high, &exponent);
     /* below a power of two numbers are half as far apart */
-    const double half = ldexp(significand == 0.5 ? 0.24 : 0.49, exponent - 1 - fraction_bits);
+    const double half = ldexp(significand == 0.5 ? 0.25 : 0.5, exponent - 1 - fraction_bits);
     return high == 0 || half < (bits == 32 ? 0x1p-126 : 0x1p-1022) ? 0 : (uniform(k) * 2 - 1) * half;
 }
 
@@ -162,7 +162,8 @@ static void check_type(int bits, int quick, const char *source) {
         }
     }
     char what[128], detail[128];
-    snprintf(what, sizeof what, "log_of_1_plus float%d, %.4g arguments, all levels the same", bits, (double)count * BLOCK);
+    snprintf(what, sizeof what, "log_of_1_plus float%d, %.4g arguments, all levels the same", bits,
+             (double)count * BLOCK);
     snprintf(detail, sizeof detail, "%ld blocks differ, one from %a on", all.levels_differ, all.example);
     report(!all.levels_differ, what, all.levels_differ ? detail : "");
     hold_to_claim(source, "log_of_1_plus", bits, "u", all.number, 1, measure);
