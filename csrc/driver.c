@@ -40,16 +40,17 @@ typedef struct {
     ptrdiff_t size; /* of a real */
     enum smx_layout layout;
     ptrdiff_t n, pieces, rows;
-    /* Rows are numbered along the outer axes; a tile lies within one run of them. */
+    /* Rows are numbered along the outer axes, and a tile lies within a run of them. Its rows are evenly spaced if that is
+       a run of the last outer axis; several short such runs may be taken as one, whose rows are found one by one. */
     ptrdiff_t run, tiles_in_run, tiles;
-    int tile_rows;
-    int keeps;                         /* reduce leaves its work for write */
-    int in_place[SMX_MAX_INPUTS];      /* the kernels read the input where it is */
+    int tile_rows, evenly_spaced;
+    int keeps;                        /* reduce leaves its work for write */
+    int in_place[SMX_MAX_INPUTS];     /* the kernels read the input where it is */
     int out_in_place;
-    int side_by_side[SMX_MAX_INPUTS];  /* COLUMNS: a tile's rows are neighbours in memory */
-    int along[SMX_MAX_INPUTS];         /* COLUMNS: each of its rows is contiguous */
+    int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
+    int along[SMX_MAX_INPUTS];        /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along;
-    ptrdiff_t pitch;                   /* of a block */
+    ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
     ptrdiff_t block_bytes, keep_bytes, partial_bytes, scratch_bytes;
     int threads;
 } job;
@@ -59,7 +60,6 @@ typedef struct {
     char *block[SMX_MAX_INPUTS], *keep, *partials;
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
-    void *rows[SMX_MAX_INPUTS + 1][SMX_TILE_ROWS];
 } worker;
 
 static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
@@ -86,7 +86,9 @@ static void choose_layout(job *j) {
     const int short_rows = j->n <= SMX_SHORT;
 
     j->layout = short_rows || (columns && !along_inner(j, &plan->in[0])) ? SMX_COLUMNS : SMX_ROWS;
-    j->run = j->layout == SMX_COLUMNS && columns ? neighbours : j->rows;
+    /* A short run fills too few lanes of COLUMNS, unless its rows are side by side anyway. */
+    j->run = j->layout == SMX_ROWS || columns || neighbours >= lanes ? neighbours : j->rows;
+    j->evenly_spaced = j->run == neighbours;
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
         const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n : LONG_BLOCK / (piece * j->size);
@@ -102,27 +104,27 @@ static void choose_layout(job *j) {
 
 static void choose_memory(job *j) {
     const smx_plan *plan = j->plan;
-    const int columns = j->layout == SMX_COLUMNS, in_run = j->run != j->rows || plan->outer_dims == 1;
+    const int columns = j->layout == SMX_COLUMNS, even = j->evenly_spaced;
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     int needs_block = 0;
     for (int k = 0; k < j->op->inputs; k++) {
-        j->along[k] = along_inner(j, &plan->in[k]);
-        j->side_by_side[k] = columns && in_run && along_outer(j, &plan->in[k]);
+        j->along[k] = even && along_inner(j, &plan->in[k]);
+        j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k]);
         j->in_place[k] = !columns && j->along[k];
         needs_block |= !j->in_place[k];
     }
-    j->out_along = j->op->elementwise && along_inner(j, &plan->out);
+    j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
     j->out_in_place =
-        columns ? in_run && j->op->elementwise && plan->inner_dims == 1 && along_outer(j, &plan->out) : j->out_along;
+        columns ? j->op->elementwise && even && plan->inner_dims == 1 && along_outer(j, &plan->out) : j->out_along;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
-    j->pitch = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
-    const ptrdiff_t block = j->pitch * (columns ? piece : j->tile_rows) * j->size;
+    j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
+    const ptrdiff_t block = j->width * (columns ? piece : j->tile_rows) * j->size;
     /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
     j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
     j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 2 : 3) : 0;
-    j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * j->tile_rows * j->size, 64);
+    j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * round_up(j->tile_rows, plan->kernels->lanes) * j->size, 64);
     j->scratch_bytes = j->op->inputs * j->block_bytes + j->keep_bytes + j->partial_bytes;
 }
 
@@ -135,53 +137,47 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.layout = j->layout;
     w->tile.length = j->n;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
-    for (int k = 0; k < j->op->inputs; k++)
-        smx_find_rows(j->plan, &j->plan->in[k], w->first, w->tile.width, w->rows[k]);
-    smx_find_rows(j->plan, &j->plan->out, w->first, w->tile.width, w->rows[SMX_MAX_INPUTS]);
 }
 
-static void use_block(const job *j, smx_view *view, char *block, int width) {
-    view->pitch = j->pitch;
-    view->at[0] = block;
-    for (int r = 1; j->layout == SMX_ROWS && r < width; r++)
-        view->at[r] = block + r * j->pitch * j->size;
+/* The operand's rows of the tile, from element number start on. */
+static smx_view view_rows(const worker *w, const smx_operand *operand, ptrdiff_t start) {
+    const job *j = w->job;
+    smx_view view;
+    view.start = smx_find_row(j->plan, operand, w->first) + smx_inner_offset(j->plan, operand, start);
+    view.row = operand->outer[j->plan->outer_dims - 1] / j->size;
+    view.element = operand->inner[0] / j->size;
+    return view;
 }
 
-static void use_rows(smx_view *view, void *const *rows, ptrdiff_t offset, int width) {
-    for (int r = 0; r < width; r++)
-        view->at[r] = (char *)rows[r] + offset;
-}
-
-/* Where in a block a row starts, and how far it is from one of its elements to the next. */
-static char *row_in_block(const job *j, char *block, int row, ptrdiff_t *step) {
-    *step = j->layout == SMX_COLUMNS ? j->pitch * j->size : j->size;
-    return block + row * (j->layout == SMX_COLUMNS ? 1 : j->pitch) * j->size;
+static smx_view view_block(const job *j, char *block) {
+    const int columns = j->layout == SMX_COLUMNS;
+    const smx_view view = {block, columns ? 1 : j->width, columns ? j->width : 1};
+    return view;
 }
 
 static void load_block(worker *w, int k, ptrdiff_t start) {
     const job *j = w->job;
     const smx_plan *plan = j->plan;
     const smx_operand *from = &plan->in[k];
-    const ptrdiff_t n = w->tile.n, width = w->tile.width;
-    char *block = w->block[k];
-    if (j->layout == SMX_COLUMNS && width < j->pitch)
-        memset(block, 0, (size_t)(n * j->pitch * j->size)); /* the padding is read, whatever it holds */
-    if (j->layout == SMX_COLUMNS && j->side_by_side[k]) {
-        for (ptrdiff_t i = 0; i < n; i++)
-            memcpy(block + i * j->pitch * j->size, (char *)w->rows[k][0] + smx_inner_offset(plan, from, start + i),
-                   (size_t)(width * j->size));
-    } else if (j->layout == SMX_COLUMNS && j->along[k]) {
-        const void *rows[SMX_TILE_ROWS];
-        for (ptrdiff_t r = 0; r < width; r++)
-            rows[r] = (char *)w->rows[k][r] + start * j->size;
-        plan->kernels->rows_to_columns(rows, (int)width, n, block, j->pitch);
-    } else {
-        for (int r = 0; r < width; r++) {
-            ptrdiff_t step;
-            char *to = row_in_block(j, block, r, &step);
-            smx_gather(plan, from, w->rows[k][r], start, n, to, step);
-        }
+    const ptrdiff_t n = w->tile.n, rows = w->tile.width;
+    const smx_view block = view_block(j, w->block[k]);
+    if (j->layout == SMX_COLUMNS && j->along[k]) {
+        const smx_view view = view_rows(w, from, start);
+        plan->kernels->rows_to_columns(view.start, view.row, (int)rows, n, block.start, block.element);
+        return;
     }
+    if (j->layout == SMX_COLUMNS && rows < j->width)
+        memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
+    if (j->side_by_side[k]) {
+        const char *first = smx_find_row(plan, from, w->first);
+        for (ptrdiff_t i = 0; i < n; i++)
+            memcpy(w->block[k] + i * block.element * j->size, first + smx_inner_offset(plan, from, start + i),
+                   (size_t)(rows * j->size));
+        return;
+    }
+    for (ptrdiff_t r = 0; r < rows; r++)
+        smx_gather(plan, from, smx_find_row(plan, from, w->first + r), start, n, w->block[k] + r * block.row * j->size,
+                   block.element * j->size);
 }
 
 /* Points the tile at piece number piece, loading blocks as needed; shift is NULL or what to subtract. */
@@ -192,40 +188,30 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.keep = j->keeps ? w->keep : NULL;
     for (int k = 0; k < j->op->inputs; k++)
         if (j->in_place[k] && !shift) {
-            use_rows(&w->tile.in[k], w->rows[k], start * j->size, w->tile.width);
+            w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
         } else {
             load_block(w, k, start);
-            use_block(j, &w->tile.in[k], w->block[k], w->tile.width);
+            w->tile.in[k] = view_block(j, w->block[k]);
         }
     if (shift)
         j->plan->kernels->subtract(&w->tile, shift);
-    if (!j->op->elementwise)
-        return;
-    if (j->out_in_place) {
-        const int columns = j->layout == SMX_COLUMNS;
-        w->tile.out.pitch = columns ? j->plan->out.inner[0] / j->size : 0;
-        use_rows(&w->tile.out, w->rows[SMX_MAX_INPUTS], start * (columns ? j->plan->out.inner[0] : j->size),
-                 columns ? 1 : w->tile.width);
-    } else {
-        use_block(j, &w->tile.out, w->block[0], w->tile.width);
-    }
+    if (j->op->elementwise)
+        w->tile.out = j->out_in_place ? view_rows(w, &j->plan->out, start) : view_block(j, w->block[0]);
 }
 
 static void store_block(worker *w, ptrdiff_t piece) {
     const job *j = w->job;
-    const ptrdiff_t start = piece * SMX_PIECE;
-    void *rows[SMX_TILE_ROWS];
+    const smx_plan *plan = j->plan;
+    const ptrdiff_t start = piece * SMX_PIECE, n = w->tile.n;
+    const smx_view block = view_block(j, w->block[0]);
     if (j->layout == SMX_COLUMNS && j->out_along) {
-        for (int r = 0; r < w->tile.width; r++)
-            rows[r] = (char *)w->rows[SMX_MAX_INPUTS][r] + start * j->size;
-        j->plan->kernels->columns_to_rows(w->block[0], j->pitch, rows, w->tile.width, w->tile.n);
+        const smx_view view = view_rows(w, &plan->out, start);
+        plan->kernels->columns_to_rows(block.start, block.element, view.start, view.row, w->tile.width, n);
         return;
     }
-    for (int r = 0; r < w->tile.width; r++) {
-        ptrdiff_t step;
-        const char *from = row_in_block(j, w->block[0], r, &step);
-        smx_scatter(j->plan, &j->plan->out, w->rows[SMX_MAX_INPUTS][r], start, w->tile.n, from, step);
-    }
+    for (ptrdiff_t r = 0; r < w->tile.width; r++)
+        smx_scatter(plan, &plan->out, smx_find_row(plan, &plan->out, w->first + r), start, n,
+                    w->block[0] + r * block.row * j->size, block.element * j->size);
 }
 
 static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags) {
@@ -240,7 +226,8 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
     for (int r = 0; r < w->tile.width; r++)
-        smx_copy_element(w->rows[SMX_MAX_INPUTS][r], constants + r * j->size, j->size, j->plan->out.swapped);
+        smx_copy_element(smx_find_row(j->plan, &j->plan->out, w->first + r), constants + r * j->size, j->size,
+                         j->plan->out.swapped);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
@@ -265,7 +252,7 @@ static int finish_tile(const worker *w, const void *partials, tile_state *state)
 }
 
 static char *partial_of(const job *j, const worker *w, char *partials, ptrdiff_t piece) {
-    return partials + piece * SMX_PARTIALS * w->tile.width * j->size;
+    return partials + piece * SMX_PARTIALS * round_up(w->tile.width, j->plan->kernels->lanes) * j->size;
 }
 
 static void do_tile(worker *w, ptrdiff_t number) {

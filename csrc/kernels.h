@@ -31,11 +31,11 @@ enum smx_op {
 
 enum {
     SMX_PIECE = 4096,    /* elements of a row that are reduced at once */
-    SMX_SHORT = 64,      /* rows up to here have one partial sum and are always laid out side by side */
+    SMX_SHORT = 80,      /* rows up to here have one partial sum and are always laid out side by side */
     SMX_STEP = 64,       /* no step of a loop over a row, at any level and for any type, is longer */
-    SMX_TILE_ROWS = 64,  /* rows of a tile at most, in COLUMNS */
+    SMX_TILE_ROWS = 256, /* rows of a tile at most, in COLUMNS */
     SMX_ROWS_AT_ONCE = 16, /* in ROWS */
-    SMX_PARTIALS = 4,    /* numbers in a partial: number k of row r is partial[k * width + r] */
+    SMX_PARTIALS = 4,    /* numbers in a partial, each for all rows of the tile, rounded up to lanes */
     SMX_CONSTANTS = 5,   /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
     SMX_SHIFT = 4,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
     SMX_MAX_INPUTS = 2
@@ -43,11 +43,11 @@ enum {
 
 enum smx_layout { SMX_ROWS, SMX_COLUMNS };
 
-/* Where the rows of a tile are. ROWS: at[r] is the start of row r. COLUMNS: at[0] is element 0 of row 0, and element
-   j of row r stands j * pitch + r further on. */
+/* Where the rows of a tile are: element j of row r stands r * row + j * element reals from the start. In ROWS element is
+   1, in COLUMNS row is. */
 typedef struct {
-    void *at[SMX_TILE_ROWS];
-    ptrdiff_t pitch;
+    void *start;
+    ptrdiff_t row, element;
 } smx_view;
 
 typedef struct {
@@ -58,7 +58,7 @@ typedef struct {
     smx_view in[SMX_MAX_INPUTS];
     smx_view out;
     /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 3 * width * (n rounded up to SMX_STEP)
-       reals. COLUMNS: 2 * n * pitch reals, and in[0] may be overwritten. */
+       reals. COLUMNS: 2 * n * in[0].element reals, and in[0] may be overwritten. */
     void *keep;
 } smx_tile;
 
@@ -81,11 +81,11 @@ typedef struct {
 typedef struct {
     const char *level;
     size_t real_size;
-    int lanes; /* the pitch of a block of columns is a multiple of it, and its padding may be read */
+    int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
-    /* between contiguous rows and a block of columns with that pitch */
-    void (*rows_to_columns)(const void *const *rows, int width, ptrdiff_t n, void *block, ptrdiff_t pitch);
-    void (*columns_to_rows)(const void *block, ptrdiff_t pitch, void *const *rows, int width, ptrdiff_t n);
+    /* between contiguous rows, at that distance, and a block of columns; the block's padding is filled with zeros */
+    void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element);
+    void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
     void (*settle_nans)(const smx_tile *tile);                 /* every NaN in out becomes the one quiet NaN */
 } smx_kernels;

@@ -91,34 +91,13 @@ void smx_simplify(smx_plan *plan) {
     plan->outer_dims = merge_axes(plan, 0, plan->outer_dims);
 }
 
-void smx_find_rows(const smx_plan *plan, const smx_operand *operand, ptrdiff_t first, int count, void **rows) {
-    const int last = plan->outer_dims - 1;
-    ptrdiff_t index[SMX_MAX_DIMS];
-    char *at = operand->data;
-    for (int d = last; d >= 0; d--) {
-        index[d] = first % plan->outer_shape[d];
-        first /= plan->outer_shape[d];
-        at += index[d] * operand->outer[d];
+char *smx_find_row(const smx_plan *plan, const smx_operand *operand, ptrdiff_t r) {
+    ptrdiff_t offset = 0;
+    for (int d = plan->outer_dims - 1; d > 0; d--) {
+        offset += r % plan->outer_shape[d] * operand->outer[d];
+        r /= plan->outer_shape[d];
     }
-    for (int r = 0; r < count;) {
-        const ptrdiff_t run = plan->outer_shape[last] - index[last];
-        const int here = run < count - r ? (int)run : count - r;
-        const ptrdiff_t step = operand->outer[last];
-        for (int k = 0; k < here; k++)
-            rows[r + k] = at + k * step;
-        r += here;
-        if (r == count)
-            break;
-        at -= index[last] * step;
-        index[last] = 0;
-        for (int d = last - 1; d >= 0; d--) {
-            at += operand->outer[d];
-            if (++index[d] < plan->outer_shape[d])
-                break;
-            at -= index[d] * operand->outer[d];
-            index[d] = 0;
-        }
-    }
+    return operand->data + offset + r * operand->outer[0];
 }
 
 ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptrdiff_t i) {

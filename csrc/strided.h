@@ -10,8 +10,8 @@
    order. At least one outer and one inner axis remain. */
 void smx_simplify(smx_plan *plan);
 
-/* Pointers to the first elements of count rows of an operand, from row number first on. */
-void smx_find_rows(const smx_plan *plan, const smx_operand *operand, ptrdiff_t first, int count, void **rows);
+/* Where row number r of an operand begins. */
+char *smx_find_row(const smx_plan *plan, const smx_operand *operand, ptrdiff_t r);
 
 /* Copies elements [first, first + n) of one row between the operand and memory of the given step (in bytes). */
 void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,

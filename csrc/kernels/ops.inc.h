@@ -55,7 +55,7 @@
 
 SMX_INLINE vec v_abs(vec a) { return v_max(a, v_sub(v_set1(0), a)); }
 
-SMX_INLINE const real *input(const smx_tile *tile, int k, ptrdiff_t row) { return (const real *)tile->in[k].at[row]; }
+SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row; }
 
 SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
 
@@ -114,9 +114,8 @@ static vec find_nans(const smx_tile *tile, int first, vec maximum) {
     real lane[WIDTH];
     v_store(lane, maximum);
     for (int k = 0; k < WIDTH && first + k < tile->width; k++) {
-        const int rows = tile->layout == SMX_ROWS;
-        const real *x = rows ? input(tile, 0, first + k) : input(tile, 0, 0) + first + k;
-        for (ptrdiff_t j = 0; isinf(lane[k]) && j < tile->n; j++, x += rows ? 1 : tile->in[0].pitch)
+        const real *x = row_of(&tile->in[0], first + k);
+        for (ptrdiff_t j = 0; isinf(lane[k]) && j < tile->n; j++, x += tile->in[0].element)
             if (isnan(*x))
                 lane[k] = *x;
     }
@@ -131,22 +130,24 @@ SMX_INLINE largest largest_checked(const smx_tile *tile, int first, largest m) {
 
 /* ---- sums of exponentials: softmax, log_softmax, logsumexp ------------------------------------------------------ */
 
+/* Number k of the partials of rows row to row + WIDTH. */
+SMX_INLINE ptrdiff_t partial_at(int k, int width, int row) { return k * ((width + LANES - 1) / LANES * LANES) + row; }
+
 SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, sum s) {
-    const ptrdiff_t left = tile->width - row;
-    v_store_first(partial + row, left, m.first);
-    v_store_first(partial + tile->width + row, left, m.second);
-    v_store_first(partial + 2 * tile->width + row, left, s.high);
-    v_store_first(partial + 3 * tile->width + row, left, s.low);
+    v_store(partial + partial_at(0, tile->width, row), m.first);
+    v_store(partial + partial_at(1, tile->width, row), m.second);
+    v_store(partial + partial_at(2, tile->width, row), s.high);
+    v_store(partial + partial_at(3, tile->width, row), s.low);
 }
 
-/* Four vectors of a row's elements into the partial sum that is theirs. */
-SMX_INLINE sum exp_step(sum s, const vec x[4], exp_scale scale, vec second, int two, exp_parts e[4]) {
-    for (int k = 0; k < 4; k++) {
+/* Up to four vectors of elements into the partial sum that is theirs. */
+SMX_INLINE sum exp_step(sum s, const vec *x, int count, exp_scale scale, vec second, int two, exp_parts *e) {
+    for (int k = 0; k < count; k++) {
         e[k] = exp_of(x[k], scale);
         if (two)
             e[k].a = v_keep_le(x[k], second, e[k].a);
     }
-    return exp_sum_add4(s, e);
+    return exp_sum_add(s, e, count);
 }
 
 /* Of each part of the exponentials of a row of ROWS that is kept: its length. */
@@ -162,7 +163,7 @@ SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole,
             const ptrdiff_t at = i + k * LANES + g * WIDTH;
             v[k] = whole ? v_load(x + at) : v_load_first(x + at, n - at, MINUS_INFINITY);
         }
-        s[g] = exp_step(s[g], v, scale, second, two, e);
+        s[g] = exp_step(s[g], v, 4, scale, second, two, e);
         if (keep)
             for (int k = 0; k < 4; k++) {
                 real *to = keep + i + k * LANES + g * WIDTH;
@@ -196,7 +197,7 @@ SMX_INLINE void largest_of_row(const real *x, ptrdiff_t n, int two, real *firsts
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, int keep) {
     lane_store firsts, seconds;
     for (int row = 0; row < tile->width; row++)
-        largest_of_row(input(tile, 0, row), tile->n, two, firsts[row], seconds[row]);
+        largest_of_row(row_of(&tile->in[0], row), tile->n, two, firsts[row], seconds[row]);
 
     largest m[SMX_ROWS_AT_ONCE / WIDTH];
     real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
@@ -219,7 +220,7 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
 
     lane_store highs, lows;
     for (int row = 0; row < tile->width; row++) {
-        const real *x = input(tile, 0, row);
+        const real *x = row_of(&tile->in[0], row);
         const exp_scale scale = {v_set1(rounder[row]), v_set1(floor[row])};
         const vec threshold = v_set1(second[row]);
         real *kept = keep ? (real *)tile->keep + 3 * row * kept_row(tile->n) : NULL;
@@ -249,14 +250,28 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
     }
 }
 
+/* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
+SMX_INLINE sum exp_column_step(sum s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, int two,
+                               real *kept_m, real *kept_t) {
+    vec v[4];
+    exp_parts e[4];
+    for (int k = 0; k < count; k++)
+        v[k] = v_load(x + k * step);
+    s = exp_step(s, v, count, scale, second, two, e);
+    for (int k = 0; kept_m && k < count; k++) {
+        v_store(kept_m + k * step, e[k].m);
+        v_store(kept_t + k * step, e[k].t);
+        v_store(x + k * step, e[k].a);
+    }
+    return s;
+}
+
 /* A strip of WIDTH rows at a time, each lane another row. */
 SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int two, int keep) {
     const int count = partial_sums(tile);
-    const ptrdiff_t pitch = tile->in[0].pitch;
+    const ptrdiff_t pitch = tile->in[0].element;
     for (int row = 0; row < tile->width; row += WIDTH) {
-        real *x = (real *)tile->in[0].at[0] + row;
-        real *kept_m = keep ? (real *)tile->keep + row : NULL;
-        real *kept_t = keep ? kept_m + tile->n * pitch : NULL;
+        real *x = row_of(&tile->in[0], row);
         largest m = largest_begin();
         for (ptrdiff_t j = 0; j < tile->n; j++)
             m = largest_add(m, v_load(x + j * pitch), two);
@@ -268,21 +283,13 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int two,
             s[i] = exp_sum_begin();
         for (ptrdiff_t j = 0; j < tile->n; j += 4 * count)
             for (int i = 0; i < count && j + i < tile->n; i++) {
-                vec v[4];
-                exp_parts e[4];
-                for (int k = 0; k < 4; k++) {
-                    const ptrdiff_t at = j + i + k * count;
-                    v[k] = at < tile->n ? v_load(x + at * pitch) : MINUS_INFINITY;
-                }
-                s[i] = exp_step(s[i], v, scale, m.second, two, e);
-                for (int k = 0; keep && k < 4; k++) {
-                    const ptrdiff_t at = j + i + k * count;
-                    if (at < tile->n) {
-                        v_store(kept_m + at * pitch, e[k].m);
-                        v_store(kept_t + at * pitch, e[k].t);
-                        v_store(x + at * pitch, e[k].a);
-                    }
-                }
+                const ptrdiff_t at = (j + i) * pitch, step = count * pitch;
+                const ptrdiff_t rest = tile->n - j - i, left = count == 1 ? rest : (rest + LANES - 1) / LANES;
+                real *kept_m = keep ? (real *)tile->keep + row + at : NULL;
+                real *kept_t = keep ? kept_m + tile->n * pitch : NULL;
+#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, scale, m.second, two, kept_m, kept_t)
+                s[i] = left >= 4 ? STEP_OF(4) : left == 3 ? STEP_OF(3) : left == 2 ? STEP_OF(2) : STEP_OF(1);
+#undef STEP_OF
             }
         for (int i = 0; i < count; i++)
             s[i] = exp_sum_end(s[i]);
@@ -312,38 +319,39 @@ typedef struct {
     sum s;
 } exp_total;
 
-/* Partial k of WIDTH rows from row on. */
-SMX_INLINE vec read_partial(const real *partial, int k, int width, int row) {
-    return v_load_first(partial + k * width + row, width - row, v_set1(0));
+SMX_INLINE largest read_largest(const real *partial, int width, int row) {
+    const largest m = {v_load(partial + partial_at(0, width, row)), v_load(partial + partial_at(1, width, row))};
+    return m;
+}
+SMX_INLINE sum read_sum(const real *partial, int k, int width, int row) {
+    return sum_of(v_load(partial + partial_at(k, width, row)), v_load(partial + partial_at(k + 1, width, row)));
 }
 
 SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int width, int row) {
-    const ptrdiff_t size = SMX_PARTIALS * (ptrdiff_t)width;
+    const ptrdiff_t size = partial_at(SMX_PARTIALS, width, 0);
     exp_total total;
-    total.m = largest_begin();
-    for (ptrdiff_t i = 0; i < pieces; i++) {
-        const largest m = {read_partial(partials + i * size, 0, width, row),
-                           read_partial(partials + i * size, 1, width, row)};
-        /* as with x, a NaN is passed over, but here it has to stay */
+    total.m = read_largest(partials, width, row);
+    for (ptrdiff_t i = 1; i < pieces; i++) {
+        const largest m = read_largest(partials + i * size, width, row);
+        /* in x a NaN is passed over, but here it has to stay */
         const vec seen = total.m.first;
         total.m = largest_merge(m, total.m);
         total.m.first = v_select_le(m.first, m.first, v_select_le(seen, seen, total.m.first, seen), m.first);
     }
     total.reference = reference_of(total.m);
     total.s = sum_of(v_set1(0), v_set1(0));
-    for (ptrdiff_t i = 0; i < pieces; i++) {
-        const real *partial = partials + i * size;
-        const largest m = {read_partial(partial, 0, width, row), read_partial(partial, 1, width, row)};
+    if (pieces == 1)
+        total.s = read_sum(partials, 2, width, row);
+    for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
+        const largest m = read_largest(partials + i * size, width, row);
+        const sum s = read_sum(partials + i * size, 2, width, row);
         const vec scale = power_of_two(v_sub(reference_of(m), total.reference));
-        const sum s = {read_partial(partial, 2, width, row), read_partial(partial, 3, width, row)};
         total.s = sum_add_sum(total.s, sum_of(v_mul(s.high, scale), v_mul(s.low, scale)));
-        if (pieces > 1) {
-            /* The piece left out its maximum if that stood alone; unless it is the row's, it belongs to the sum. */
-            exp_parts e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference));
-            e.a = v_keep_le(m.first, total.m.second, v_select_le(m.first, m.second, v_set1(0), e.a));
-            total.s = sum_add(total.s, v_mul(e.m, e.a));
-            total.s.low = v_fma(e.t, e.a, total.s.low);
-        }
+        /* The piece left out its maximum if that stood alone; unless it is the row's, it belongs to the sum. */
+        exp_parts e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference));
+        e.a = v_keep_le(m.first, total.m.second, v_select_le(m.first, m.second, v_set1(0), e.a));
+        total.s = sum_add(total.s, v_mul(e.m, e.a));
+        total.s.low = v_fma(e.t, e.a, total.s.low);
     }
     total.s = sum_settle(total.s);
     return total;
@@ -453,14 +461,14 @@ SMX_INLINE sum add_gradient(sum s, vec y, vec g) {
 SMX_INLINE sum add_exp_product(sum s, vec y, vec g) { return sum_add_product(s, exp_alone(y), g); }
 
 SMX_INLINE void store_sum_partial(const smx_tile *tile, real *partial, int row, sum s) {
-    v_store_first(partial + row, tile->width - row, s.high);
-    v_store_first(partial + tile->width + row, tile->width - row, s.low);
+    v_store(partial + partial_at(0, tile->width, row), s.high);
+    v_store(partial + partial_at(1, tile->width, row), s.low);
 }
 
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) {
     lane_store highs, lows;
     for (int row = 0; row < tile->width; row++) {
-        const real *y = input(tile, 0, row), *g = input(tile, 1, row);
+        const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
         sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
             s[k] = sum_of(v_set1(0), v_set1(0));
@@ -489,13 +497,13 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) 
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, adder add) {
     const int count = partial_sums(tile);
     for (int row = 0; row < tile->width; row += WIDTH) {
-        const real *y = input(tile, 0, 0) + row, *g = input(tile, 1, 0) + row;
+        const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
         sum s[LANES];
         for (int i = 0; i < count; i++)
             s[i] = sum_of(v_set1(0), v_set1(0));
         for (ptrdiff_t j = 0; j < tile->n; j += count)
             for (int i = 0; i < count && j + i < tile->n; i++)
-                s[i] = add(s[i], v_load(y + (j + i) * tile->in[0].pitch), v_load(g + (j + i) * tile->in[1].pitch));
+                s[i] = add(s[i], v_load(y + (j + i) * tile->in[0].element), v_load(g + (j + i) * tile->in[1].element));
         store_sum_partial(tile, partial, row, sum_lanes(s, count));
     }
 }
@@ -517,8 +525,8 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
     for (int row = 0; row < width; row += WIDTH) {
         sum s = sum_of(v_set1(0), v_set1(0));
         for (ptrdiff_t i = 0; i < pieces; i++) {
-            const real *partial = (const real *)partials + i * SMX_PARTIALS * width;
-            s = sum_add_sum(s, sum_of(read_partial(partial, 0, width, row), read_partial(partial, 1, width, row)));
+            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
+            s = sum_add_sum(s, read_sum(partial, 0, width, row));
         }
         /* Of an infinite sum, what was lost is NaN. */
         const vec size = v_abs(s.high);
@@ -572,9 +580,9 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
             c[k] = by_row ? v_set1(*constant) : v_load(constant);
         }
         for (int k = 0; k < inputs; k++)
-            in[k] = by_row ? (const real *)from[k]->at[row] : (const real *)from[k]->at[0] + row;
+            in[k] = row_of(from[k], row);
+        real *out = row_of(to, row);
         if (by_row) {
-            real *out = to->at[row];
             ptrdiff_t i = 0;
             for (; i + WIDTH <= tile->n; i += WIDTH) {
                 for (int k = 0; k < inputs; k++)
@@ -587,15 +595,14 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
                 v_store_first(out + i, tile->n - i, f(v, c));
             }
         } else {
-            real *out = (real *)to->at[0] + row;
             const int whole = row + WIDTH <= tile->width;
             for (ptrdiff_t j = 0; j < tile->n; j++) {
                 for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(in[k] + j * from[k]->pitch);
+                    v[k] = v_load(in[k] + j * from[k]->element);
                 if (whole)
-                    v_store(out + j * to->pitch, f(v, c));
+                    v_store(out + j * to->element, f(v, c));
                 else
-                    v_store_first(out + j * to->pitch, tile->width - row, f(v, c));
+                    v_store_first(out + j * to->element, tile->width - row, f(v, c));
             }
         }
     }
@@ -611,18 +618,16 @@ static void softmax_write(const smx_tile *tile, const void *constants) {
         write_with(tile, 1, constants, 4, softmax_of);
         return;
     }
-    smx_view m = tile->in[0], t = tile->in[0], a = tile->in[0];
+    smx_view m = tile->in[0], t = m, a = m;
     const smx_view *const from[3] = {&m, &t, &a};
-    real *kept = tile->keep;
-    if (tile->layout == SMX_ROWS)
-        for (int row = 0; row < tile->width; row++, kept += 3 * kept_row(tile->n)) {
-            m.at[row] = kept;
-            t.at[row] = kept + kept_row(tile->n);
-            a.at[row] = kept + 2 * kept_row(tile->n);
-        }
-    else {
-        m.at[0] = kept;
-        t.at[0] = kept + tile->n * tile->in[0].pitch;
+    if (tile->layout == SMX_ROWS) {
+        m.row = t.row = a.row = 3 * kept_row(tile->n);
+        m.start = tile->keep;
+        t.start = row_of(&m, 0) + kept_row(tile->n);
+        a.start = row_of(&t, 0) + kept_row(tile->n);
+    } else {
+        m.start = tile->keep;
+        t.start = row_of(&m, 0) + tile->n * m.element;
     }
     apply(tile, &tile->out, from, 3, constants, 4, softmax_of_parts);
 }
@@ -652,44 +657,64 @@ static void settle_nans(const smx_tile *tile) {
     apply(tile, &tile->out, from, 1, NULL, 0, settled);
 }
 
-static void rows_to_columns(const void *const *rows, int width, ptrdiff_t n, void *block, ptrdiff_t pitch) {
-    const real *const *from = (const real *const *)rows;
-    for (int row = 0; row < width; row += WIDTH) {
-        real *to = (real *)block + row;
-        ptrdiff_t j = 0;
-        if (row + WIDTH <= width && n >= 4) {
-            /* the last four may be partly done before: writing them again spares a remainder */
-            for (; j < n; j += 4) {
-                vec column[4];
-                const ptrdiff_t at = j + 4 <= n ? j : n - 4;
-                v_load_columns(from + row, at, column);
+/* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
+   moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
+static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element) {
+    for (int first = 0; first < width; first += WIDTH) {
+        const real *from = (const real *)rows + first * row;
+        real *to = (real *)block + first;
+        vec column[4];
+        if (first + WIDTH <= width && n >= 4) {
+            const real *at[WIDTH];
+            for (int k = 0; k < WIDTH; k++)
+                at[k] = from + k * row;
+            for (ptrdiff_t j = 0; j < n; j += 4) {
+                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
+                v_load_columns(at, here, column);
                 for (int k = 0; k < 4; k++)
-                    v_store(to + (at + k) * pitch, column[k]);
+                    v_store(to + (here + k) * element, column[k]);
             }
+        } else if (first + WIDTH <= width && row == n && (n == 2 || n == 3)) {
+            if (n == 2)
+                v_load_pairs(from, column);
+            else
+                v_load_triples(from, column);
+            for (int k = 0; k < n; k++)
+                v_store(to + k * element, column[k]);
         } else {
-            for (; j < n; j++)
+            for (ptrdiff_t j = 0; j < n; j++)
                 for (int k = 0; k < WIDTH; k++)
-                    to[j * pitch + k] = row + k < width ? from[row + k][j] : 0;
+                    to[j * element + k] = first + k < width ? from[k * row + j] : 0;
         }
     }
 }
 
-static void columns_to_rows(const void *block, ptrdiff_t pitch, void *const *rows, int width, ptrdiff_t n) {
-    real *const *to = (real *const *)rows;
-    for (int row = 0; row < width; row += WIDTH) {
-        const real *from = (const real *)block + row;
-        if (row + WIDTH <= width && n >= 4) {
+static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n) {
+    for (int first = 0; first < width; first += WIDTH) {
+        const real *from = (const real *)block + first;
+        real *to = (real *)rows + first * row;
+        vec column[4];
+        if (first + WIDTH <= width && n >= 4) {
+            real *at[WIDTH];
+            for (int k = 0; k < WIDTH; k++)
+                at[k] = to + k * row;
             for (ptrdiff_t j = 0; j < n; j += 4) {
-                vec column[4];
-                const ptrdiff_t at = j + 4 <= n ? j : n - 4;
+                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
                 for (int k = 0; k < 4; k++)
-                    column[k] = v_load(from + (at + k) * pitch);
-                v_store_columns(to + row, at, column);
+                    column[k] = v_load(from + (here + k) * element);
+                v_store_columns(at, here, column);
             }
+        } else if (first + WIDTH <= width && row == n && (n == 2 || n == 3)) {
+            for (int k = 0; k < n; k++)
+                column[k] = v_load(from + k * element);
+            if (n == 2)
+                v_store_pairs(to, column);
+            else
+                v_store_triples(to, column);
         } else {
             for (ptrdiff_t j = 0; j < n; j++)
-                for (int k = 0; k < WIDTH && row + k < width; k++)
-                    to[row + k][j] = from[j * pitch + k];
+                for (int k = 0; k < WIDTH && first + k < width; k++)
+                    to[k * row + j] = from[j * element + k];
         }
     }
 }

@@ -63,15 +63,21 @@ SMX_INLINE sum sum_settle(sum s) {
 
 SMX_INLINE sum exp_sum_begin(void) { return sum_of(v_set1(EXP_SUM_START), v_set1(0)); }
 
-SMX_INLINE sum exp_sum_add4(sum s, const exp_parts e[4]) {
-    for (int k = 0; k < 4; k++) {
+/* Up to four terms; fewer give the bits that four with a = 0 for the missing ones would. */
+SMX_INLINE sum exp_sum_add(sum s, const exp_parts *e, int count) {
+    for (int k = 0; k < count; k++) {
         const vec t = v_fma(e[k].m, e[k].a, s.high);
         const vec overshoot = v_fnma(e[k].m, e[k].a, v_sub(t, s.high)); /* what was lost, negated */
         s = sum_of(t, v_sub(s.low, overshoot));
     }
-    const vec first = v_fma(e[1].t, e[1].a, v_mul(e[0].t, e[0].a));
-    const vec second = v_fma(e[3].t, e[3].a, v_mul(e[2].t, e[2].a));
-    return sum_add_smaller(s, v_add(first, second));
+    vec small = v_mul(e[0].t, e[0].a);
+    if (count > 1)
+        small = v_fma(e[1].t, e[1].a, small);
+    if (count > 2) {
+        const vec third = v_mul(e[2].t, e[2].a);
+        small = v_add(small, count > 3 ? v_fma(e[3].t, e[3].a, third) : third);
+    }
+    return sum_add_smaller(s, small);
 }
 
 SMX_INLINE sum exp_sum_end(sum s) { return sum_of(v_sub(s.high, v_set1(EXP_SUM_START)), s.low); }

@@ -25,6 +25,7 @@ typedef __m256 vec;
 #define SHIFT_LEFT _mm256_slli_epi32
 #define SHIFT_RIGHT _mm256_srli_epi32
 #define INTEGERS(x) _mm256_set1_epi32((int)(x))
+#define BLEND _mm256_blend_ps
 #else
 #define WIDTH 4
 typedef __m256d vec;
@@ -34,6 +35,7 @@ typedef __m256d vec;
 #define SHIFT_LEFT _mm256_slli_epi64
 #define SHIFT_RIGHT _mm256_srli_epi64
 #define INTEGERS(x) _mm256_set1_epi64x((long long)(x))
+#define BLEND _mm256_blend_pd
 #endif
 
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
@@ -128,4 +130,62 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
         _mm256_storeu_pd(rows[i] + j, a[i]);
 }
 
+#endif
+
+SMX_INLINE void v_load_pairs(const real *p, vec column[2]) {
+    const vec a = v_load(p), b = v_load(p + WIDTH);
+#if REAL_BITS == 32
+    const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)),
+                  odd = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+    column[0] = _mm256_castpd_ps(_mm256_permute4x64_pd(even, 0xd8));
+    column[1] = _mm256_castpd_ps(_mm256_permute4x64_pd(odd, 0xd8));
+#else
+    column[0] = _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8);
+    column[1] = _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8);
+#endif
+}
+SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
+    const vec low = V(unpacklo)(column[0], column[1]), high = V(unpackhi)(column[0], column[1]);
+#if REAL_BITS == 32
+    v_store(p, _mm256_permute2f128_ps(low, high, 0x20));
+    v_store(p + WIDTH, _mm256_permute2f128_ps(low, high, 0x31));
+#else
+    v_store(p, _mm256_permute2f128_pd(low, high, 0x20));
+    v_store(p + WIDTH, _mm256_permute2f128_pd(low, high, 0x31));
+#endif
+}
+
+/* Of three registers of triples, each lane belongs to another column in each: two blends gather a column, out of order,
+   and a permutation puts it in order; the other way round likewise. */
+#if REAL_BITS == 32
+#define ORDER(a, ...) _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(__VA_ARGS__))
+#define ONE_COLUMN(a, b, c) BLEND(BLEND(a, b, 0x92), c, 0x24) /* lanes of a: 0 3 6; b: 1 4 7; c: 2 5 */
+SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
+    const vec a = v_load(p), b = v_load(p + WIDTH), c = v_load(p + 2 * WIDTH);
+    column[0] = ORDER(ONE_COLUMN(a, b, c), 0, 3, 6, 1, 4, 7, 2, 5);
+    column[1] = ORDER(ONE_COLUMN(c, a, b), 1, 4, 7, 2, 5, 0, 3, 6);
+    column[2] = ORDER(ONE_COLUMN(b, c, a), 2, 5, 0, 3, 6, 1, 4, 7);
+}
+SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
+    const vec a = ORDER(column[0], 0, 3, 6, 1, 4, 7, 2, 5), b = ORDER(column[1], 5, 0, 3, 6, 1, 4, 7, 2);
+    const vec c = ORDER(column[2], 2, 5, 0, 3, 6, 1, 4, 7);
+    v_store(p, ONE_COLUMN(a, b, c));
+    v_store(p + WIDTH, ONE_COLUMN(c, a, b));
+    v_store(p + 2 * WIDTH, ONE_COLUMN(b, c, a));
+}
+#else
+#define ONE_COLUMN(a, b, c) BLEND(BLEND(a, b, 0x2), c, 0x4) /* lanes of a: 0 3; b: 1; c: 2 */
+SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
+    const vec a = v_load(p), b = v_load(p + WIDTH), c = v_load(p + 2 * WIDTH);
+    column[0] = _mm256_permute4x64_pd(ONE_COLUMN(a, c, b), 0x6c); /* 0 3 2 1 */
+    column[1] = _mm256_permute4x64_pd(ONE_COLUMN(b, a, c), 0xb1); /* 1 0 3 2 */
+    column[2] = _mm256_permute4x64_pd(ONE_COLUMN(c, b, a), 0xc6); /* 2 1 0 3 */
+}
+SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
+    const vec a = _mm256_permute4x64_pd(column[0], 0x6c), b = _mm256_permute4x64_pd(column[1], 0xb1);
+    const vec c = _mm256_permute4x64_pd(column[2], 0xc6);
+    v_store(p, ONE_COLUMN(a, b, c));
+    v_store(p + WIDTH, ONE_COLUMN(b, c, a));
+    v_store(p + 2 * WIDTH, ONE_COLUMN(c, a, b));
+}
 #endif

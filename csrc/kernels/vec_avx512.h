@@ -141,3 +141,56 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 }
 
 #endif
+
+#if REAL_BITS == 32
+#define INDEX(...) _mm512_setr_epi32(__VA_ARGS__)
+#define LESS(index, k) _mm512_sub_epi32(index, _mm512_set1_epi32(k))
+#define TIMES_3 INDEX(0, 3, 6, 9, 12, 15, 2, 5, 8, 11, 14, 1, 4, 7, 10, 13)
+#define TIMES_11 INDEX(0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5) /* a third, modulo WIDTH */
+#define THIRD(k) LESS(TIMES_11, 11 * (k))
+#define EVENS INDEX(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define HALVES INDEX(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define SECOND_AND_FIFTH 0x2492 /* lanes 1, 4, 7, ... */
+#define THIRD_AND_SIXTH 0x4924  /* lanes 2, 5, 8, ... */
+#else
+#define INDEX(...) _mm512_setr_epi64(__VA_ARGS__)
+#define LESS(index, k) _mm512_sub_epi64(index, _mm512_set1_epi64(k))
+#define TIMES_3 INDEX(0, 3, 6, 1, 4, 7, 2, 5) /* also a third, modulo WIDTH */
+#define THIRD(k) LESS(TIMES_3, 3 * (k))
+#define EVENS INDEX(0, 2, 4, 6, 8, 10, 12, 14)
+#define HALVES INDEX(0, 8, 1, 9, 2, 10, 3, 11)
+#define SECOND_AND_FIFTH 0x92
+#define THIRD_AND_SIXTH 0x24
+#endif
+
+SMX_INLINE void v_load_pairs(const real *p, vec column[2]) {
+    const vec a = v_load(p), b = v_load(p + WIDTH);
+    column[0] = V(permutex2var)(a, EVENS, b);
+    column[1] = V(permutex2var)(a, LESS(EVENS, -1), b);
+}
+SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
+    v_store(p, V(permutex2var)(column[0], HALVES, column[1]));
+    v_store(p + WIDTH, V(permutex2var)(column[0], LESS(HALVES, -WIDTH / 2), column[1]));
+}
+
+/* Number f of the 3 WIDTH in memory is lane f % WIDTH of register f / WIDTH, and lane f / 3 of column f % 3. So a lane
+   belongs to another column in each register, and two blends gather a column, out of order; lane i of it is then found
+   at (3 i + k) % WIDTH. The other way round likewise. */
+SMX_INLINE vec every_third(vec a, vec b, vec c) {
+    return V(mask_blend)(THIRD_AND_SIXTH, V(mask_blend)(SECOND_AND_FIFTH, a, b), c);
+}
+SMX_INLINE vec in_order(__m512i index, vec a) { return V(permutexvar)(index, a); }
+
+SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
+    const vec r[3] = {v_load(p), v_load(p + WIDTH), v_load(p + 2 * WIDTH)};
+    for (int k = 0; k < 3; k++) {
+        const int back = 3 - WIDTH % 3; /* WIDTH is its own inverse modulo 3 */
+        const vec mixed = every_third(r[k * WIDTH % 3], r[(k * WIDTH + back) % 3], r[(k * WIDTH + 2 * back) % 3]);
+        column[k] = in_order(LESS(TIMES_3, -k), mixed);
+    }
+}
+SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
+    const vec c[3] = {in_order(THIRD(0), column[0]), in_order(THIRD(1), column[1]), in_order(THIRD(2), column[2])};
+    for (int k = 0; k < 3; k++)
+        v_store(p + k * WIDTH, every_third(c[k * WIDTH % 3], c[(k * WIDTH + 1) % 3], c[(k * WIDTH + 2) % 3]));
+}

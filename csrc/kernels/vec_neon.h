@@ -18,6 +18,8 @@ typedef uint32x4_t ivec;
 #define SHIFT_LEFT vshlq_n_u32
 #define SHIFT_RIGHT vshrq_n_u32
 #define TO_REAL vcvtq_f32_u32
+typedef float32x4x2_t two_vecs;
+typedef float32x4x3_t three_vecs;
 #define AS_WORDS(a) (a)
 #else
 #define WIDTH 2
@@ -30,6 +32,8 @@ typedef uint64x2_t ivec;
 #define SHIFT_LEFT vshlq_n_u64
 #define SHIFT_RIGHT vshrq_n_u64
 #define TO_REAL vcvtq_f64_u64
+typedef float64x2x2_t two_vecs;
+typedef float64x2x3_t three_vecs;
 #define AS_WORDS vreinterpretq_u32_u64
 #endif
 
@@ -117,3 +121,20 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 }
 
 #endif
+
+SMX_INLINE void v_load_pairs(const real *p, vec column[2]) {
+    const two_vecs t = V(vld2)(p);
+    column[0] = t.val[0], column[1] = t.val[1];
+}
+SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
+    const two_vecs t = {{column[0], column[1]}};
+    V(vst2)(p, t);
+}
+SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
+    const three_vecs t = V(vld3)(p);
+    column[0] = t.val[0], column[1] = t.val[1], column[2] = t.val[2];
+}
+SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
+    const three_vecs t = {{column[0], column[1], column[2]}};
+    V(vst3)(p, t);
+}

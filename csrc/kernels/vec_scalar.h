@@ -60,3 +60,9 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
     for (int k = 0; k < 4; k++)
         rows[0][j + k] = column[k];
 }
+
+/* WIDTH rows of two or of three elements that follow one another, taken apart and put together. */
+SMX_INLINE void v_load_pairs(const real *p, vec column[2]) { column[0] = p[0], column[1] = p[1]; }
+SMX_INLINE void v_store_pairs(real *p, const vec column[2]) { p[0] = column[0], p[1] = column[1]; }
+SMX_INLINE void v_load_triples(const real *p, vec column[3]) { column[0] = p[0], column[1] = p[1], column[2] = p[2]; }
+SMX_INLINE void v_store_triples(real *p, const vec column[3]) { p[0] = column[0], p[1] = column[1], p[2] = column[2]; }
