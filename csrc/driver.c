@@ -120,6 +120,9 @@ static void choose_memory(job *j) {
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
     j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
+    /* At a power of two from one element to the next, all would fall into a few sets of the first-level cache. */
+    if (columns && j->n <= SMX_SHORT)
+        j->width += plan->kernels->lanes;
     const ptrdiff_t block = j->width * (columns ? piece : j->tile_rows) * j->size;
     /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
     j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
@@ -166,7 +169,7 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         plan->kernels->rows_to_columns(view.start, view.row, (int)rows, n, block.start, block.element);
         return;
     }
-    if (j->layout == SMX_COLUMNS && rows < j->width)
+    if (j->layout == SMX_COLUMNS && rows % plan->kernels->lanes != 0)
         memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
     if (j->side_by_side[k]) {
         const char *first = smx_find_row(plan, from, w->first);
