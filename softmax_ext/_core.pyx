@@ -2,7 +2,8 @@
 """The compiled face: arguments -> a plan (csrc/plan.h) -> one call into C (csrc/driver.c).
 
 A plain array (contiguous, native, float32 or float64, the default axis, nothing else asked for) takes the short way
-through `_plain`; everything else is sorted out by `_Call`. No array is looked at here: that is for the C side.
+through `_plain`, everything else the long one, through `_compute`. No element is looked at here: that is for the C
+side.
 """
 
 import operator
@@ -209,6 +210,24 @@ cdef inline bint _is_plain(object x):
     )
 
 
+cdef inline bint _are_apart_or_same(cnp.ndarray a, cnp.ndarray b):
+    """Of contiguous arrays of one size: whether they share no byte, or every one."""
+    cdef ptrdiff_t distance = <char *>cnp.PyArray_DATA(a) - <char *>cnp.PyArray_DATA(b)
+    cdef ptrdiff_t size = cnp.PyArray_NBYTES(a)
+    return distance == 0 or distance >= size or -distance >= size
+
+
+cdef inline bint _takes_plain(object out, object x):
+    """Whether out is None, or an array that results on a plain x can be written straight into."""
+    return out is None or (
+        _is_plain(out)
+        and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+        and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(<cnp.ndarray>x)
+        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, <cnp.ndarray>x)
+        and _are_apart_or_same(<cnp.ndarray>out, <cnp.ndarray>x)
+    )
+
+
 cdef inline bint _is_last(object axis):
     return type(axis) is int and axis == -1
 
@@ -220,14 +239,15 @@ cdef inline void _plain_operand(smx_operand *operand, cnp.ndarray array, ptrdiff
     operand.inner[0] = size
 
 
-cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g):
+cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
     """The operation on contiguous rows; g is the second input or None. logsumexp's result has no last axis."""
     cdef smx_plan plan
     cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
     cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1)
     cdef ptrdiff_t size = 4 if kind == cnp.NPY_FLOAT else 8
     cdef bint elementwise = op != SMX_LOGSUMEXP
-    cdef cnp.ndarray out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
+    if out is None:
+        out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
     plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
     plan.outer_dims = plan.inner_dims = 1
@@ -526,8 +546,8 @@ def softmax(x, axis=-1, *, out=None, dtype=None):
     array([[0.25, 0.75],
            [0.5 , 0.5 ]])
     """
-    if out is None and dtype is None and _is_last(axis) and _is_plain(x):
-        return _plain(SMX_SOFTMAX, x, None)
+    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x):
+        return _plain(SMX_SOFTMAX, x, None, out)
     return _of_logits(SMX_SOFTMAX, x, axis, out, dtype, False)
 
 
@@ -575,8 +595,8 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None):
     >>> log_softmax(np.array([0.0, -50.0]))
     array([-1.92874985e-22, -5.00000000e+01])
     """
-    if out is None and dtype is None and _is_last(axis) and _is_plain(x):
-        return _plain(SMX_LOG_SOFTMAX, x, None)
+    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x):
+        return _plain(SMX_LOG_SOFTMAX, x, None, out)
     return _of_logits(SMX_LOG_SOFTMAX, x, axis, out, dtype, False)
 
 
@@ -617,7 +637,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None):
     array([1000.69314718,    0.        ])
     """
     if not keepdims and out is None and dtype is None and _is_last(axis) and _is_plain(x) and x.ndim > 1:
-        return _plain(SMX_LOGSUMEXP, x, None)
+        return _plain(SMX_LOGSUMEXP, x, None, None)
     return _of_logits(SMX_LOGSUMEXP, x, axis, out, dtype, bool(keepdims))
 
 
@@ -659,8 +679,8 @@ def softmax_vjp(y, g, axis=-1, *, out=None):
     >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    if out is None and _is_last(axis) and _are_plain(y, g):
-        return _plain(SMX_SOFTMAX_VJP, y, g)
+    if _is_last(axis) and _are_plain(y, g) and _takes_plain(out, y) and _takes_plain(out, g):
+        return _plain(SMX_SOFTMAX_VJP, y, g, out)
     return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", axis, out)
 
 
@@ -698,8 +718,8 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None):
     >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.75])
     """
-    if out is None and _is_last(axis) and _are_plain(y, g):
-        return _plain(SMX_LOG_SOFTMAX_VJP, y, g)
+    if _is_last(axis) and _are_plain(y, g) and _takes_plain(out, y) and _takes_plain(out, g):
+        return _plain(SMX_LOG_SOFTMAX_VJP, y, g, out)
     return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, out)
 
 
@@ -738,8 +758,8 @@ def softmax_jvp(y, v, axis=-1, *, out=None):
     >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    if out is None and _is_last(axis) and _are_plain(y, v):
-        return _plain(SMX_SOFTMAX_VJP, y, v)
+    if _is_last(axis) and _are_plain(y, v) and _takes_plain(out, y) and _takes_plain(out, v):
+        return _plain(SMX_SOFTMAX_VJP, y, v, out)
     return _of_gradients(SMX_SOFTMAX_VJP, y, v, "v", axis, out)
 
 
@@ -776,6 +796,6 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None):
     >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.25])
     """
-    if out is None and _is_last(axis) and _are_plain(y, v):
-        return _plain(SMX_LOG_SOFTMAX_JVP, y, v)
+    if _is_last(axis) and _are_plain(y, v) and _takes_plain(out, y) and _takes_plain(out, v):
+        return _plain(SMX_LOG_SOFTMAX_JVP, y, v, out)
     return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, out)
