@@ -2,7 +2,7 @@
 
        exp(x) = 2^n (m + t),    n = round(x / ln2),    r = x - n ln2 in [-ln2/2, ln2/2]
 
-   m is 1 + r rounded, t what is missing: |t| < 0.07. n, m and t depend on x alone, not on its row. A softmax that
+   m is 1 + r rounded, t what is missing: |t| < 0.073. n, m and t depend on x alone, not on its row. A softmax that
    subtracts the row's maximum from x rounds the difference, and that error grows with the difference: up to 64 ULP of
    the result in float, 512 in double. Subtracting exponents, n - N, rounds nothing.
 

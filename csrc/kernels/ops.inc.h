@@ -55,6 +55,9 @@
 
 SMX_INLINE vec v_abs(vec a) { return v_max(a, v_sub(v_set1(0), a)); }
 
+/* Which operand's NaN an operation returns, and the sign of a new one, differ between processors and compilers. */
+SMX_INLINE vec one_nan(vec a) { return v_select_le(a, a, a, EVERY_NAN); }
+
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row; }
 
 SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
@@ -441,7 +444,7 @@ static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, c
         const vec shifted_by = v_load_first((const real *)shift + row, width - row, v_set1(0));
         const sum logarithm = sum_add_sum(sum_of(shifted_by, v_set1(0)), log_of_total(total));
         const vec value = if_in_range(total, v_add(logarithm.high, logarithm.low), total.m.first);
-        v_store(constant, v_select_le(value, value, value, EVERY_NAN));
+        v_store(constant, one_nan(value));
         flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
@@ -520,7 +523,6 @@ static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_re
 static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
 
 static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
-    int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         sum s = sum_of(v_set1(0), v_set1(0));
@@ -531,10 +533,8 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
         /* Of an infinite sum, what was lost is NaN. */
         const vec size = v_abs(s.high);
         v_store((real *)constants + row, v_select_le(size, HUGEST, v_add(s.high, s.low), s.high));
-        if (!v_all_le(size, HUGEST))
-            flags = SMX_NOT_FINITE;
     }
-    return flags;
+    return 0; /* a NaN may come up at any element: the formulas below see to it */
 }
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
@@ -558,14 +558,17 @@ SMX_INLINE vec softmax_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
 SMX_INLINE vec log_softmax_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
     return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
-SMX_INLINE vec softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) { return v_mul(v[0], v_sub(v[1], c[0])); }
-SMX_INLINE vec log_softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
-    return v_fnma(exp_alone(v[0]), c[0], v[1]);
+SMX_INLINE vec softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+    return one_nan(v_mul(v[0], v_sub(v[1], c[0])));
 }
+SMX_INLINE vec log_softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+    return one_nan(v_fnma(exp_alone(v[0]), c[0], v[1]));
+}
+SMX_INLINE vec log_softmax_jvp_of(const vec v[3], const vec c[SMX_CONSTANTS]) { return one_nan(v_sub(v[0], c[0])); }
 SMX_INLINE vec less_constant(const vec v[3], const vec c[SMX_CONSTANTS]) { return v_sub(v[0], c[0]); }
 SMX_INLINE vec settled(const vec v[3], const vec c[SMX_CONSTANTS]) {
     (void)c;
-    return v_select_le(v[0], v[0], v[0], EVERY_NAN);
+    return one_nan(v[0]);
 }
 
 /* to = the formula of so many inputs and constants, over a tile. */
@@ -642,7 +645,7 @@ static void log_softmax_vjp_write(const smx_tile *tile, const void *constants) {
 }
 static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
     const smx_view *const from[1] = {&tile->in[1]};
-    apply(tile, &tile->out, from, 1, constants, 1, less_constant);
+    apply(tile, &tile->out, from, 1, constants, 1, log_softmax_jvp_of);
 }
 
 /* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
