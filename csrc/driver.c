@@ -228,6 +228,11 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
 /* One number a row, where the operation has no more to say. */
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
+    if (j->evenly_spaced && smx_is_native(j->plan, &j->plan->out, 0) &&
+        j->plan->out.outer[j->plan->outer_dims - 1] == j->size) {
+        memcpy(smx_find_row(j->plan, &j->plan->out, w->first), constants, (size_t)(w->tile.width * j->size));
+        return;
+    }
     for (int r = 0; r < w->tile.width; r++)
         smx_copy_element(smx_find_row(j->plan, &j->plan->out, w->first + r), constants + r * j->size, j->size,
                          j->plan->out.swapped);
