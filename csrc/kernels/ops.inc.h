@@ -73,6 +73,16 @@ SMX_INLINE void read_lanes(const lane_store store, int first, int width, vec lan
         v_load_columns(rows, i, lane + i);
 }
 
+SMX_INLINE sum sum_stored_lanes(const lane_store highs, const lane_store lows, int first, int width) {
+    vec high[LANES], low[LANES];
+    sum lane[LANES];
+    read_lanes(highs, first, width, high);
+    read_lanes(lows, first, width, low);
+    for (int i = 0; i < LANES; i++)
+        lane[i] = sum_of(high[i], low[i]);
+    return sum_lanes(lane, LANES);
+}
+
 /* ---- the largest elements of a row -------------------------------------------------------------------------------
 
    log_softmax wants the sum without the maximum: at the maximum it is -log(1 + that sum), which is close to 0 when the
@@ -242,15 +252,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         }
     }
 
-    for (int row = 0; row < tile->width; row += WIDTH) {
-        vec high_lane[LANES], low_lane[LANES];
-        sum lane[LANES];
-        read_lanes(highs, row, tile->width, high_lane);
-        read_lanes(lows, row, tile->width, low_lane);
-        for (int i = 0; i < LANES; i++)
-            lane[i] = sum_of(high_lane[i], low_lane[i]);
-        store_exp_partial(tile, partial, row, m[row / WIDTH], sum_lanes(lane, LANES));
-    }
+    for (int row = 0; row < tile->width; row += WIDTH)
+        store_exp_partial(tile, partial, row, m[row / WIDTH], sum_stored_lanes(highs, lows, row, tile->width));
 }
 
 /* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
@@ -486,15 +489,8 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) 
             v_store(lows[row] + k * WIDTH, s[k].low);
         }
     }
-    for (int row = 0; row < tile->width; row += WIDTH) {
-        vec high_lane[LANES], low_lane[LANES];
-        sum lane[LANES];
-        read_lanes(highs, row, tile->width, high_lane);
-        read_lanes(lows, row, tile->width, low_lane);
-        for (int i = 0; i < LANES; i++)
-            lane[i] = sum_of(high_lane[i], low_lane[i]);
-        store_sum_partial(tile, partial, row, sum_lanes(lane, LANES));
-    }
+    for (int row = 0; row < tile->width; row += WIDTH)
+        store_sum_partial(tile, partial, row, sum_stored_lanes(highs, lows, row, tile->width));
 }
 
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, adder add) {
