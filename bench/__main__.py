@@ -100,7 +100,7 @@ def measure(options, results, console):
             for name, members in options.sets:
                 for case in members:
                     # A sweep asks about lengths; from where the arrays come does not matter there.
-                    forms = ["own"] + ["numpy"] * (name != "sweep") + ["out"] * options.out
+                    forms = ["own"] + ["numpy"] * (name not in ("quick", "sweep")) + ["out"] * options.out
                     rounds.measure(name, case, forms)
     except KeyboardInterrupt:
         return False
