@@ -457,27 +457,32 @@ static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, c
 
    An adder takes one vector of each input into a partial sum; zeros must leave it as it is. */
 
-typedef sum (*adder)(sum s, vec y, vec g);
+typedef long_sum (*adder)(long_sum s, vec y, vec g);
 
-SMX_INLINE sum add_product(sum s, vec y, vec g) { return sum_add_product(s, y, g); }
-SMX_INLINE sum add_gradient(sum s, vec y, vec g) {
-    (void)y;
-    return sum_add(s, g);
+/* Of sum y g, an element is as sensitive to sum y |g|, so two parts do; of sum g only to the sum itself. */
+SMX_INLINE long_sum add_product(long_sum s, vec y, vec g) {
+    s.s = sum_add_product(s.s, y, g);
+    return s;
 }
-SMX_INLINE sum add_exp_product(sum s, vec y, vec g) { return sum_add_product(s, exp_alone(y), g); }
+SMX_INLINE long_sum add_gradient(long_sum s, vec y, vec g) {
+    (void)y;
+    return long_sum_add(s, g);
+}
+SMX_INLINE long_sum add_exp_product(long_sum s, vec y, vec g) { return add_product(s, exp_alone(y), g); }
 
-SMX_INLINE void store_sum_partial(const smx_tile *tile, real *partial, int row, sum s) {
-    v_store(partial + partial_at(0, tile->width, row), s.high);
-    v_store(partial + partial_at(1, tile->width, row), s.low);
+SMX_INLINE void store_sum_partial(const smx_tile *tile, real *partial, int row, long_sum s) {
+    v_store(partial + partial_at(0, tile->width, row), s.s.high);
+    v_store(partial + partial_at(1, tile->width, row), s.s.low);
+    v_store(partial + partial_at(2, tile->width, row), s.lowest);
 }
 
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) {
-    lane_store highs, lows;
+    lane_store highs, lows, lowests;
     for (int row = 0; row < tile->width; row++) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        sum s[GROUPS];
+        long_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
-            s[k] = sum_of(v_set1(0), v_set1(0));
+            s[k] = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
         ptrdiff_t i = 0;
         for (; i + LANES <= tile->n; i += LANES)
             for (int k = 0; k < GROUPS; k++)
@@ -485,25 +490,34 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) 
         for (int k = 0; i < tile->n; i += WIDTH, k++)
             s[k] = add(s[k], v_load_first(y + i, tile->n - i, v_set1(0)), v_load_first(g + i, tile->n - i, v_set1(0)));
         for (int k = 0; k < GROUPS; k++) {
-            v_store(highs[row] + k * WIDTH, s[k].high);
-            v_store(lows[row] + k * WIDTH, s[k].low);
+            v_store(highs[row] + k * WIDTH, s[k].s.high);
+            v_store(lows[row] + k * WIDTH, s[k].s.low);
+            v_store(lowests[row] + k * WIDTH, s[k].lowest);
         }
     }
-    for (int row = 0; row < tile->width; row += WIDTH)
-        store_sum_partial(tile, partial, row, sum_stored_lanes(highs, lows, row, tile->width));
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        vec high[LANES], low[LANES], lowest[LANES];
+        long_sum lane[LANES];
+        read_lanes(highs, row, tile->width, high);
+        read_lanes(lows, row, tile->width, low);
+        read_lanes(lowests, row, tile->width, lowest);
+        for (int i = 0; i < LANES; i++)
+            lane[i] = long_sum_of(high[i], low[i], lowest[i]);
+        store_sum_partial(tile, partial, row, long_sum_lanes(lane, LANES));
+    }
 }
 
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, adder add) {
     const int count = partial_sums(tile);
     for (int row = 0; row < tile->width; row += WIDTH) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        sum s[LANES];
+        long_sum s[LANES];
         for (int i = 0; i < count; i++)
-            s[i] = sum_of(v_set1(0), v_set1(0));
+            s[i] = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
         for (ptrdiff_t j = 0; j < tile->n; j += count)
             for (int i = 0; i < count && j + i < tile->n; i++)
                 s[i] = add(s[i], v_load(y + (j + i) * tile->in[0].element), v_load(g + (j + i) * tile->in[1].element));
-        store_sum_partial(tile, partial, row, sum_lanes(s, count));
+        store_sum_partial(tile, partial, row, long_sum_lanes(s, count));
     }
 }
 
@@ -521,14 +535,15 @@ static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_re
 static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
-        sum s = sum_of(v_set1(0), v_set1(0));
+        long_sum total = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
         for (ptrdiff_t i = 0; i < pieces; i++) {
             const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
-            s = sum_add_sum(s, read_sum(partial, 0, width, row));
+            const long_sum s = {read_sum(partial, 0, width, row), v_load(partial + partial_at(2, width, row))};
+            total = long_sum_add_sum(total, s);
         }
         /* Of an infinite sum, what was lost is NaN. */
-        const vec size = v_abs(s.high);
-        v_store((real *)constants + row, v_select_le(size, HUGEST, v_add(s.high, s.low), s.high));
+        const sum s = sum_settle(sum_add(sum_of(total.s.high, total.lowest), total.s.low));
+        v_store((real *)constants + row, v_select_le(v_abs(total.s.high), HUGEST, s.high, total.s.high));
     }
     return 0; /* a NaN may come up at any element: the formulas below see to it */
 }

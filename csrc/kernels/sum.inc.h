@@ -49,6 +49,30 @@ SMX_INLINE sum sum_add_product(sum s, vec x, vec y) {
     return sum_add(s, product);
 }
 
+/* A sum in three parts, for terms that may cancel: what low's own roundings lose goes into lowest. As if in three times
+   the working precision. */
+typedef struct {
+    sum s;
+    vec lowest;
+} long_sum;
+
+SMX_INLINE long_sum long_sum_of(vec high, vec low, vec lowest) {
+    const long_sum s = {sum_of(high, low), lowest};
+    return s;
+}
+
+SMX_INLINE long_sum long_sum_add(long_sum s, vec x) {
+    const sum high = sum_add(sum_of(s.s.high, v_set1(0)), x); /* its low part is what was lost, exactly */
+    const sum low = sum_add(sum_of(s.s.low, s.lowest), high.low);
+    return long_sum_of(high.high, low.high, low.low);
+}
+
+SMX_INLINE long_sum long_sum_add_sum(long_sum s, long_sum t) {
+    s = long_sum_add(long_sum_add(s, t.s.high), t.s.low);
+    s.lowest = v_add(s.lowest, t.lowest);
+    return s;
+}
+
 /* high + low, high being that sum rounded. */
 SMX_INLINE sum sum_settle(sum s) {
     const vec high = v_add(s.high, s.low);
@@ -83,6 +107,12 @@ SMX_INLINE sum exp_sum_add(sum s, const exp_parts *e, int count) {
 SMX_INLINE sum exp_sum_end(sum s) { return sum_of(v_sub(s.high, v_set1(EXP_SUM_START)), s.low); }
 
 /* The partial sums of a piece, pairwise. count is 1 or LANES. */
+SMX_INLINE long_sum long_sum_lanes(long_sum *lane, int count) {
+    for (int half = count / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] = long_sum_add_sum(lane[i], lane[i + half]);
+    return lane[0];
+}
 SMX_INLINE sum sum_lanes(sum *lane, int count) {
     for (int half = count / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
