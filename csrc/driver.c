@@ -49,7 +49,7 @@ typedef struct {
     int out_in_place;
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
     int along[SMX_MAX_INPUTS];        /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
-    int out_along;
+    int out_along, out_side_by_side;
     ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
     ptrdiff_t block_bytes, keep_bytes, partial_bytes, scratch_bytes;
     int threads;
@@ -72,8 +72,8 @@ static int along_inner(const job *j, const smx_operand *operand) {
     return j->plan->inner_dims == 1 && operand->inner[0] == j->size && smx_is_native(j->plan, operand, 1);
 }
 
-static int along_outer(const job *j, const smx_operand *operand) {
-    return operand->outer[j->plan->outer_dims - 1] == j->size && smx_is_native(j->plan, operand, 1);
+static int along_outer(const job *j, const smx_operand *operand, int has_inner) {
+    return operand->outer[j->plan->outer_dims - 1] == j->size && smx_is_native(j->plan, operand, has_inner);
 }
 
 static void choose_layout(job *j) {
@@ -81,7 +81,7 @@ static void choose_layout(job *j) {
     const int lanes = plan->kernels->lanes;
     const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
     /* Side by side, fewer rows than half of the lanes waste more than gathering them costs. */
-    const int columns = along_outer(j, &plan->in[0]) && neighbours >= lanes / 2;
+    const int columns = along_outer(j, &plan->in[0], 1) && neighbours >= lanes / 2;
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     const int short_rows = j->n <= SMX_SHORT;
 
@@ -109,13 +109,13 @@ static void choose_memory(job *j) {
     int needs_block = 0;
     for (int k = 0; k < j->op->inputs; k++) {
         j->along[k] = even && along_inner(j, &plan->in[k]);
-        j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k]);
+        j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
         j->in_place[k] = !columns && j->along[k];
         needs_block |= !j->in_place[k];
     }
     j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
-    j->out_in_place =
-        columns ? j->op->elementwise && even && plan->inner_dims == 1 && along_outer(j, &plan->out) : j->out_along;
+    j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
+    j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
@@ -228,8 +228,7 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
 /* One number a row, where the operation has no more to say. */
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
-    if (j->evenly_spaced && smx_is_native(j->plan, &j->plan->out, 0) &&
-        j->plan->out.outer[j->plan->outer_dims - 1] == j->size) {
+    if (j->out_side_by_side) {
         memcpy(smx_find_row(j->plan, &j->plan->out, w->first), constants, (size_t)(w->tile.width * j->size));
         return;
     }
