@@ -26,7 +26,7 @@ enum {
     /* Bytes in one block of a tile of long rows side by side: a good part of the second-level cache. */
     LONG_BLOCK = 128 * 1024,
     /* Reals in the rows of a tile of contiguous rows. */
-    ROWS_BLOCK = 4096,
+    ROWS_BLOCK = 2048,
     /* Bytes of scratch that come from the stack. */
     STACK_SCRATCH = 32 * 1024,
     /* Elements below which another thread costs more than it helps: waking one takes tens of microseconds. */
@@ -37,6 +37,8 @@ enum {
 typedef struct {
     const smx_plan *plan;
     const smx_op_kernels *op;
+    const void *temperature;
+    double own_temperature[SMX_TEMPERATURE];
     ptrdiff_t size; /* of a real */
     enum smx_layout layout;
     ptrdiff_t n, pieces, rows;
@@ -126,7 +128,7 @@ static void choose_memory(job *j) {
     const ptrdiff_t block = j->width * (columns ? piece : j->tile_rows) * j->size;
     /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
     j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
-    j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 2 : 3) : 0;
+    j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 1 : 2) : 0;
     j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * round_up(j->tile_rows, plan->kernels->lanes) * j->size, 64);
     j->scratch_bytes = j->op->inputs * j->block_bytes + j->keep_bytes + j->partial_bytes;
 }
@@ -139,6 +141,7 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->first = run * j->run + in_run;
     w->tile.layout = j->layout;
     w->tile.length = j->n;
+    w->tile.temperature = j->temperature;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
 }
 
@@ -247,9 +250,8 @@ typedef struct {
 
 static int finish_tile(const worker *w, const void *partials, tile_state *state) {
     const job *j = w->job;
-    if (!state->is_shifted)
-        memset(state->shift, 0, sizeof state->shift);
-    state->flags = j->op->finish(w->tile.width, j->pieces, partials, state->shift, state->constants);
+    const void *shift = state->is_shifted ? state->shift : NULL;
+    state->flags = j->op->finish(w->tile.width, j->pieces, partials, j->temperature, shift, state->constants);
     if (!(state->flags & SMX_TOO_LARGE) || state->is_shifted)
         return 1;
     memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->size,
@@ -405,6 +407,11 @@ int smx_run(smx_plan *plan) {
     j.plan = plan;
     j.op = &plan->kernels->op[plan->op];
     j.size = (ptrdiff_t)plan->kernels->real_size;
+    j.temperature = plan->kernels->no_temperature;
+    if (plan->temperature != 1) {
+        plan->kernels->set_temperature(plan->temperature, j.own_temperature);
+        j.temperature = j.own_temperature;
+    }
     j.n = j.rows = 1;
     for (int d = 0; d < plan->inner_dims; d++)
         j.n *= plan->inner_shape[d];

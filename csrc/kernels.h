@@ -38,6 +38,7 @@ enum {
     SMX_PARTIALS = 4,    /* numbers in a partial, each for all rows of the tile, rounded up to lanes */
     SMX_CONSTANTS = 5,   /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
     SMX_SHIFT = 4,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
+    SMX_TEMPERATURE = 8, /* doubles that hold a temperature's constants */
     SMX_MAX_INPUTS = 2
 };
 
@@ -57,9 +58,10 @@ typedef struct {
     ptrdiff_t length;  /* elements of the whole row: it fixes the order of the sums */
     smx_view in[SMX_MAX_INPUTS];
     smx_view out;
-    /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 3 * width * (n rounded up to SMX_STEP)
-       reals. COLUMNS: 2 * n * in[0].element reals, and in[0] may be overwritten. */
+    /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 2 * width * (n rounded up to SMX_STEP)
+       reals. COLUMNS: n * in[0].element reals, and in[0] may be overwritten. */
     void *keep;
+    const void *temperature; /* as set_temperature leaves it */
 } smx_tile;
 
 /* What finish found out about a tile, as flags. */
@@ -74,7 +76,8 @@ typedef struct {
     int uses_keep;     /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
     void (*reduce)(const smx_tile *tile, void *partial);
-    int (*finish)(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
+    int (*finish)(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+                  void *constants);
     void (*write)(const smx_tile *tile, const void *constants);
 } smx_op_kernels;
 
@@ -86,6 +89,8 @@ typedef struct {
     /* between contiguous rows, at that distance, and a block of columns; the block's padding is filled with zeros */
     void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element);
     void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n);
+    const void *no_temperature; /* the constants of temperature 1 */
+    void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
     void (*settle_nans)(const smx_tile *tile);                 /* every NaN in out becomes the one quiet NaN */
 } smx_kernels;

@@ -21,6 +21,7 @@ typedef struct {
     enum smx_op op;
     const smx_kernels *kernels; /* which fixes the type */
     int threads;                /* at most; fewer are used for small work */
+    double temperature;         /* 1: none; read by softmax and log_softmax */
     int outer_dims, inner_dims;
     ptrdiff_t outer_shape[SMX_MAX_DIMS], inner_shape[SMX_MAX_DIMS];
     smx_operand in[SMX_MAX_INPUTS];

@@ -50,6 +50,7 @@ cdef extern from "plan.h":
         smx_op op
         const smx_kernels *kernels
         int threads
+        double temperature
         int outer_dims
         int inner_dims
         ptrdiff_t outer_shape[64]
@@ -250,6 +251,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
         out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
     plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
+    plan.temperature = 1
     plan.outer_dims = plan.inner_dims = 1
     plan.outer_shape[0] = elements // n
     plan.inner_shape[0] = n
@@ -415,6 +417,7 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
             spread = np.expand_dims(target, tuple(inner))
         plan.op = <smx_op>op
         plan.kernels = _level.f32 if dtype.itemsize == 4 else _level.f64
+        plan.temperature = 1
         plan.outer_dims = plan.inner_dims = 0
         for d in range(x.ndim):
             if d in inner:

@@ -6,7 +6,7 @@ Both polynomials are minimax ones, found by the exchange algorithm of Remez (193
 then rounded to the working precision: each enters the result times r^2 or z, which hides that rounding. The errors
 printed are those of the rounded coefficients.
 
-    exp   exp(r) - 1 = r + r^2 q(r) on |r| <= ln2 / 2, error relative to exp(r)
+    exp   exp(r) - 1 = r + r^2 q(r) on |r| <= ln2 / 8, error relative to exp(r)
     log   log(1 + f) = 2 s + s R(s^2), s = f / (2 + f), R(z) = z l(z), on 1 + f in [sqrt(1/2), sqrt(2)],
           error relative to 2 s
 """
@@ -15,14 +15,14 @@ import mpmath as mp
 
 mp.mp.prec = 200
 
-# A little beyond ln2 / 2: the integer nearest to x * log2(e) is found in rounded arithmetic, and where |x| is
+# A little beyond ln2 / 8: the integer nearest to 4 x / (T ln2) is found in rounded arithmetic, and where |x| is
 # large it may be the second nearest by a hair.
-EXP_RANGE = mp.log(2) / 2 * mp.mpf("1.03")
+EXP_RANGE = mp.log(2) / 8 * mp.mpf("1.03")
 LOG_RANGE = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
 
 TYPES = {  # name of the macros' type: bits of the significand, degree of q, degree of l
-    "F32": (24, 4, 3),
-    "F64": (53, 9, 6),
+    "F32": (24, 2, 3),
+    "F64": (53, 6, 6),
 }
 
 
@@ -108,6 +108,13 @@ def main():
             lambda r: r**2 / mp.exp(r),
             degree, -EXP_RANGE, EXP_RANGE, bits,
         )  # fmt: skip
+        print("/* 2^(j / 4) = POWER_j exp(REST_j) */")
+        for j in range(4):
+            truth = mp.mpf(2) ** (mp.mpf(j) / 4)
+            power = rounded(truth, bits)
+            define(f"{kind}_POWER_{j}", literal(power, kind))
+            if j > 0:
+                define(f"{kind}_REST_{j}", literal(rounded(mp.log(truth / power), bits), kind))
         print(f"/* q of exp: relative error at most 2^{mp.nstr(mp.log(worst, 2), 4)} */")
         for k, c in enumerate(found):
             define(f"{kind}_EXP_{k + 2}", literal(c, kind))

@@ -16,9 +16,9 @@
    claim: log_of_1_plus_pair float32 <= 0.63 u; found 0.619 at hex: 0x1.a62058p-2, 0x1.62a566p-28
    claim: log_of_1_plus_pair float64 <= 0.63 u; found 0.610 at hex: 0x1.a7ece138059dcp-2, 0x1.4b0bd90577fc8p-57 */
 
-SMX_INLINE sum log_of_1_plus(sum z) {
+SMX_INLINE pair log_of_1_plus(pair z) {
     const vec one = v_set1(1);
-    const sum w = sum_add(sum_of(one, v_set1(0)), z.high);
+    const pair w = sum_add(pair_of(one, v_set1(0)), z.high);
 
     vec k = v_sub(v_exponent_field(w.high), v_set1(BIAS));
     vec m = v_significand(w.high);
@@ -28,7 +28,7 @@ SMX_INLINE sum log_of_1_plus(sum z) {
 
     /* f = (m - 1) + what 1 + z.high lost + z.low, again as a pair */
     const vec scale = power_of_two(v_sub(v_set1(0), k));
-    sum f = sum_settle(sum_of(v_sub(m, one), v_mul(w.low, scale)));
+    pair f = sum_settle(pair_of(v_sub(m, one), v_mul(w.low, scale)));
     f.low = v_fma(z.low, scale, f.low);
 
     const vec s = v_div(f.high, v_add(v_set1(2), f.high));
@@ -51,7 +51,7 @@ SMX_INLINE sum log_of_1_plus(sum z) {
     rest = v_add(rest, v_div(f.low, m)); /* log'(1 + f) = 1 / (1 + f) */
     rest = v_fma(k, v_set1(CONSTANT(LN2_REST)), rest);
 
-    sum result = sum_add(sum_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
+    pair result = sum_add(pair_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
     result.low = v_add(result.low, rest);
     return sum_settle(result);
 }

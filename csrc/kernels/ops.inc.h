@@ -15,32 +15,31 @@
    that of the true value (logsumexp: of the larger of it and the maximum); u is half the machine epsilon times an
    element's natural scale, y (|g| + sum y |g|), |g| + p |sum g|, |g| + sum p |g|.
 
-   claim: softmax float32 <= 2 ulp; found 1.44 at hex: -0x1.22e5c6p+5, 0x1.40b6fp+5, 0x1.04a1eep+4,
-     0x1.820e08p+5
-   claim: softmax float64 <= 2 ulp; found 1.56 at hex: -0x1.219c7c764f00cp+7, 0x1.38a6aac84c2bep+2,
-     -0x1.31aed60e68d93p+4, -0x1.2fde832bdfd4dp+4, -0x1.3029c75c52709p+4, -0x1.30ec41be77c1p+4,
-     -0x1.30a874c03e2a3p+4, -0x1.30e78693c4e64p+4, -0x1.30f9cc801aaccp+4, 0x1.2650b1a695758p+4,
-     -0x1.2f1256f54f035p+4, -0x1.30089097b4f77p+4
-   claim: log_softmax float32 <= 2 ulp; found 1.43 at hex: -0x1.7528f8p-1, 0x1.7f26fap-3
-   claim: log_softmax float64 <= 2 ulp; found 1.49 at hex: -0x1.07f889a78cf91p+0, 0x1.66ba9b634f529p-3,
-     -0x1.016c8ef9eb5c3p+1
-   claim: logsumexp float32 <= 2 ulp; found 1.53 at hex: -0x1.a0d29ep-4, -0x1.053318p+0, -0x1.e180a2p+4,
-     -0x1.472a5cp+4, -0x1.48dd9cp+4, -0x1.80d06ep+4
-   claim: logsumexp float64 <= 2 ulp; found 1.56 at hex: -0x1.0905cecbf45fbp+0, -0x1.2e9fa8414af46p-3
-   claim: softmax_vjp float32 <= 4 u; found 2.99 at hex: 0x1.ff83d2p-25, 0x1.0003ep-24, 0x1.01228cp-24,
-     0x1.fffffap-1, 0x1.f21a44p-34, 0x1.a0cp-7, 0x1.b8043ep-34, -0x1.003b92p+7
-   claim: softmax_vjp float64 <= 4 u; found 2.99 at hex: 0x1.ad02e97dd30b3p-109, 0x1.8830994a9514bp-101,
-     0x1.fffffffffffffp-1, 0x1.33fa6695310f2p-107, 0x1.0018835e31126p-77, 0x1.1015415d3352bp-54,
-     -0x1.43d40e38dc4e6p+5, -0x1.4ce1ef4f48ee7p+4, 0x1.0071902ae7c22p+6, 0x1.6d6fb3c36813ap+4,
-     0x1.14b561ec862p-4, 0x1.7ef639f30ea2dp-8
-   claim: log_softmax_vjp float32 <= 4 u; found 2.99 at hex: -0x1.628c64p+0, -0x1.64a0cp+0, -0x1.62664ap+0,
-     -0x1.61ff68p+0, 0x1.0fffc8p-12, 0x1.11b6e8p+4, 0x1.2a3ad8p+4, -0x1.d6a9fp+1
-   claim: log_softmax_vjp float64 <= 4 u; found 2.96 at hex: -0x1.62fcf4d4665bap-1, -0x1.62cb6c3d9335dp-1,
-     -0x1.003a766cea643p+2, 0x1.161a17b08d829p-10
-   claim: log_softmax_jvp float32 <= 4 u; found 2.95 at hex: -0x1.620fd2p-1, -0x1.63b8e6p-1, -0x1.041572p+5,
-     -0x1.8fdap-5
-   claim: log_softmax_jvp float64 <= 4 u; found 2.99 at hex: -0x1.63022c7bde67cp-1, -0x1.62c63524e6f7cp-1,
-     -0x1.36a483225f002p-10, -0x1.00c269a35fc81p+4 */
+   claim: softmax float32 <= 2 ulp; found 1.47 at hex: 0x1.458666p+6, -0x1.53e3bap+2
+   claim: softmax float64 <= 2 ulp; found 1.25 at hex: -0x1.3cc6e25c51324p+7, -0x1.154b6a23e3c66p+5,
+     -0x1.49dad509b741bp+6, -0x1.cdaec9243bf8cp+5, -0x1.d31f4e66df7fdp+7, -0x1.e418e99728758p+6,
+     0x1.3b6116c8e4c78p+6, -0x1.d2480fe23c586p+7, -0x1.d4e6d3e640e69p+6, -0x1.3a0dd0e60241cp+7, 0x1.ced6116f50732p+6,
+     0x1.dae6e5f359c5dp+8
+   claim: log_softmax float32 <= 2 ulp; found 1.48 at hex: -0x1.98f14ap-1, 0x1.8c7bd4p-4
+   claim: log_softmax float64 <= 2 ulp; found 1.41 at hex: 0x1.2f86d29b2af8dp-3, -0x1.8807d39a6e478p-1
+   claim: logsumexp float32 <= 2 ulp; found 1.60 at hex: -0x1.c8b9fp+2, -0x1.1cb686p+0, -0x1.90c23ap-3,
+     -0x1.002b46p+3, -0x1.5cf86ap+3, -0x1.8dd626p+3
+   claim: logsumexp float64 <= 2 ulp; found 1.52 at hex: -0x1.bed35d6aff86fp-3, -0x1.1b609fc4692b1p+0
+   claim: softmax_vjp float32 <= 4 u; found 2.93 at hex: 0x1.00f8dcp-1, 0x1.fe0e4ap-2, 0x1.01b2a6p-6, 0x1.0e938p-14
+   claim: softmax_vjp float64 <= 4 u; found 2.83 at hex: 0x1.39547ef4d2456p-1, 0x1.006b7f183e7f6p-5,
+     0x1.6405fc94dbae8p-3, 0x1.84348fdda711p-64, 0x1.7cbc1ae05d905p-4, 0x1.705e34c339a7fp-4, -0x1.9fa275de4ceb8p-7,
+     0x1.819e60a107d76p-15, -0x1.08f4243a7c6f7p-13, -0x1.99e966f7a51c1p-10, 0x1.72ecf39e1f52ap-11,
+     -0x1.1713658a1b22fp-10
+   claim: log_softmax_vjp float32 <= 4 u; found 2.93 at hex: -0x1.d1ab12p+0, -0x1.04b2bp+1, -0x1.bb2daep+0,
+     -0x1.baf494p+0, -0x1.bb743p+0, -0x1.bc829p+0, 0x1.b2f9cp+6, -0x1.23f7c4p-3, -0x1.fefc4ep-1, -0x1.ad0326p+6,
+     0x1.1f9cep+7, -0x1.02570ep+4
+   claim: log_softmax_vjp float64 <= 4 u; found 2.98 at hex: -0x1.9589a09eb1c4fp-1, -0x1.34ce9c79908cfp-1,
+     -0x1.06fe951082ca6p+1, 0x1.092c467f8e605p-9
+   claim: log_softmax_jvp float32 <= 4 u; found 2.96 at hex: -0x1.e6dc4ap+7, -0x1.470e8ep+0, -0x1.eb588ep+0,
+     -0x1.c3cd8ep+0, -0x1.fe458ep+0, -0x1.51f08ep+0, -0x1.861f02p-9, 0x1.d7b6d8p+5, -0x1.e50884p-5, -0x1.4b3c66p-3,
+     -0x1.1f2764p-7, -0x1.e7277cp-4
+   claim: log_softmax_jvp float64 <= 4 u; found 3.08 at hex: -0x1.916c392a6757ap+0, -0x1.679918c3ea3b7p+0,
+     -0x1.35bb4be624ba1p-1, 0x1.5bce72aeaa441p-2, -0x1.4f9d6772361cp-3, 0x1.d90328ec2423fp+4 */
 
 #include "exp.inc.h"
 #include "sum.inc.h"
@@ -60,28 +59,8 @@ SMX_INLINE vec one_nan(vec a) { return v_select_le(a, a, a, EVERY_NAN); }
 
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row; }
 
+/* Loops are compiled for each of the two numbers: of a single sum, the registers stay in the loop. */
 SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
-
-/* What a loop over ROWS leaves of each row, lane by lane, read across: lane[i] of WIDTH rows from first on. */
-typedef real lane_store[SMX_ROWS_AT_ONCE][LANES];
-
-SMX_INLINE void read_lanes(const lane_store store, int first, int width, vec lane[LANES]) {
-    const real *rows[WIDTH];
-    for (int k = 0; k < WIDTH; k++)
-        rows[k] = store[first + k < width ? first + k : width - 1];
-    for (int i = 0; i < LANES; i += 4)
-        v_load_columns(rows, i, lane + i);
-}
-
-SMX_INLINE sum sum_stored_lanes(const lane_store highs, const lane_store lows, int first, int width) {
-    vec high[LANES], low[LANES];
-    sum lane[LANES];
-    read_lanes(highs, first, width, high);
-    read_lanes(lows, first, width, low);
-    for (int i = 0; i < LANES; i++)
-        lane[i] = sum_of(high[i], low[i]);
-    return sum_lanes(lane, LANES);
-}
 
 /* ---- the largest elements of a row -------------------------------------------------------------------------------
 
@@ -120,25 +99,16 @@ SMX_INLINE largest largest_end(largest m, int two) {
     return m;
 }
 
-SMX_INLINE vec reference_of(largest m) { return exp_reference(v_max(m.second, v_sub(m.first, v_set1(NEGLIGIBLE)))); }
-
-/* Rows whose maximum is infinite are not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
-static vec find_nans(const smx_tile *tile, int first, vec maximum) {
-    real lane[WIDTH];
-    v_store(lane, maximum);
-    for (int k = 0; k < WIDTH && first + k < tile->width; k++) {
-        const real *x = row_of(&tile->in[0], first + k);
-        for (ptrdiff_t j = 0; isinf(lane[k]) && j < tile->n; j++, x += tile->in[0].element)
-            if (isnan(*x))
-                lane[k] = *x;
-    }
-    return v_load(lane);
+SMX_INLINE vec reference_of(largest m, const exp_temperature *t) {
+    return exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t);
 }
 
-SMX_INLINE largest largest_checked(const smx_tile *tile, int first, largest m) {
-    if (!v_all_le(v_abs(m.first), HUGEST))
-        m.first = find_nans(tile, first, m.first);
-    return m;
+/* A row whose maximum is infinite is not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
+static real find_nan(const real *x, ptrdiff_t step, ptrdiff_t n, real maximum) {
+    for (ptrdiff_t j = 0; isinf(maximum) && j < n; j++)
+        if (isnan(x[j * step]))
+            return x[j * step];
+    return maximum;
 }
 
 /* ---- sums of exponentials: softmax, log_softmax, logsumexp ------------------------------------------------------ */
@@ -146,7 +116,13 @@ SMX_INLINE largest largest_checked(const smx_tile *tile, int first, largest m) {
 /* Number k of the partials of rows row to row + WIDTH. */
 SMX_INLINE ptrdiff_t partial_at(int k, int width, int row) { return k * ((width + LANES - 1) / LANES * LANES) + row; }
 
-SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, sum s) {
+/* So that the lanes beyond the tile's last row hold numbers. */
+SMX_INLINE void clear_partial(const smx_tile *tile, real *partial) {
+    for (ptrdiff_t i = 0; i < partial_at(SMX_PARTIALS, tile->width, 0); i += WIDTH)
+        v_store(partial + i, v_set1(0));
+}
+
+SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, pair s) {
     v_store(partial + partial_at(0, tile->width, row), m.first);
     v_store(partial + partial_at(1, tile->width, row), m.second);
     v_store(partial + partial_at(2, tile->width, row), s.high);
@@ -154,12 +130,9 @@ SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, 
 }
 
 /* Up to four vectors of elements into the partial sum that is theirs. */
-SMX_INLINE sum exp_step(sum s, const vec *x, int count, exp_scale scale, vec second, int two, exp_parts *e) {
-    for (int k = 0; k < count; k++) {
-        e[k] = exp_of(x[k], scale);
-        if (two)
-            e[k].a = v_keep_le(x[k], second, e[k].a);
-    }
+SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, int two, pair *e) {
+    for (int k = 0; k < count; k++)
+        e[k] = two ? exp_up_to(second, x[k], scale) : exp_of(x[k], scale);
     return exp_sum_add(s, e, count);
 }
 
@@ -168,10 +141,10 @@ SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STE
 
 /* Elements [i, i + STEP) of a row; whole says that the row has so many. */
 SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, int two,
-                             real *keep, sum s[GROUPS]) {
+                             real *keep, pair s[GROUPS]) {
     for (int g = 0; g < GROUPS; g++) {
         vec v[4];
-        exp_parts e[4];
+        pair e[4];
         for (int k = 0; k < 4; k++) {
             const ptrdiff_t at = i + k * LANES + g * WIDTH;
             v[k] = whole ? v_load(x + at) : v_load_first(x + at, n - at, MINUS_INFINITY);
@@ -180,15 +153,15 @@ SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole,
         if (keep)
             for (int k = 0; k < 4; k++) {
                 real *to = keep + i + k * LANES + g * WIDTH;
-                v_store(to, e[k].m);
-                v_store(to + kept_row(n), e[k].t);
-                v_store(to + 2 * kept_row(n), e[k].a);
+                v_store(to, e[k].high);
+                v_store(to + kept_row(n), e[k].low);
             }
     }
 }
 
-SMX_INLINE void largest_of_row(const real *x, ptrdiff_t n, int two, real *firsts, real *seconds) {
-    enum { CHAINS = GROUPS < 4 ? 4 : GROUPS }; /* independent maxima, to hide the latency */
+/* In the first lane. */
+SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, int two) {
+    enum { CHAINS = 4 }; /* independent maxima, to hide the latency */
     largest m[CHAINS];
     for (int c = 0; c < CHAINS; c++)
         m[c] = largest_begin();
@@ -198,116 +171,122 @@ SMX_INLINE void largest_of_row(const real *x, ptrdiff_t n, int two, real *firsts
             m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), two);
     for (int c = 0; i < n; i += WIDTH, c++)
         m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), two);
-    for (int c = GROUPS; c < CHAINS; c++)
-        m[c % GROUPS] = largest_merge(m[c % GROUPS], m[c]);
-    for (int g = 0; g < GROUPS; g++) {
-        v_store(firsts + g * WIDTH, m[g].first);
-        v_store(seconds + g * WIDTH, m[g].second);
+    for (int c = 1; c < CHAINS; c++)
+        m[0] = largest_merge(m[0], m[c]);
+    for (int half = WIDTH / 2; half > 0; half /= 2) {
+        const largest upper = {v_move_down(m[0].first, half), v_move_down(m[0].second, half)};
+        m[0] = largest_merge(m[0], upper);
     }
+    return largest_end(m[0], two);
 }
 
-/* Row by row where vectors run along the row; what concerns whole rows is done for WIDTH of them at once. */
+/* Row by row, vectors running along the row. First the maxima of all rows: the end of one row's search, a chain of
+   dependent operations, then hides behind the next row. */
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, int keep) {
-    lane_store firsts, seconds;
-    for (int row = 0; row < tile->width; row++)
-        largest_of_row(row_of(&tile->in[0], row), tile->n, two, firsts[row], seconds[row]);
-
-    largest m[SMX_ROWS_AT_ONCE / WIDTH];
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    const int width = tile->width;
+    const ptrdiff_t n = tile->n;
     real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
-    for (int row = 0; row < tile->width; row += WIDTH) {
-        vec first_lane[LANES], second_lane[LANES];
-        read_lanes(firsts, row, tile->width, first_lane);
-        read_lanes(seconds, row, tile->width, second_lane);
-        largest all = {first_lane[0], second_lane[0]};
-        for (int i = 1; i < LANES; i++) {
-            const largest lane = {first_lane[i], second_lane[i]};
-            all = largest_merge(all, lane);
-        }
-        all = largest_checked(tile, row, largest_end(all, two));
-        const exp_scale scale = exp_scale_of(reference_of(all));
-        v_store(second + row, all.second);
-        v_store(rounder + row, scale.rounder);
-        v_store(floor + row, scale.floor);
-        m[row / WIDTH] = all;
+    clear_partial(tile, partial);
+    for (int row = 0; row < width; row++) {
+        const real *x = row_of(&tile->in[0], row);
+        largest m = largest_of_row(x, n, two);
+        real first = v_first(m.first);
+        if (isinf(first))
+            first = find_nan(x, 1, n, first);
+        second[row] = v_first(m.second);
+        partial[partial_at(0, width, row)] = first;
+        partial[partial_at(1, width, row)] = second[row];
+        const exp_scale scale = exp_scale_of(reference_of(m, t), t);
+        rounder[row] = v_first(scale.rounder);
+        floor[row] = v_first(scale.floor);
     }
 
-    lane_store highs, lows;
-    for (int row = 0; row < tile->width; row++) {
+    for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
-        const exp_scale scale = {v_set1(rounder[row]), v_set1(floor[row])};
+        const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
         const vec threshold = v_set1(second[row]);
-        real *kept = keep ? (real *)tile->keep + 3 * row * kept_row(tile->n) : NULL;
-        sum s[GROUPS];
+        real *kept = keep ? (real *)tile->keep + 2 * row * kept_row(n) : NULL;
+        pair s[GROUPS];
         for (int g = 0; g < GROUPS; g++)
             s[g] = exp_sum_begin();
         ptrdiff_t i = 0;
-        for (; i + STEP <= tile->n; i += STEP)
-            exp_row_step(x, i, tile->n, 1, scale, threshold, two, kept, s);
-        if (i < tile->n)
-            exp_row_step(x, i, tile->n, 0, scale, threshold, two, kept, s);
-        for (int g = 0; g < GROUPS; g++) {
-            const sum end = exp_sum_end(s[g]);
-            v_store(highs[row] + g * WIDTH, end.high);
-            v_store(lows[row] + g * WIDTH, end.low);
-        }
+        for (; i + STEP <= n; i += STEP)
+            exp_row_step(x, i, n, 1, scale, threshold, two, kept, s);
+        if (i < n)
+            exp_row_step(x, i, n, 0, scale, threshold, two, kept, s);
+        for (int g = 0; g < GROUPS; g++)
+            s[g] = exp_sum_end(s[g]);
+        const pair total = sum_lanes(sum_vectors(s, GROUPS));
+        partial[partial_at(2, width, row)] = v_first(total.high);
+        partial[partial_at(3, width, row)] = v_first(total.low);
     }
-
-    for (int row = 0; row < tile->width; row += WIDTH)
-        store_exp_partial(tile, partial, row, m[row / WIDTH], sum_stored_lanes(highs, lows, row, tile->width));
 }
 
 /* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
-SMX_INLINE sum exp_column_step(sum s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, int two,
-                               real *kept_m, real *kept_t) {
+SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, int two,
+                                real *kept) {
     vec v[4];
-    exp_parts e[4];
+    pair e[4];
     for (int k = 0; k < count; k++)
         v[k] = v_load(x + k * step);
     s = exp_step(s, v, count, scale, second, two, e);
-    for (int k = 0; kept_m && k < count; k++) {
-        v_store(kept_m + k * step, e[k].m);
-        v_store(kept_t + k * step, e[k].t);
-        v_store(x + k * step, e[k].a);
+    for (int k = 0; kept && k < count; k++) {
+        v_store(x + k * step, e[k].high);
+        v_store(kept + k * step, e[k].low);
     }
     return s;
 }
 
 /* A strip of WIDTH rows at a time, each lane another row. */
-SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int two, int keep) {
-    const int count = partial_sums(tile);
-    const ptrdiff_t pitch = tile->in[0].element;
-    for (int row = 0; row < tile->width; row += WIDTH) {
-        real *x = row_of(&tile->in[0], row);
+SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, int two, int keep) {
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    const int width = tile->width;
+    const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
+    for (int row = 0; row < width; row += WIDTH) {
+        real *x = row_of(&tile->in[0], row), *kept = keep ? (real *)tile->keep + row : NULL;
         largest m = largest_begin();
-        for (ptrdiff_t j = 0; j < tile->n; j++)
+        for (ptrdiff_t j = 0; j < n; j++)
             m = largest_add(m, v_load(x + j * pitch), two);
-        m = largest_checked(tile, row, largest_end(m, two));
-        const exp_scale scale = exp_scale_of(reference_of(m));
+        m = largest_end(m, two);
+        if (!v_all_le(v_abs(m.first), HUGEST)) {
+            real lane[WIDTH];
+            v_store(lane, m.first);
+            for (int k = 0; k < WIDTH && row + k < width; k++)
+                lane[k] = find_nan(x + k, pitch, n, lane[k]);
+            m.first = v_load(lane);
+        }
+        const exp_scale scale = exp_scale_of(reference_of(m, t), t);
 
-        sum s[LANES];
+        pair s[LANES];
         for (int i = 0; i < count; i++)
             s[i] = exp_sum_begin();
-        for (ptrdiff_t j = 0; j < tile->n; j += 4 * count)
-            for (int i = 0; i < count && j + i < tile->n; i++) {
-                const ptrdiff_t at = (j + i) * pitch, step = count * pitch;
-                const ptrdiff_t rest = tile->n - j - i, left = count == 1 ? rest : (rest + LANES - 1) / LANES;
-                real *kept_m = keep ? (real *)tile->keep + row + at : NULL;
-                real *kept_t = keep ? kept_m + tile->n * pitch : NULL;
-#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, scale, m.second, two, kept_m, kept_t)
-                s[i] = left >= 4 ? STEP_OF(4) : left == 3 ? STEP_OF(3) : left == 2 ? STEP_OF(2) : STEP_OF(1);
-#undef STEP_OF
+        const ptrdiff_t step = count * pitch;
+#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, scale, m.second, two, keep ? kept + at : NULL)
+        ptrdiff_t j = 0;
+        for (; j + 4 * count <= n; j += 4 * count)
+            for (int i = 0; i < count; i++) {
+                const ptrdiff_t at = (j + i) * pitch;
+                s[i] = STEP_OF(4);
             }
+        for (int i = 0; i < count && j + i < n; i++) {
+            const ptrdiff_t at = (j + i) * pitch, left = (n - j - i + count - 1) / count;
+            s[i] = left == 4 ? STEP_OF(4) : left == 3 ? STEP_OF(3) : left == 2 ? STEP_OF(2) : STEP_OF(1);
+        }
+#undef STEP_OF
         for (int i = 0; i < count; i++)
             s[i] = exp_sum_end(s[i]);
-        store_exp_partial(tile, partial, row, m, sum_lanes(s, count));
+        store_exp_partial(tile, partial, row, m, sum_vectors(s, count));
     }
 }
 
 SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, int two, int keep) {
     if (tile->layout == SMX_ROWS)
         exp_reduce_rows(tile, partial, two, keep);
+    else if (partial_sums(tile) == 1)
+        exp_reduce_columns(tile, partial, 1, two, keep);
     else
-        exp_reduce_columns(tile, partial, two, keep);
+        exp_reduce_columns(tile, partial, LANES, two, 0);
 }
 
 static void softmax_reduce(const smx_tile *tile, void *partial) {
@@ -322,18 +301,18 @@ static void log_softmax_reduce(const smx_tile *tile, void *partial) { exp_reduce
 typedef struct {
     largest m;
     vec reference; /* the sum is relative to 2^(reference - HEADROOM) */
-    sum s;
+    pair s;
 } exp_total;
 
 SMX_INLINE largest read_largest(const real *partial, int width, int row) {
     const largest m = {v_load(partial + partial_at(0, width, row)), v_load(partial + partial_at(1, width, row))};
     return m;
 }
-SMX_INLINE sum read_sum(const real *partial, int k, int width, int row) {
-    return sum_of(v_load(partial + partial_at(k, width, row)), v_load(partial + partial_at(k + 1, width, row)));
+SMX_INLINE pair read_sum(const real *partial, int k, int width, int row) {
+    return pair_of(v_load(partial + partial_at(k, width, row)), v_load(partial + partial_at(k + 1, width, row)));
 }
 
-SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int width, int row) {
+SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int width, int row, const exp_temperature *t) {
     const ptrdiff_t size = partial_at(SMX_PARTIALS, width, 0);
     exp_total total;
     total.m = read_largest(partials, width, row);
@@ -344,30 +323,31 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
         total.m = largest_merge(m, total.m);
         total.m.first = v_select_le(m.first, m.first, v_select_le(seen, seen, total.m.first, seen), m.first);
     }
-    total.reference = reference_of(total.m);
-    total.s = sum_of(v_set1(0), v_set1(0));
+    total.reference = reference_of(total.m, t);
+    total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
         total.s = read_sum(partials, 2, width, row);
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, width, row);
-        const sum s = read_sum(partials + i * size, 2, width, row);
-        const vec scale = power_of_two(v_sub(reference_of(m), total.reference));
-        total.s = sum_add_sum(total.s, sum_of(v_mul(s.high, scale), v_mul(s.low, scale)));
+        const pair s = read_sum(partials + i * size, 2, width, row);
+        const vec scale = power_of_two(v_sub(reference_of(m, t), total.reference));
+        total.s = sum_add_sum(total.s, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
         /* The piece left out its maximum if that stood alone; unless it is the row's, it belongs to the sum. */
-        exp_parts e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference));
-        e.a = v_keep_le(m.first, total.m.second, v_select_le(m.first, m.second, v_set1(0), e.a));
-        total.s = sum_add(total.s, v_mul(e.m, e.a));
-        total.s.low = v_fma(e.t, e.a, total.s.low);
+        const pair e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference, t));
+        const vec alone = v_select_le(m.first, m.second, v_set1(0), v_set1(1));
+        const vec counts = v_keep_le(m.first, total.m.second, alone);
+        total.s = sum_add(total.s, v_mul(e.high, counts));
+        total.s.low = v_fma(e.low, counts, total.s.low);
     }
     total.s = sum_settle(total.s);
     return total;
 }
 
 /* Of WIDTH rows: which flags, and what has to be subtracted from those that are too large. */
-SMX_INLINE int exp_flags(exp_total total, int left, real *shift) {
+SMX_INLINE int exp_flags(exp_total total, int left, const exp_temperature *t, real *shift) {
     const vec size = v_abs(total.m.first);
-    v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(LARGE), v_set1(0), total.m.first)));
-    if (v_all_le(size, v_set1(LARGE)) && v_all_le(total.s.high, HUGEST))
+    v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(t->large), v_set1(0), total.m.first)));
+    if (v_all_le(size, v_set1(t->large)) && v_all_le(total.s.high, HUGEST))
         return 0;
     int flags = SMX_NOT_FINITE;
     for (int k = 0; k < WIDTH && k < left; k++)
@@ -376,39 +356,46 @@ SMX_INLINE int exp_flags(exp_total total, int left, real *shift) {
     return flags;
 }
 
-/* Rows of which |max| <= LARGE is not true have no finite result here. */
-SMX_INLINE vec if_in_range(exp_total total, vec yes, vec no) {
-    return v_select_le(v_abs(total.m.first), v_set1(LARGE), yes, no);
+/* Rows of which |max| <= large is not true have no finite result here. */
+SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, vec no) {
+    return v_select_le(v_abs(total.m.first), v_set1(t->large), yes, no);
 }
 
-enum { SOFTMAX_ROUNDER, SOFTMAX_FLOOR, SOFTMAX_SCALE_HIGH, SOFTMAX_SCALE_LOW };
+enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_ROUNDER, SOFTMAX_FLOOR };
 
-static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+                          void *constants) {
+    const exp_temperature *t = temperature;
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, width, row);
-        const exp_scale scale = exp_scale_of(total.reference);
-        /* 1 / sum as a pair: one Newton step on the rounded quotient */
-        const vec high = v_div(v_set1(1), total.s.high);
-        const vec error = v_fma(high, total.s.low, v_fma(high, total.s.high, v_set1(-1)));
+        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        const exp_scale scale = exp_scale_of(total.reference, t);
+        /* 1 / sum = inverse (1 + rest): one Newton step on the rounded quotient */
+        const vec inverse = v_div(v_set1(1), total.s.high);
+        const vec rest = v_fnma(inverse, total.s.low, v_fnma(inverse, total.s.high, v_set1(1)));
+        v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, EVERY_NAN));
+        v_store(constant + SOFTMAX_REST * SMX_TILE_ROWS, rest);
         v_store(constant + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
         v_store(constant + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
-        v_store(constant + SOFTMAX_SCALE_HIGH * SMX_TILE_ROWS, if_in_range(total, high, EVERY_NAN));
-        v_store(constant + SOFTMAX_SCALE_LOW * SMX_TILE_ROWS, v_fnma(high, error, v_set1(0)));
-        flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
+        flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
 }
 
-/* log sum exp(x) = maximum + log(1 + z), z = sum of the others / exp(maximum), as a pair */
-SMX_INLINE sum log_of_total(exp_total total) {
+/* x / T as a pair */
+SMX_INLINE pair over_temperature(vec x, vec inverse, vec inverse_low) {
+    const vec high = v_mul(x, inverse);
+    return pair_of(high, v_fma(x, inverse_low, v_fma(x, inverse, v_sub(v_set1(0), high))));
+}
+
+/* log sum exp(x / T) = maximum / T + log(1 + z), z = sum of the others / exp(maximum / T), as a pair */
+SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
     /* the quotient of two pairs: one Newton step on the rounded one */
-    const vec own = exp_reference(total.m.first);
-    const exp_parts e = exp_of(total.m.first, exp_scale_of(own));
-    const sum divisor = sum_settle(sum_of(v_mul(e.m, e.a), v_mul(e.t, e.a)));
-    sum z;
+    const vec own = exp_reference(total.m.first, t);
+    const pair divisor = sum_settle(exp_of(total.m.first, exp_scale_of(own, t)));
+    pair z;
     z.high = v_div(total.s.high, divisor.high);
     z.low = v_fnma(z.high, divisor.low, v_add(v_fnma(z.high, divisor.high, total.s.high), total.s.low));
     z.low = v_div(z.low, divisor.high);
@@ -419,36 +406,42 @@ SMX_INLINE sum log_of_total(exp_total total) {
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
     z = sum_settle(sum_add(z, tied));
 
-    const sum logarithm = log_of_1_plus(z);
-    return sum_add_sum(sum_of(total.m.first, v_set1(0)), logarithm);
+    const pair maximum = over_temperature(total.m.first, v_set1(t->inverse), v_set1(t->inverse_low));
+    return sum_add_sum(maximum, log_of_1_plus(z));
 }
 
-enum { LOG_HIGH, LOG_LOW };
+enum { LOG_HIGH, LOG_LOW, LOG_INVERSE, LOG_INVERSE_LOW };
 
-static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
+                              const void *shift, void *constants) {
+    const exp_temperature *t = temperature;
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, width, row);
-        const sum logarithm = log_of_total(total);
-        v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, logarithm.high, EVERY_NAN));
+        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        const pair logarithm = log_of_total(total, t);
+        v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
         v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
-        flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
+        v_store(constant + LOG_INVERSE * SMX_TILE_ROWS, v_set1(t->inverse));
+        v_store(constant + LOG_INVERSE_LOW * SMX_TILE_ROWS, v_set1(t->inverse_low));
+        flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
 }
 
-static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
+                            const void *shift, void *constants) {
+    const exp_temperature *t = temperature;
     int flags = 0;
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, width, row);
-        const vec shifted_by = v_load_first((const real *)shift + row, width - row, v_set1(0));
-        const sum logarithm = sum_add_sum(sum_of(shifted_by, v_set1(0)), log_of_total(total));
-        const vec value = if_in_range(total, v_add(logarithm.high, logarithm.low), total.m.first);
+        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
+        const pair logarithm = sum_add_sum(pair_of(shifted_by, v_set1(0)), log_of_total(total, t));
+        const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
         v_store(constant, one_nan(value));
-        flags |= exp_flags(total, width - row, constant + SMX_SHIFT * SMX_TILE_ROWS);
+        flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
 }
@@ -461,8 +454,7 @@ typedef long_sum (*adder)(long_sum s, vec y, vec g);
 
 /* Of sum y g, an element is as sensitive to sum y |g|, so two parts do; of sum g only to the sum itself. */
 SMX_INLINE long_sum add_product(long_sum s, vec y, vec g) {
-    s.s = sum_add_product(s.s, y, g);
-    return s;
+    return long_sum_of(sum_add_product(pair_of(s.high, s.low), y, g), s.lowest);
 }
 SMX_INLINE long_sum add_gradient(long_sum s, vec y, vec g) {
     (void)y;
@@ -470,80 +462,71 @@ SMX_INLINE long_sum add_gradient(long_sum s, vec y, vec g) {
 }
 SMX_INLINE long_sum add_exp_product(long_sum s, vec y, vec g) { return add_product(s, exp_alone(y), g); }
 
-SMX_INLINE void store_sum_partial(const smx_tile *tile, real *partial, int row, long_sum s) {
-    v_store(partial + partial_at(0, tile->width, row), s.s.high);
-    v_store(partial + partial_at(1, tile->width, row), s.s.low);
-    v_store(partial + partial_at(2, tile->width, row), s.lowest);
-}
-
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) {
-    lane_store highs, lows, lowests;
-    for (int row = 0; row < tile->width; row++) {
+    const int width = tile->width;
+    const ptrdiff_t n = tile->n;
+    clear_partial(tile, partial);
+    for (int row = 0; row < width; row++) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
         long_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
-            s[k] = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
+            s[k] = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
         ptrdiff_t i = 0;
-        for (; i + LANES <= tile->n; i += LANES)
+        for (; i + LANES <= n; i += LANES)
             for (int k = 0; k < GROUPS; k++)
                 s[k] = add(s[k], v_load(y + i + k * WIDTH), v_load(g + i + k * WIDTH));
-        for (int k = 0; i < tile->n; i += WIDTH, k++)
-            s[k] = add(s[k], v_load_first(y + i, tile->n - i, v_set1(0)), v_load_first(g + i, tile->n - i, v_set1(0)));
-        for (int k = 0; k < GROUPS; k++) {
-            v_store(highs[row] + k * WIDTH, s[k].s.high);
-            v_store(lows[row] + k * WIDTH, s[k].s.low);
-            v_store(lowests[row] + k * WIDTH, s[k].lowest);
-        }
-    }
-    for (int row = 0; row < tile->width; row += WIDTH) {
-        vec high[LANES], low[LANES], lowest[LANES];
-        long_sum lane[LANES];
-        read_lanes(highs, row, tile->width, high);
-        read_lanes(lows, row, tile->width, low);
-        read_lanes(lowests, row, tile->width, lowest);
-        for (int i = 0; i < LANES; i++)
-            lane[i] = long_sum_of(high[i], low[i], lowest[i]);
-        store_sum_partial(tile, partial, row, long_sum_lanes(lane, LANES));
+        for (int k = 0; i < n; i += WIDTH, k++)
+            s[k] = add(s[k], v_load_first(y + i, n - i, v_set1(0)), v_load_first(g + i, n - i, v_set1(0)));
+        const long_sum total = long_sum_lanes(long_sum_vectors(s, GROUPS));
+        partial[partial_at(0, width, row)] = v_first(total.high);
+        partial[partial_at(1, width, row)] = v_first(total.low);
+        partial[partial_at(2, width, row)] = v_first(total.lowest);
     }
 }
 
-SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, adder add) {
-    const int count = partial_sums(tile);
+SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, adder add) {
     for (int row = 0; row < tile->width; row += WIDTH) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
         long_sum s[LANES];
         for (int i = 0; i < count; i++)
-            s[i] = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
+            s[i] = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
         for (ptrdiff_t j = 0; j < tile->n; j += count)
             for (int i = 0; i < count && j + i < tile->n; i++)
                 s[i] = add(s[i], v_load(y + (j + i) * tile->in[0].element), v_load(g + (j + i) * tile->in[1].element));
-        store_sum_partial(tile, partial, row, long_sum_lanes(s, count));
+        const long_sum total = long_sum_vectors(s, count);
+        v_store(partial + partial_at(0, tile->width, row), total.high);
+        v_store(partial + partial_at(1, tile->width, row), total.low);
+        v_store(partial + partial_at(2, tile->width, row), total.lowest);
     }
 }
 
 SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, adder add) {
     if (tile->layout == SMX_ROWS)
         sum_reduce_rows(tile, partial, add);
+    else if (partial_sums(tile) == 1)
+        sum_reduce_columns(tile, partial, 1, add);
     else
-        sum_reduce_columns(tile, partial, add);
+        sum_reduce_columns(tile, partial, LANES, add);
 }
 
 static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_product); }
 static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_gradient); }
 static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
 
-static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+                      void *constants) {
+    (void)temperature;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
-        long_sum total = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
+        long_sum total = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
         for (ptrdiff_t i = 0; i < pieces; i++) {
             const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
-            const long_sum s = {read_sum(partial, 0, width, row), v_load(partial + partial_at(2, width, row))};
-            total = long_sum_add_sum(total, s);
+            const vec lowest = v_load(partial + partial_at(2, width, row));
+            total = long_sum_add_sum(total, long_sum_of(read_sum(partial, 0, width, row), lowest));
         }
         /* Of an infinite sum, what was lost is NaN. */
-        const sum s = sum_settle(sum_add(sum_of(total.s.high, total.lowest), total.s.low));
-        v_store((real *)constants + row, v_select_le(v_abs(total.s.high), HUGEST, s.high, total.s.high));
+        const pair s = sum_settle(sum_add(pair_of(total.high, total.lowest), total.low));
+        v_store((real *)constants + row, v_select_le(v_abs(total.high), HUGEST, s.high, total.high));
     }
     return 0; /* a NaN may come up at any element: the formulas below see to it */
 }
@@ -551,44 +534,62 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
 /* v: an element of each input; c: the constants of its row */
-typedef vec (*formula)(const vec v[3], const vec c[SMX_CONSTANTS]);
+typedef vec (*formula)(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t);
 
-/* exp(x) / sum = a (m + t) scale, the scale a pair. a is a power of two, so only the last product can be subnormal, and
-   what it multiplies has been rounded as a normal number. */
-SMX_INLINE vec softmax_of_parts(const vec v[3], const vec c[SMX_CONSTANTS]) {
-    const vec m = v[0], t = v[1], a = v[2];
-    const vec small = v_fma(c[SOFTMAX_SCALE_HIGH], t, c[SOFTMAX_SCALE_LOW]);
-    return v_mul(v_fma(c[SOFTMAX_SCALE_HIGH], m, small), a);
+/* exp(x) / sum, the inverse of the sum being scale (1 + rest). Where the result is subnormal, the smaller product may be
+   as well: that costs half a unit in the last place there, and nothing elsewhere. */
+SMX_INLINE vec softmax_of_parts(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    const vec high = v[0], low = v_fma(c[SOFTMAX_REST], v[0], v[1]);
+    (void)t;
+    return v_fma(c[SOFTMAX_SCALE], high, v_mul(c[SOFTMAX_SCALE], low));
 }
-SMX_INLINE vec softmax_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
-    const exp_scale scale = {c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR]};
-    const exp_parts e = exp_of(v[0], scale);
-    const vec parts[3] = {e.m, e.t, e.a};
-    return softmax_of_parts(parts, c);
+SMX_INLINE vec softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    const pair e = exp_of(v[0], exp_scale_with(c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR], t));
+    const vec parts[2] = {e.high, e.low};
+    return softmax_of_parts(parts, c, t);
 }
-SMX_INLINE vec log_softmax_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+SMX_INLINE vec log_softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    (void)t;
     return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
-SMX_INLINE vec softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+/* The same bits where T = 1. */
+SMX_INLINE vec log_softmax_tempered_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    const pair x = over_temperature(v[0], c[LOG_INVERSE], c[LOG_INVERSE_LOW]);
+    (void)t;
+    return v_sub(v_sub(x.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], x.low));
+}
+SMX_INLINE vec softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    (void)t;
     return one_nan(v_mul(v[0], v_sub(v[1], c[0])));
 }
-SMX_INLINE vec log_softmax_vjp_of(const vec v[3], const vec c[SMX_CONSTANTS]) {
+SMX_INLINE vec log_softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    (void)t;
     return one_nan(v_fnma(exp_alone(v[0]), c[0], v[1]));
 }
-SMX_INLINE vec log_softmax_jvp_of(const vec v[3], const vec c[SMX_CONSTANTS]) { return one_nan(v_sub(v[0], c[0])); }
-SMX_INLINE vec less_constant(const vec v[3], const vec c[SMX_CONSTANTS]) { return v_sub(v[0], c[0]); }
-SMX_INLINE vec settled(const vec v[3], const vec c[SMX_CONSTANTS]) {
+SMX_INLINE vec log_softmax_jvp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    (void)t;
+    return one_nan(v_sub(v[0], c[0]));
+}
+SMX_INLINE vec less_constant(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    (void)t;
+    return v_sub(v[0], c[0]);
+}
+SMX_INLINE vec settled(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)c;
+    (void)t;
     return one_nan(v[0]);
 }
 
 /* to = the formula of so many inputs and constants, over a tile. */
 SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                       const void *constants, int constant_count, formula f) {
-    const int by_row = tile->layout == SMX_ROWS;
-    for (int row = 0; row < tile->width; row += by_row ? 1 : WIDTH) {
-        vec v[3], c[SMX_CONSTANTS];
-        const real *in[3];
+    const int by_row = tile->layout == SMX_ROWS, width = tile->width;
+    const ptrdiff_t n = tile->n;
+    /* A copy: what is written to memory might be the original, for all that the compiler knows. */
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    for (int row = 0; row < width; row += by_row ? 1 : WIDTH) {
+        vec v[2], c[SMX_CONSTANTS];
+        const real *in[2];
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             c[k] = by_row ? v_set1(*constant) : v_load(constant);
@@ -598,25 +599,25 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
         real *out = row_of(to, row);
         if (by_row) {
             ptrdiff_t i = 0;
-            for (; i + WIDTH <= tile->n; i += WIDTH) {
+            for (; i + WIDTH <= n; i += WIDTH) {
                 for (int k = 0; k < inputs; k++)
                     v[k] = v_load(in[k] + i);
-                v_store(out + i, f(v, c));
+                v_store(out + i, f(v, c, t));
             }
-            if (i < tile->n) {
+            if (i < n) {
                 for (int k = 0; k < inputs; k++)
-                    v[k] = v_load_first(in[k] + i, tile->n - i, v_set1(0));
-                v_store_first(out + i, tile->n - i, f(v, c));
+                    v[k] = v_load_first(in[k] + i, n - i, v_set1(0));
+                v_store_first(out + i, n - i, f(v, c, t));
             }
         } else {
-            const int whole = row + WIDTH <= tile->width;
-            for (ptrdiff_t j = 0; j < tile->n; j++) {
+            const int whole = row + WIDTH <= width;
+            for (ptrdiff_t j = 0; j < n; j++) {
                 for (int k = 0; k < inputs; k++)
                     v[k] = v_load(in[k] + j * from[k]->element);
                 if (whole)
-                    v_store(out + j * to->element, f(v, c));
+                    v_store(out + j * to->element, f(v, c, t));
                 else
-                    v_store_first(out + j * to->element, tile->width - row, f(v, c));
+                    v_store_first(out + j * to->element, width - row, f(v, c, t));
             }
         }
     }
@@ -632,21 +633,23 @@ static void softmax_write(const smx_tile *tile, const void *constants) {
         write_with(tile, 1, constants, 4, softmax_of);
         return;
     }
-    smx_view m = tile->in[0], t = m, a = m;
-    const smx_view *const from[3] = {&m, &t, &a};
+    smx_view high = tile->in[0], low = high;
+    const smx_view *const from[2] = {&high, &low};
     if (tile->layout == SMX_ROWS) {
-        m.row = t.row = a.row = 3 * kept_row(tile->n);
-        m.start = tile->keep;
-        t.start = row_of(&m, 0) + kept_row(tile->n);
-        a.start = row_of(&t, 0) + kept_row(tile->n);
+        high.row = low.row = 2 * kept_row(tile->n);
+        high.start = tile->keep;
+        low.start = row_of(&high, 0) + kept_row(tile->n);
     } else {
-        m.start = tile->keep;
-        t.start = row_of(&m, 0) + tile->n * m.element;
+        low.start = tile->keep;
     }
-    apply(tile, &tile->out, from, 3, constants, 4, softmax_of_parts);
+    apply(tile, &tile->out, from, 2, constants, 2, softmax_of_parts);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 1, constants, 2, log_softmax_of);
+    const exp_temperature *t = tile->temperature;
+    if (t->inverse == 1)
+        write_with(tile, 1, constants, 2, log_softmax_of);
+    else
+        write_with(tile, 1, constants, 4, log_softmax_tempered_of);
 }
 static void softmax_vjp_write(const smx_tile *tile, const void *constants) {
     write_with(tile, 2, constants, 1, softmax_vjp_of);
@@ -755,6 +758,8 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
         },
     .rows_to_columns = rows_to_columns,
     .columns_to_rows = columns_to_rows,
+    .no_temperature = &no_temperature,
+    .set_temperature = set_temperature,
     .subtract = subtract,
     .settle_nans = settle_nans,
 };

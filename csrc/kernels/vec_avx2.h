@@ -25,6 +25,7 @@ typedef __m256 vec;
 #define SHIFT_LEFT _mm256_slli_epi32
 #define SHIFT_RIGHT _mm256_srli_epi32
 #define INTEGERS(x) _mm256_set1_epi32((int)(x))
+#define ADD_BITS _mm256_add_epi32
 #define BLEND _mm256_blend_ps
 #else
 #define WIDTH 4
@@ -35,8 +36,10 @@ typedef __m256d vec;
 #define SHIFT_LEFT _mm256_slli_epi64
 #define SHIFT_RIGHT _mm256_srli_epi64
 #define INTEGERS(x) _mm256_set1_epi64x((long long)(x))
+#define ADD_BITS _mm256_add_epi64
 #define BLEND _mm256_blend_pd
 #endif
+typedef vec table;
 
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
 SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
@@ -70,6 +73,47 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmp)(a, b
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << WIDTH) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_add_quarters(vec a, vec b) {
+    return AS_REAL(ADD_BITS(AS_INT(a), SHIFT_LEFT(AS_INT(b), FRACTION_BITS - 2)));
+}
+
+#if REAL_BITS == 32
+SMX_INLINE table v_table(real a, real b, real c, real d) { return _mm256_setr_ps(a, b, c, d, a, b, c, d); }
+SMX_INLINE vec v_look_up(table t, vec index) { return _mm256_permutevar_ps(t, AS_INT(index)); }
+#else
+SMX_INLINE table v_table(real a, real b, real c, real d) { return _mm256_setr_pd(a, b, c, d); }
+/* Doubles can be looked up only as pairs of floats: entry j is floats 2 j and 2 j + 1. */
+SMX_INLINE vec v_look_up(table t, vec index) {
+    const __m256i twice = _mm256_shuffle_epi32(_mm256_add_epi32(AS_INT(index), AS_INT(index)), 0xa0);
+    const __m256i floats = _mm256_or_si256(twice, _mm256_set1_epi64x((long long)1 << 32));
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(t), floats));
+}
+#endif
+
+#if REAL_BITS == 32
+SMX_INLINE real v_first(vec a) { return _mm256_cvtss_f32(a); }
+#else
+SMX_INLINE real v_first(vec a) { return _mm256_cvtsd_f64(a); }
+#endif
+SMX_INLINE vec v_move_down(vec a, int by) {
+#if REAL_BITS == 32
+    switch (by) {
+    case 4:
+        return _mm256_permute2f128_ps(a, a, 0x01);
+    case 2:
+        return _mm256_permute_ps(a, 0x0e);
+    default:
+        return _mm256_permute_ps(a, 0x01);
+    }
+#else
+    switch (by) {
+    case 2:
+        return _mm256_permute2f128_pd(a, a, 0x01);
+    default:
+        return _mm256_permute_pd(a, 0x05);
+    }
+#endif
+}
 
 /* An integer below 2^FRACTION_BITS in the significand of 2^FRACTION_BITS is that sum: no conversion is needed. */
 SMX_INLINE vec v_exponent_field(vec a) {

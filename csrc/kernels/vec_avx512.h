@@ -27,6 +27,8 @@ typedef __mmask16 mask;
 #define SHIFT_LEFT _mm512_slli_epi32
 #define SHIFT_RIGHT _mm512_srli_epi32
 #define INTEGERS(x) _mm512_set1_epi32((int)(x))
+#define ADD_BITS _mm512_add_epi32
+#define LOOK_UP(t, index) _mm512_permutevar_ps(t, index)
 #define COMPARE_LE(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
 #else
 #define WIDTH 8
@@ -38,8 +40,11 @@ typedef __mmask8 mask;
 #define SHIFT_LEFT _mm512_slli_epi64
 #define SHIFT_RIGHT _mm512_srli_epi64
 #define INTEGERS(x) _mm512_set1_epi64((long long)(x))
+#define ADD_BITS _mm512_add_epi64
+#define LOOK_UP(t, index) _mm512_permutexvar_pd(index, t)
 #define COMPARE_LE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
 #endif
+typedef vec table;
 
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
 SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
@@ -69,6 +74,42 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(maskz_mov)(COMPARE_LE
 SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(WIDTH); }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_add_quarters(vec a, vec b) {
+    return AS_REAL(ADD_BITS(AS_INT(a), SHIFT_LEFT(AS_INT(b), FRACTION_BITS - 2)));
+}
+
+/* The entries stand in every four lanes, so that further bits of an index do no harm. */
+SMX_INLINE table v_table(real a, real b, real c, real d) { return V(setr4)(a, b, c, d); }
+SMX_INLINE vec v_look_up(table t, vec index) { return LOOK_UP(t, AS_INT(index)); }
+
+#if REAL_BITS == 32
+SMX_INLINE real v_first(vec a) { return _mm512_cvtss_f32(a); }
+#else
+SMX_INLINE real v_first(vec a) { return _mm512_cvtsd_f64(a); }
+#endif
+SMX_INLINE vec v_move_down(vec a, int by) {
+#if REAL_BITS == 32
+    switch (by) {
+    case 8:
+        return _mm512_shuffle_f32x4(a, a, 0x0e);
+    case 4:
+        return _mm512_shuffle_f32x4(a, a, 0x01);
+    case 2:
+        return _mm512_permute_ps(a, 0x0e);
+    default:
+        return _mm512_permute_ps(a, 0x01);
+    }
+#else
+    switch (by) {
+    case 4:
+        return _mm512_shuffle_f64x2(a, a, 0x0e);
+    case 2:
+        return _mm512_shuffle_f64x2(a, a, 0x01);
+    default:
+        return _mm512_permute_pd(a, 0x01);
+    }
+#endif
+}
 
 /* An integer below 2^FRACTION_BITS in the significand of 2^FRACTION_BITS is that sum: no conversion is needed. */
 SMX_INLINE vec v_exponent_field(vec a) {

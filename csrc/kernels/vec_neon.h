@@ -21,6 +21,9 @@ typedef uint32x4_t ivec;
 typedef float32x4x2_t two_vecs;
 typedef float32x4x3_t three_vecs;
 #define AS_WORDS(a) (a)
+#define AS_BYTES vreinterpretq_u8_f32
+#define FROM_BYTES vreinterpretq_f32_u8
+#define BYTES_OF_REAL 2 /* as a power of two */
 #else
 #define WIDTH 2
 typedef float64x2_t vec;
@@ -35,7 +38,13 @@ typedef uint64x2_t ivec;
 typedef float64x2x2_t two_vecs;
 typedef float64x2x3_t three_vecs;
 #define AS_WORDS vreinterpretq_u32_u64
+#define AS_BYTES vreinterpretq_u8_f64
+#define FROM_BYTES vreinterpretq_f64_u8
+#define BYTES_OF_REAL 3
 #endif
+typedef struct {
+    uint8x16x2_t bytes;
+} table;
 
 SMX_INLINE vec v_set1(real x) {
 #if REAL_BITS == 32
@@ -77,6 +86,44 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return AS_REAL(I(vand)(V(vcle)
 SMX_INLINE int v_all_le(vec a, vec b) { return vminvq_u32(AS_WORDS(V(vcle)(a, b))) != 0; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_add_quarters(vec a, vec b) {
+    return AS_REAL(I(vadd)(AS_INT(a), SHIFT_LEFT(AS_INT(b), FRACTION_BITS - 2)));
+}
+
+/* Tables are looked up byte by byte. */
+SMX_INLINE table v_table(real a, real b, real c, real d) {
+    const real entries[4] = {a, b, c, d};
+    uint8_t bytes[32] = {0};
+    memcpy(bytes, entries, sizeof entries);
+    const table t = {{{vld1q_u8(bytes), vld1q_u8(bytes + 16)}}};
+    return t;
+}
+SMX_INLINE vec v_look_up(table t, vec index) {
+    static const uint8_t lowest[16] = {
+#if REAL_BITS == 32
+        0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
+    static const uint8_t within[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+#else
+        0, 0, 0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8, 8, 8};
+    static const uint8_t within[16] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7};
+#endif
+    const uint8x16_t j = vandq_u8(vqtbl1q_u8(AS_BYTES(index), vld1q_u8(lowest)), vdupq_n_u8(3));
+    return FROM_BYTES(vqtbl2q_u8(t.bytes, vaddq_u8(vshlq_n_u8(j, BYTES_OF_REAL), vld1q_u8(within))));
+}
+
+#if REAL_BITS == 32
+SMX_INLINE real v_first(vec a) { return vgetq_lane_f32(a, 0); }
+#else
+SMX_INLINE real v_first(vec a) { return vgetq_lane_f64(a, 0); }
+#endif
+SMX_INLINE vec v_move_down(vec a, int by) {
+#if REAL_BITS == 32
+    return by == 2 ? vextq_f32(a, a, 2) : vextq_f32(a, a, 1);
+#else
+    (void)by;
+    return vextq_f64(a, a, 1);
+#endif
+}
 SMX_INLINE vec v_exponent_field(vec a) { return TO_REAL(SHIFT_RIGHT(AS_INT(a), FRACTION_BITS)); }
 SMX_INLINE vec v_significand(vec a) {
     const ivec one = AS_INT(v_set1(1)), whole = AS_INT(a);

@@ -11,6 +11,9 @@
 #define WIDTH 1
 
 typedef real vec;
+typedef struct {
+    real entry[4];
+} table;
 
 SMX_INLINE vec v_set1(real x) { return x; }
 SMX_INLINE vec v_load(const real *p) { return *p; }
@@ -43,6 +46,26 @@ SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 
 /* The bits moved up until the lowest of the significand is the lowest of the exponent. */
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return real_from_bits(bits_of_real(a) << FRACTION_BITS); }
+
+/* The bits of b, moved up until the two lowest are the highest of the significand, added to those of a. */
+SMX_INLINE vec v_add_quarters(vec a, vec b) {
+    return real_from_bits(bits_of_real(a) + (bits_of_real(b) << (FRACTION_BITS - 2)));
+}
+
+/* The entry that the two lowest bits of an index name. */
+SMX_INLINE table v_table(real a, real b, real c, real d) {
+    const table t = {{a, b, c, d}};
+    return t;
+}
+SMX_INLINE vec v_look_up(table t, vec index) { return t.entry[bits_of_real(index) & 3]; }
+
+/* The first lane. */
+SMX_INLINE real v_first(vec a) { return a; }
+/* Lane i is lane i + by of a, by being a power of two below WIDTH; the last lanes may hold anything. */
+SMX_INLINE vec v_move_down(vec a, int by) {
+    (void)by;
+    return a;
+}
 
 /* Of positive normal numbers: the exponent's field, as a number; the significand, in [1, 2). */
 SMX_INLINE vec v_exponent_field(vec a) { return (real)(bits_of_real(a) >> FRACTION_BITS); }

@@ -2,12 +2,14 @@
 
        exp [--quick] csrc/kernels/exp.inc.h         (built and run by `run`)
 
-   float: every argument |x| <= LARGE = 2^19. double: a dense sample of |x| <= LARGE = 2^40. --quick takes a sample of
-   both. For each, at every level of this machine:
+   float: every argument |x| <= LARGE = 2^15. double: a dense sample of |x| <= LARGE = 2^40. --quick takes a sample of
+   both. The two parts of exp_of are taken as a m and a t, a being a power of two and 1 <= m < 2. For each, at every
+   level of this machine:
 
-       exp         m, t and a = 2^(n - N + HEADROOM) of exp_of: the error of 2^n (m + t), m + t not rounded further,
-                   relative to exp(x), in units of u = half the distance from 1 to the next number; |t| < 0.08
-       its row     the bits of m, t and n are the same in rows of other maxima; where a is 0, n is below what a can hold
+       exp         the error of their sum, not rounded further, relative to exp(x), in units of u = half the distance from
+                   1 to the next number; |t| < 0.0915 m
+       its row     the bits of m and t are the same in rows of other maxima, and a moves with the maximum; where it
+                   cannot, being below the least power of two, the parts are next to nothing
        exp_alone   the error of the rounded result in units of its last place (ulp), subnormal results included
        the levels  give the same bytes */
 
@@ -17,7 +19,12 @@
 static int headroom(int bits) { return bits == 32 ? 31 : 63; }
 static int bias(int bits) { return bits == 32 ? 127 : 1023; }
 static int fraction_bits(int bits) { return bits == 32 ? 23 : 52; }
-static double large(int bits) { return bits == 32 ? 0x1p19 : 0x1p40; }
+static double large(int bits) { return bits == 32 ? 0x1p15 : 0x1p40; }
+/* exp_alone is infinite from here on */
+static double highest(int bits) {
+    const float steps = 4 * (127 + 1 - 31) - 1;
+    return bits == 32 ? (double)(steps * (0x1.62e43p-1f / 4)) : (4 * (1023 + 1 - 63) - 1) * (0x1.62e42fefa39efp-1 / 4);
+}
 
 typedef struct {
     worst parts, alone, t;
@@ -25,16 +32,22 @@ typedef struct {
     double example;                                /* an argument of one of those */
 } outcome;
 
-/* The field of the exponent of a, which is a power of two or 0. */
+/* The field of the exponent; of a negative number more than any. */
 INLINE int64_t field(const reals *a, int bits, int i) {
     uint32_t narrow;
     memcpy(&narrow, &a->f[i], sizeof narrow);
     return bits == 32 ? (int64_t)(narrow >> 23) : (int64_t)(bits_of(a->d[i]) >> 52);
 }
-INLINE int is_power_or_0(const reals *a, int bits, int i) {
-    uint32_t narrow;
-    memcpy(&narrow, &a->f[i], sizeof narrow);
-    return bits == 32 ? (narrow & 0x807fffffu) == 0 : (bits_of(a->d[i]) & 0x800fffffffffffffu) == 0;
+
+/* high = a m and low = a t; m and t exactly, unless low is subnormal */
+INLINE void split(int bits, const reals *high, const reals *low, reals *m, reals *t, reals *a) {
+    for (int i = 0; i < BLOCK; i++) {
+        const double a_field = (double)field(high, bits, i), h = get(high, bits, i), l = get(low, bits, i);
+        const double power = a_field > 0 ? ldexp(1, (int)a_field - bias(bits)) : 1;
+        set(a, bits, i, a_field > 0 ? power : h);
+        set(m, bits, i, h / power);
+        set(t, bits, i, l / power);
+    }
 }
 
 /* Maxima of rows that x could be in, to see that they do not show: near to x, further away, and so far that a comes to
@@ -54,7 +67,7 @@ INLINE void measure_block(int bits, const reals *x, const reals *m, const reals 
                           const reals *y, outcome *o) {
     double parts[BLOCK], alone[BLOCK];
     const double in_u = bits == 32 ? 0x1p24 : 0x1p53;
-    const double too_high = bias(bits) + 1 - headroom(bits); /* n from here on does not fit into a */
+    const double too_high = highest(bits);
     const double lowest = -1 - bias(bits) - fraction_bits(bits); /* 2^lowest is half of the least number */
     const int64_t smallest = 1 - bias(bits);
     for (int i = 0; i < BLOCK; i++) {
@@ -64,15 +77,17 @@ INLINE void measure_block(int bits, const reals *x, const reals *m, const reals 
 
         /* y / 2^n - (1 + q), in units of the last place of 2^n (1 + q), all scaled by 2^-n in two steps; 1 + q may be
            just below 1 */
-        const double not_low = n[i] < lowest - 2 ? lowest - 2 : n[i], bounded = not_low < too_high ? not_low : too_high;
+        const double most = bias(bits) + 1 - headroom(bits);
+        const double not_low = n[i] < lowest - 2 ? lowest - 2 : n[i], bounded = not_low < most ? not_low : most;
         const int64_t k = (int64_t)bounded, half = k >> 1;
         const double scaled = value * power_of_2(-half) * power_of_2(half - k);
         const int64_t exponent = k + (int64_t)(bits_of(q.h) >> 63) * -1;
         const int64_t last = (exponent < smallest ? smallest : exponent) - fraction_bits(bits) - k;
         const double error = fabs(((scaled - 1) - q.h) - q.l) * power_of_2(-last);
-        const double exactly = n[i] >= too_high ? INFINITY : 0;
+        const int is_too_high = get(x, bits, i) >= too_high;
+        const double exactly = is_too_high ? INFINITY : 0;
         const double all_or_nothing = value == exactly ? 0 : INFINITY;
-        alone[i] = (n[i] >= too_high) | (n[i] < lowest - 1) ? all_or_nothing : error;
+        alone[i] = is_too_high | (n[i] < lowest - 1) ? all_or_nothing : error;
     }
     for (int i = 0; i < BLOCK; i++)
         if (!(parts[i] < o->parts.error))
@@ -86,25 +101,27 @@ INLINE void measure_block(int bits, const reals *x, const reals *m, const reals 
 INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
     int count;
     const level *const *levels = levels_here(bits, &count);
-    reals m, t, a, reference, y, m2, t2, a2, reference2, y2, maximum;
+    reals high, low, m, t, a, reference, y, m2, t2, a2, reference2, y2, maximum;
     double n[BLOCK];
-    levels[0]->exp_of(x, x, BLOCK, &m, &t, &a, &reference);
+    levels[0]->exp_of(x, x, BLOCK, &high, &low, &reference);
     levels[0]->exp_alone(x, BLOCK, &y);
     for (int l = 1; l < count; l++) {
-        levels[l]->exp_of(x, x, BLOCK, &m2, &t2, &a2, &reference2);
+        levels[l]->exp_of(x, x, BLOCK, &m2, &t2, &reference2);
         levels[l]->exp_alone(x, BLOCK, &y2);
-        if (!same_bits(&m, &m2, bits) || !same_bits(&t, &t2, bits) || !same_bits(&a, &a2, bits) ||
-            !same_bits(&reference, &reference2, bits) || !same_bits(&y, &y2, bits)) {
+        if (!same_bits(&high, &m2, bits) || !same_bits(&low, &t2, bits) || !same_bits(&reference, &reference2, bits) ||
+            !same_bits(&y, &y2, bits)) {
             o->levels_differ++;
             o->example = get(x, bits, 0);
         }
     }
     int good = 1;
+    split(bits, &high, &low, &m, &t, &a);
     for (int i = 0; i < BLOCK; i++) {
-        const int64_t f = field(&a, bits, i);
-        good &= is_power_or_0(&a, bits, i) && f > 0;
-        if (!(fabs(get(&t, bits, i)) <= o->t.error))
-            keep_worst(&o->t, fabs(get(&t, bits, i)), get(x, bits, i), 0);
+        const int64_t f = field(&high, bits, i);
+        const double p = fabs(get(&t, bits, i) / get(&m, bits, i));
+        good &= f > 0 && f < 2 * bias(bits);
+        if (!(p <= o->t.error))
+            keep_worst(&o->t, p, get(x, bits, i), 0);
         n[i] = (double)(f - bias(bits) - headroom(bits)) + get(&reference, bits, i);
     }
     if (!good) {
@@ -115,14 +132,17 @@ INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
 
     for (int pass = 0; pass < PASSES; pass++) {
         fill_maxima(bits, pass, x, k, &maximum);
-        levels[count - 1]->exp_of(x, &maximum, BLOCK, &m2, &t2, &a2, &reference2);
+        levels[count - 1]->exp_of(x, &maximum, BLOCK, &high, &low, &reference2);
+        split(bits, &high, &low, &m2, &t2, &a2);
         int same = 1;
         for (int i = 0; i < BLOCK; i++) {
             const double expected = n[i] - get(&reference2, bits, i) + bias(bits) + headroom(bits);
-            const double got = (double)field(&a2, bits, i);
+            const double got = (double)field(&high, bits, i), difference = fabs(get(&t2, bits, i) - get(&t, bits, i));
+            const int subnormal = fabs(get(&low, bits, i)) < ldexp(1, 1 - bias(bits));
+            const int close = difference <= ldexp(1, 1 - fraction_bits(bits) - (int)got);
             const int equal =
-                (got == expected) & (get(&m2, bits, i) == get(&m, bits, i)) & (get(&t2, bits, i) == get(&t, bits, i));
-            same &= is_power_or_0(&a2, bits, i) & (equal | ((got == 0) & (expected <= 0)));
+                (got == expected) & (get(&m2, bits, i) == get(&m, bits, i)) & ((difference == 0) | (subnormal & close));
+            same &= equal | ((got == 0) & (expected <= 0));
         }
         if (!same) {
             o->rows_differ++;
@@ -149,13 +169,13 @@ static void merge(outcome *all, const outcome *o) {
 
    float: block b holds BLOCK neighbours, the positive ones first. */
 
-enum { FLOAT_BLOCKS_OF_A_SIGN = (0x49000000 + BLOCK) / BLOCK }; /* 0x49000000: the bits of 2^19, the last one */
+enum { FLOAT_BLOCKS_OF_A_SIGN = (0x47000000 + BLOCK) / BLOCK }; /* 0x47000000: the bits of 2^15, the last one */
 
 static void fill_floats(uint64_t b, reals *x) {
     const int negative = b >= FLOAT_BLOCKS_OF_A_SIGN;
     const uint32_t first = (uint32_t)(negative ? b - FLOAT_BLOCKS_OF_A_SIGN : b) * BLOCK;
     for (uint32_t i = 0; i < BLOCK; i++) {
-        const uint32_t bits = first + i < 0x49000000 ? first + i : 0x49000000;
+        const uint32_t bits = first + i < 0x47000000 ? first + i : 0x47000000;
         x->f[i] = float_from_bits(bits | (uint32_t)negative << 31);
     }
 }
@@ -277,21 +297,21 @@ static void check_type(int bits, int quick, const char *source) {
     snprintf(what, sizeof what, "exp float%d, the same in every row", bits);
     snprintf(detail, sizeof detail, "%ld blocks differ, one from %a on", all.rows_differ, all.example);
     report(!all.rows_differ, what, all.rows_differ ? detail : "");
-    snprintf(what, sizeof what, "exp float%d, a in range at the maximum", bits);
+    snprintf(what, sizeof what, "exp float%d, in range at the maximum", bits);
     snprintf(detail, sizeof detail, "not so in %ld blocks, one from %a on", all.out_of_range, all.example);
     report(!all.out_of_range, what, all.out_of_range ? detail : "");
-    snprintf(what, sizeof what, "exp float%d, |t| < 0.08", bits);
+    snprintf(what, sizeof what, "exp float%d, |p| < 0.0915", bits);
     snprintf(detail, sizeof detail, "at most %.5f, at %a", all.t.error, all.t.at[0]);
-    report(all.t.error < 0.08, what, detail);
+    report(all.t.error < 0.0915, what, detail);
     hold_to_claim(source, "exp", bits, "u", all.parts, 1, measure_parts);
     hold_to_claim(source, "exp_alone", bits, "ulp", all.alone, 1, measure_alone);
 }
 
-/* -inf and what is far below the maximum: a = +0, m and t finite. NaN: both are NaN. Whatever the maximum, even a NaN. */
+/* -inf and what is far below the maximum: both parts are +0. NaN: the second is NaN. Whatever the maximum, even a NaN. */
 static void check_special(int bits) {
     int count, good = 1;
     const level *const *levels = levels_here(bits, &count);
-    reals x, maximum, m, t, a, reference, y;
+    reals x, maximum, high, low, reference, y;
     for (int l = 0; l < count; l++)
         for (int kind = 0; kind < 3; kind++) {
             for (int i = 0; i < BLOCK; i++) {
@@ -302,15 +322,14 @@ static void check_special(int bits) {
                 set(&maximum, bits, i, of_row);
                 set(&x, bits, i, kind == 0 ? -INFINITY : kind == 1 ? NAN : -4 * large(bits) * (1 + i));
             }
-            levels[l]->exp_of(&x, &maximum, BLOCK, &m, &t, &a, &reference);
+            levels[l]->exp_of(&x, &maximum, BLOCK, &high, &low, &reference);
             levels[l]->exp_alone(&x, BLOCK, &y);
             for (int i = 0; i < BLOCK; i++)
                 if (kind == 1)
-                    good &= isnan(get(&m, bits, i)) && isnan(get(&t, bits, i)) && isnan(get(&y, bits, i));
+                    good &= isnan(get(&low, bits, i)) && isnan(get(&y, bits, i));
                 else
-                    good &=
-                        i == 2 || (get(&a, bits, i) == 0 && !signbit(get(&a, bits, i)) && fabs(get(&m, bits, i)) < 2 &&
-                                   fabs(get(&t, bits, i)) < 1 && get(&y, bits, i) == 0);
+                    good &= i == 2 || (get(&high, bits, i) == 0 && !signbit(get(&high, bits, i)) &&
+                                       get(&low, bits, i) == 0 && get(&y, bits, i) == 0);
         }
     char what[64];
     snprintf(what, sizeof what, "exp float%d of -inf, NaN and far below the maximum", bits);

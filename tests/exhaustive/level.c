@@ -13,14 +13,12 @@
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
-static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void *m, void *t, void *a,
-                       void *reference) {
+static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void *high, void *low, void *reference) {
     for (ptrdiff_t i = 0; i < count; i += WIDTH) {
-        const vec n = exp_reference(v_load((const real *)maximum + i));
-        const exp_parts e = exp_of(v_load((const real *)x + i), exp_scale_of(n));
-        v_store((real *)m + i, e.m);
-        v_store((real *)t + i, e.t);
-        v_store((real *)a + i, e.a);
+        const vec n = exp_reference(v_load((const real *)maximum + i), &no_temperature);
+        const pair e = exp_of(v_load((const real *)x + i), exp_scale_of(n, &no_temperature));
+        v_store((real *)high + i, e.high);
+        v_store((real *)low + i, e.low);
         v_store((real *)reference + i, n);
     }
 }
@@ -32,7 +30,7 @@ static void exp_alone_all(const void *x, ptrdiff_t count, void *y) {
 
 static void log_all(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low) {
     for (ptrdiff_t i = 0; i < count; i += WIDTH) {
-        const sum l = log_of_1_plus(sum_of(v_load((const real *)high + i), v_load((const real *)low + i)));
+        const pair l = log_of_1_plus(pair_of(v_load((const real *)high + i), v_load((const real *)low + i)));
         v_store((real *)result + i, l.high);
         v_store((real *)result_low + i, l.low);
     }

@@ -9,8 +9,8 @@
 /* Arrays of float or double; count is a multiple of 16. */
 typedef struct {
     const char *name;
-    /* Each element is in a row of its own, which has that maximum: its m, t and a, and the N of its row. */
-    void (*exp_of)(const void *x, const void *maximum, ptrdiff_t count, void *m, void *t, void *a, void *reference);
+    /* Each element is in a row of its own, which has that maximum: its two parts, and the N of its row. */
+    void (*exp_of)(const void *x, const void *maximum, ptrdiff_t count, void *high, void *low, void *reference);
     void (*exp_alone)(const void *x, ptrdiff_t count, void *y);
     void (*log_of_1_plus)(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low);
 } level;

@@ -298,7 +298,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
     const int split = how->out == SPLIT;
     const ptrdiff_t inner = split ? divisor(c->n) : c->n;
     const int inputs = kernels->op[c->op].inputs;
-    smx_plan plan = {.op = c->op, .kernels = kernels, .threads = 1, .outer_dims = 1, .inner_dims = 2};
+    smx_plan plan = {.op = c->op, .kernels = kernels, .threads = 1, .temperature = 1, .outer_dims = 1, .inner_dims = 2};
     plan.outer_shape[0] = c->rows;
     plan.inner_shape[0] = c->n / inner;
     plan.inner_shape[1] = inner;
