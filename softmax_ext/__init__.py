@@ -2,11 +2,13 @@
 
 from softmax_ext._config import show_config
 from softmax_ext._core import (
+    get_buffer_limit,
     get_num_threads,
     log_softmax,
     log_softmax_jvp,
     log_softmax_vjp,
     logsumexp,
+    set_buffer_limit,
     set_num_threads,
     softmax,
     softmax_jvp,
@@ -17,11 +19,13 @@ from softmax_ext._version import __version__
 
 __all__ = [
     "__version__",
+    "get_buffer_limit",
     "get_num_threads",
     "log_softmax",
     "log_softmax_jvp",
     "log_softmax_vjp",
     "logsumexp",
+    "set_buffer_limit",
     "set_num_threads",
     "show_config",
     "softmax",

@@ -9,7 +9,7 @@ from softmax_ext._version import __version__
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Show the version, the instruction sets, the compiler, the OpenMP runtime and the number of threads.
+    """Show the version, the instruction sets, the compiler, the OpenMP runtime, and the limits in force.
 
     Parameters
     ----------
@@ -21,7 +21,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     dict or None
         With "dicts": ``version``; ``isa``, the instruction set level in use; ``isa_available``, the levels that this
         machine can run, from the plainest to the best; ``compiler``; ``openmp``, the runtime that this was built for
-        and the date of the specification, or None for a serial build; ``threads``, as from `get_num_threads`.
+        and the date of the specification, or None for a serial build; ``threads``, as from `get_num_threads`;
+        ``buffer_limit``, as from `get_buffer_limit`.
 
     Raises
     ------

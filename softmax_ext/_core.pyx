@@ -9,11 +9,14 @@ side.
 import operator
 import os
 
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport ptrdiff_t
+from libc.string cimport memset, strcpy
 cimport numpy as cnp
 
 import numpy as np
 
+from softmax_ext._buffers import default_buffer_limit
 from softmax_ext._threads import default_threads
 
 cnp.import_array()
@@ -68,6 +71,33 @@ cdef extern from "cpu.h":
 
     const smx_level *smx_levels(int *count)
 
+cdef extern from "buffers.h":
+    enum:
+        SMX_BUFFER_LEAST
+
+    void smx_buffers_begin()
+    void smx_set_buffer_limit(size_t size)
+    size_t smx_get_buffer_limit()
+    size_t smx_get_buffers_held()
+    void *smx_buffer_take(size_t size) noexcept nogil
+    void *smx_buffer_resize(void *buffer, size_t size) noexcept nogil
+    void smx_buffer_release(void *buffer) noexcept nogil
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *context, size_t size) noexcept nogil
+        void *(*calloc)(void *context, size_t count, size_t size) noexcept nogil
+        void *(*realloc)(void *context, void *memory, size_t size) noexcept nogil
+        void (*free)(void *context, void *memory, size_t size) noexcept nogil
+
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        unsigned char version
+        PyDataMemAllocator allocator
+
+    object PyDataMem_SetHandler(object handler)
+
 cdef extern from "threads.h":
     void smx_threads_begin(int limit)
     void smx_set_threads(int limit)
@@ -114,6 +144,7 @@ def _build_info():
         "compiler": SMX_COMPILER.decode(),
         "openmp": f"{runtime} ({smx_openmp_version()})" if runtime else None,
         "threads": smx_get_threads(),
+        "buffer_limit": smx_get_buffer_limit(),
     }
 
 
@@ -169,6 +200,112 @@ def get_num_threads():
     return smx_get_threads()
 
 
+# ---- memory of results ----------------------------------------------------------------------------------------------
+
+def set_buffer_limit(n):
+    """Set how much memory of released results is kept for later ones.
+
+    A fresh large array costs more than the softmax that fills it: the system has to find, clear and map its pages. So
+    the memory of a result of 1 MiB or more is not given back to the system at once when the array is released; the next
+    result of about that size is put there. What is kept is never more than this limit; arrays in use do not count.
+
+    Parameters
+    ----------
+    n : int
+        Bytes. 0 keeps nothing. What is kept beyond a new limit is given back at once. At the start:
+        ``SOFTMAX_EXT_BUFFER_LIMIT``, else 128 MiB.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is negative.
+
+    See Also
+    --------
+    get_buffer_limit
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> before = softmax_ext.get_buffer_limit()
+    >>> softmax_ext.set_buffer_limit(0)
+    >>> softmax_ext.set_buffer_limit(before)
+    """
+    number = _integer(n, "n")
+    if not 0 <= number <= MOST_BYTES:
+        raise ValueError(f"n: got {number}, expected a number of bytes from 0 to {MOST_BYTES}")
+    smx_set_buffer_limit(number)
+
+
+def get_buffer_limit():
+    """How much memory of released results is kept at most.
+
+    Returns
+    -------
+    int
+        Bytes, as `set_buffer_limit` or the start set it.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> softmax_ext.get_buffer_limit() >= 0
+    True
+    """
+    return smx_get_buffer_limit()
+
+
+def _buffers_held():
+    """Bytes kept now; for tests."""
+    return smx_get_buffers_held()
+
+
+MOST_BYTES = 2 ** 63 - 1
+
+# NumPy asks these for the memory of an array that is made while they are set (NEP 49), and keeps them with it.
+cdef void *_malloc(void *context, size_t size) noexcept nogil:
+    return smx_buffer_take(size)
+
+
+cdef void *_calloc(void *context, size_t count, size_t size) noexcept nogil:
+    if size > 0 and count > <size_t>-1 // size:
+        return NULL
+    cdef void *memory = smx_buffer_take(count * size)
+    if memory != NULL:
+        memset(memory, 0, count * size)
+    return memory
+
+
+cdef void *_realloc(void *context, void *memory, size_t size) noexcept nogil:
+    return smx_buffer_resize(memory, size)
+
+
+cdef void _free(void *context, void *memory, size_t size) noexcept nogil:
+    smx_buffer_release(memory)
+
+
+cdef PyDataMem_Handler _handler
+strcpy(_handler.name, "softmax_ext")
+_handler.version = 1
+_handler.allocator.ctx = NULL
+_handler.allocator.malloc = &_malloc
+_handler.allocator.calloc = &_calloc
+_handler.allocator.realloc = &_realloc
+_handler.allocator.free = &_free
+cdef object _recycling = PyCapsule_New(&_handler, "mem_handler", NULL)
+
+
+cdef object _large_like(object x, object dtype):
+    """A new array of x's shape and layout, in memory that may have been another's."""
+    before = PyDataMem_SetHandler(_recycling) if smx_get_buffer_limit() > 0 else None
+    try:
+        return np.empty_like(x, dtype=dtype, subok=False)
+    finally:
+        if before is not None:
+            PyDataMem_SetHandler(before)
+
+
 def _begin():
     asked = os.environ.get("SOFTMAX_EXT_ISA", "").strip()
     available = _isa_available()
@@ -176,6 +313,8 @@ def _begin():
         raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
     _set_isa(asked or available[len(available) - 1])
     smx_threads_begin(default_threads())
+    smx_buffers_begin()
+    smx_set_buffer_limit(default_buffer_limit())
 
 
 _begin()
@@ -248,7 +387,10 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
     cdef ptrdiff_t size = 4 if kind == cnp.NPY_FLOAT else 8
     cdef bint elementwise = op != SMX_LOGSUMEXP
     if out is None:
-        out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
+        if elementwise and elements * size >= SMX_BUFFER_LEAST:
+            out = _large_like(x, None)
+        else:
+            out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
     plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
     plan.temperature = 1
@@ -406,7 +548,8 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
     if out is not None and _fits(out, dtype, inputs, elementwise):
         target = out
     elif elementwise:
-        target = np.empty_like(x, dtype=dtype, subok=False)
+        large = x.size * dtype.itemsize >= SMX_BUFFER_LEAST
+        target = _large_like(x, dtype) if large else np.empty_like(x, dtype=dtype, subok=False)
     else:
         target = np.empty(shape, dtype)
 

@@ -1,0 +1,191 @@
+/* Memory of released results: see buffers.h.
+
+   The buffers held are a short list, the longest held first. Each begins with a head that says how large it is; results
+   start on a cache line, which also lets the kernels write them past the cache. */
+
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* madvise */
+#endif
+
+#include "buffers.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#define HAS_FORK 1
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#include <malloc.h>
+static volatile long lock;
+#define TRY_LOCK() (_InterlockedExchange(&lock, 1) == 0)
+#define UNLOCK() _InterlockedExchange(&lock, 0)
+#else
+static char lock;
+#define TRY_LOCK() (!__atomic_test_and_set(&lock, __ATOMIC_ACQUIRE))
+#define UNLOCK() __atomic_clear(&lock, __ATOMIC_RELEASE)
+#endif
+
+enum {
+    LINE = 64,
+    MOST = 32,                 /* buffers held at once */
+    HUGE_PAGE = 2 * 1024 * 1024 /* from twice that on the system is asked for such pages, as NumPy does for its arrays */
+};
+
+typedef union {
+    size_t size; /* of what follows */
+    char line[LINE];
+} head;
+
+static head *held[MOST];
+static int count;
+static size_t held_bytes, limit;
+
+/* It is held for a few dozen instructions, never across a call of the system. */
+static void enter(void) {
+    while (!TRY_LOCK())
+        ;
+}
+
+/* Another thread of the parent may have held the lock, and the list be half changed: the child starts with none. */
+#ifdef HAS_FORK
+static void in_child(void) {
+    count = 0;
+    held_bytes = 0;
+    UNLOCK();
+}
+#endif
+
+void smx_buffers_begin(void) {
+#ifdef HAS_FORK
+    pthread_atfork(NULL, NULL, in_child);
+#endif
+}
+
+static head *head_of(void *buffer) { return (head *)buffer - 1; }
+
+static head *allocate(size_t size) {
+    if (size > SIZE_MAX - sizeof(head) - HUGE_PAGE)
+        return NULL;
+    void *memory = NULL;
+    const size_t whole = size + sizeof(head);
+#if defined(_WIN32)
+    memory = _aligned_malloc(whole, LINE);
+#else
+    if (posix_memalign(&memory, LINE, whole) != 0)
+        return NULL;
+#endif
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (whole >= 2 * (size_t)HUGE_PAGE) {
+        const uintptr_t page = 4096, first = ((uintptr_t)memory + page - 1) & ~(page - 1);
+        madvise((void *)first, whole - (first - (uintptr_t)memory), MADV_HUGEPAGE);
+    }
+#endif
+    if (memory)
+        ((head *)memory)->size = size;
+    return memory;
+}
+
+static void give_back(head *buffer) {
+#if defined(_WIN32)
+    _aligned_free(buffer);
+#else
+    free(buffer);
+#endif
+}
+
+/* Under the lock. */
+static head *take_out(int i) {
+    head *buffer = held[i];
+    held_bytes -= buffer->size;
+    count--;
+    memmove(held + i, held + i + 1, (size_t)(count - i) * sizeof *held);
+    return buffer;
+}
+
+/* Gives back the longest held until at most so many bytes, and fewer than MOST buffers, are left. */
+static void shrink_to(size_t bytes) {
+    for (;;) {
+        enter();
+        head *oldest = held_bytes > bytes || count == MOST ? take_out(0) : NULL;
+        UNLOCK();
+        if (!oldest)
+            return;
+        give_back(oldest);
+    }
+}
+
+void smx_set_buffer_limit(size_t bytes) {
+    enter();
+    limit = bytes;
+    UNLOCK();
+    shrink_to(bytes);
+}
+
+size_t smx_get_buffer_limit(void) {
+    enter();
+    const size_t bytes = limit;
+    UNLOCK();
+    return bytes;
+}
+
+size_t smx_get_buffers_held(void) {
+    enter();
+    const size_t bytes = held_bytes;
+    UNLOCK();
+    return bytes;
+}
+
+void *smx_buffer_take(size_t size) {
+    head *buffer = NULL;
+    enter();
+    int best = -1;
+    for (int i = 0; i < count; i++)
+        if (held[i]->size >= size && held[i]->size - size <= size / 4 && (best < 0 || held[i]->size < held[best]->size))
+            best = i;
+    if (best >= 0)
+        buffer = take_out(best);
+    UNLOCK();
+    if (!buffer)
+        buffer = allocate(size);
+    return buffer ? buffer + 1 : NULL;
+}
+
+void smx_buffer_release(void *memory) {
+    if (!memory)
+        return;
+    head *buffer = head_of(memory);
+    const size_t size = buffer->size, bound = smx_get_buffer_limit();
+    int kept = 0;
+    if (size >= SMX_BUFFER_LEAST && size <= bound) {
+        shrink_to(bound - size);
+        enter();
+        /* another thread may have been faster */
+        if (count < MOST && size <= limit && held_bytes <= limit - size) {
+            held[count++] = buffer;
+            held_bytes += size;
+            kept = 1;
+        }
+        UNLOCK();
+    }
+    if (!kept)
+        give_back(buffer);
+}
+
+void *smx_buffer_resize(void *memory, size_t size) {
+    if (memory && head_of(memory)->size >= size)
+        return memory;
+    void *larger = smx_buffer_take(size);
+    if (larger && memory) {
+        memcpy(larger, memory, head_of(memory)->size);
+        smx_buffer_release(memory);
+    }
+    return larger;
+}
