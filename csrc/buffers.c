@@ -1,10 +1,11 @@
 /* Memory of released results: see buffers.h.
 
    The buffers held are a short list, the longest held first. Each begins with a head that says how large it is; results
-   start on a cache line, which also lets the kernels write them past the cache. */
+   start on a cache line. They are mapped and unmapped one by one, so that what is given back is given back to the
+   system: a heap would keep some of it. */
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* madvise */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, madvise */
 #endif
 
 #include "buffers.h"
@@ -13,12 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 #if defined(__unix__) || defined(__APPLE__)
+#define IS_UNIX 1
 #include <pthread.h>
-#define HAS_FORK 1
+#include <sys/mman.h>
+#else
+#define IS_UNIX 0
 #endif
 
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -35,8 +36,9 @@ static char lock;
 
 enum {
     LINE = 64,
-    MOST = 32,                 /* buffers held at once */
-    HUGE_PAGE = 2 * 1024 * 1024 /* from twice that on the system is asked for such pages, as NumPy does for its arrays */
+    MOST = 32, /* buffers held at once */
+    /* Bytes from which on the system is asked for huge pages, as NumPy does for its arrays. */
+    HUGE_PAGES_FROM = 4 * 1024 * 1024
 };
 
 typedef union {
@@ -55,7 +57,7 @@ static void enter(void) {
 }
 
 /* Another thread of the parent may have held the lock, and the list be half changed: the child starts with none. */
-#ifdef HAS_FORK
+#if IS_UNIX
 static void in_child(void) {
     count = 0;
     held_bytes = 0;
@@ -64,7 +66,7 @@ static void in_child(void) {
 #endif
 
 void smx_buffers_begin(void) {
-#ifdef HAS_FORK
+#if IS_UNIX
     pthread_atfork(NULL, NULL, in_child);
 #endif
 }
@@ -72,32 +74,31 @@ void smx_buffers_begin(void) {
 static head *head_of(void *buffer) { return (head *)buffer - 1; }
 
 static head *allocate(size_t size) {
-    if (size > SIZE_MAX - sizeof(head) - HUGE_PAGE)
+    if (size > SIZE_MAX / 2)
         return NULL;
-    void *memory = NULL;
     const size_t whole = size + sizeof(head);
-#if defined(_WIN32)
-    memory = _aligned_malloc(whole, LINE);
+#if IS_UNIX
+    void *memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (whole >= HUGE_PAGES_FROM)
+        madvise(memory, whole, MADV_HUGEPAGE);
+#endif
 #else
-    if (posix_memalign(&memory, LINE, whole) != 0)
+    void *memory = _aligned_malloc(whole, LINE);
+    if (!memory)
         return NULL;
 #endif
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (whole >= 2 * (size_t)HUGE_PAGE) {
-        const uintptr_t page = 4096, first = ((uintptr_t)memory + page - 1) & ~(page - 1);
-        madvise((void *)first, whole - (first - (uintptr_t)memory), MADV_HUGEPAGE);
-    }
-#endif
-    if (memory)
-        ((head *)memory)->size = size;
+    ((head *)memory)->size = size;
     return memory;
 }
 
 static void give_back(head *buffer) {
-#if defined(_WIN32)
-    _aligned_free(buffer);
+#if IS_UNIX
+    munmap(buffer, buffer->size + sizeof(head));
 #else
-    free(buffer);
+    _aligned_free(buffer);
 #endif
 }
 

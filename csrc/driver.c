@@ -29,6 +29,8 @@ enum {
     ROWS_BLOCK = 2048,
     /* Bytes of scratch that come from the stack. */
     STACK_SCRATCH = 32 * 1024,
+    /* Bytes of a result from which on it is written past the cache: nobody will find it there anyway. */
+    STREAMED = 32 * 1024 * 1024,
     /* Elements below which another thread costs more than it helps: waking one takes tens of microseconds. */
     WORTH_A_THREAD = 32 * 1024,
     TILES_PER_THREAD = 4
@@ -47,6 +49,7 @@ typedef struct {
     ptrdiff_t run, tiles_in_run, tiles;
     int tile_rows, evenly_spaced;
     int keeps;                        /* reduce leaves its work for write */
+    int streams;                      /* results are written past the cache */
     int in_place[SMX_MAX_INPUTS];     /* the kernels read the input where it is */
     int out_in_place;
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
@@ -120,6 +123,11 @@ static void choose_memory(job *j) {
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
+    /* What is written in place of an input is in the cache. */
+    j->streams = !columns && j->out_in_place && j->rows * j->n * j->size >= STREAMED;
+    for (int k = 0; k < j->op->inputs; k++)
+        j->streams &= plan->in[k].data != plan->out.data;
+
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
     j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
     /* At a power of two from one element to the next, all would fall into a few sets of the first-level cache. */
@@ -142,6 +150,7 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.layout = j->layout;
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
+    w->tile.stream = j->streams;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
 }
 

@@ -62,6 +62,7 @@ typedef struct {
        reals. COLUMNS: n * in[0].element reals, and in[0] may be overwritten. */
     void *keep;
     const void *temperature; /* as set_temperature leaves it */
+    int stream;              /* ROWS: write past the cache */
 } smx_tile;
 
 /* What finish found out about a tile, as flags. */

@@ -580,9 +580,9 @@ SMX_INLINE vec settled(const vec v[2], const vec c[SMX_CONSTANTS], const exp_tem
     return one_nan(v[0]);
 }
 
-/* to = the formula of so many inputs and constants, over a tile. */
+/* to = the formula of so many inputs and constants, over a tile; stream: past the cache. */
 SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                      const void *constants, int constant_count, formula f) {
+                      const void *constants, int constant_count, int stream, formula f) {
     const int by_row = tile->layout == SMX_ROWS, width = tile->width;
     const ptrdiff_t n = tile->n;
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
@@ -599,10 +599,21 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
         real *out = row_of(to, row);
         if (by_row) {
             ptrdiff_t i = 0;
+            if (stream) {
+                /* up to the first whole line */
+                const ptrdiff_t head = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real));
+                i = head < n ? head : n;
+                for (int k = 0; k < inputs; k++)
+                    v[k] = v_load_first(in[k], i, v_set1(0));
+                v_store_first(out, i, f(v, c, t));
+            }
             for (; i + WIDTH <= n; i += WIDTH) {
                 for (int k = 0; k < inputs; k++)
                     v[k] = v_load(in[k] + i);
-                v_store(out + i, f(v, c, t));
+                if (stream)
+                    v_stream(out + i, f(v, c, t));
+                else
+                    v_store(out + i, f(v, c, t));
             }
             if (i < n) {
                 for (int k = 0; k < inputs; k++)
@@ -623,9 +634,19 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
     }
 }
 
+SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
+                           int constant_count, formula f) {
+    if (tile->stream) {
+        apply(tile, &tile->out, from, inputs, constants, constant_count, 1, f);
+        v_stream_end();
+    } else {
+        apply(tile, &tile->out, from, inputs, constants, constant_count, 0, f);
+    }
+}
+
 SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, formula f) {
     const smx_view *const from[2] = {&tile->in[0], &tile->in[1]};
-    apply(tile, &tile->out, from, inputs, constants, constant_count, f);
+    write_from(tile, from, inputs, constants, constant_count, f);
 }
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
@@ -642,7 +663,7 @@ static void softmax_write(const smx_tile *tile, const void *constants) {
     } else {
         low.start = tile->keep;
     }
-    apply(tile, &tile->out, from, 2, constants, 2, softmax_of_parts);
+    write_from(tile, from, 2, constants, 2, softmax_of_parts);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
     const exp_temperature *t = tile->temperature;
@@ -659,19 +680,19 @@ static void log_softmax_vjp_write(const smx_tile *tile, const void *constants) {
 }
 static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
     const smx_view *const from[1] = {&tile->in[1]};
-    apply(tile, &tile->out, from, 1, constants, 1, log_softmax_jvp_of);
+    write_from(tile, from, 1, constants, 1, log_softmax_jvp_of);
 }
 
 /* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
 
 static void subtract(const smx_tile *tile, const void *shift) {
     const smx_view *const from[1] = {&tile->in[0]};
-    apply(tile, &tile->in[0], from, 1, shift, 1, less_constant);
+    apply(tile, &tile->in[0], from, 1, shift, 1, 0, less_constant);
 }
 
 static void settle_nans(const smx_tile *tile) {
     const smx_view *const from[1] = {&tile->out};
-    apply(tile, &tile->out, from, 1, NULL, 0, settled);
+    apply(tile, &tile->out, from, 1, NULL, 0, 0, settled);
 }
 
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:

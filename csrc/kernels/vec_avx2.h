@@ -44,6 +44,8 @@ typedef vec table;
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
 SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
 SMX_INLINE void v_store(real *p, vec a) { V(storeu)(p, a); }
+SMX_INLINE void v_stream(real *p, vec a) { V(stream)(p, a); }
+SMX_INLINE void v_stream_end(void) { _mm_sfence(); }
 
 SMX_INLINE __m256i first_lanes(ptrdiff_t count) {
 #if REAL_BITS == 32

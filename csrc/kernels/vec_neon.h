@@ -55,6 +55,8 @@ SMX_INLINE vec v_set1(real x) {
 }
 SMX_INLINE vec v_load(const real *p) { return V(vld1)(p); }
 SMX_INLINE void v_store(real *p, vec a) { V(vst1)(p, a); }
+SMX_INLINE void v_stream(real *p, vec a) { v_store(p, a); } /* no such intrinsic */
+SMX_INLINE void v_stream_end(void) {}
 
 /* There are no masked moves: a few scalar ones through the stack. */
 SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) {

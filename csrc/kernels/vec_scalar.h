@@ -19,6 +19,10 @@ SMX_INLINE vec v_set1(real x) { return x; }
 SMX_INLINE vec v_load(const real *p) { return *p; }
 SMX_INLINE void v_store(real *p, vec a) { *p = a; }
 
+/* Stores past the cache, where there is such a thing; p is aligned to a vector. Ended by v_stream_end. */
+SMX_INLINE void v_stream(real *p, vec a) { *p = a; }
+SMX_INLINE void v_stream_end(void) {}
+
 /* The first count elements from p, the other lanes fill; count may be anything, 0 or less reads nothing. */
 SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) { return count > 0 ? *p : fill; }
 SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) {
