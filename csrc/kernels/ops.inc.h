@@ -47,6 +47,9 @@
 /* after the sums, in which it is written */
 #include "log.inc.h"
 
+#include "half.inc.h"
+#include "mask.inc.h"
+
 #define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
 #define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
 #define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
@@ -740,23 +743,33 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
+#define HIDDEN(first, second, out, comes_by_itself) {{first, second}, out, comes_by_itself}
+
 const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
     .level = STRING(LEVEL),
     .real_size = sizeof(real),
     .lanes = LANES,
     .op =
         {
-            [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write},
-            [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
-            [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
-            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
+            [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write, HIDDEN(-INFINITY, 0, 0, 1)},
+            [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
+                                 HIDDEN(-INFINITY, 0, -INFINITY, 1)},
+            [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL, HIDDEN(-INFINITY, 0, 0, 1)},
+            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write, HIDDEN(0, 0, 0, 0)},
+            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
+                                     HIDDEN(-INFINITY, 0, 0, 0)},
+            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
+                                     HIDDEN(-INFINITY, 0, 0, 0)},
         },
     .rows_to_columns = rows_to_columns,
     .columns_to_rows = columns_to_rows,
     .subtract = subtract,
     .settle_nans = settle_nans,
+    .hide = hide,
+#if REAL_BITS == 32
+    .widen = widen,
+    .narrow = narrow,
+#endif
 };
 
 END_OF_TARGET
