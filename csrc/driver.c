@@ -30,6 +30,8 @@ enum {
     LONG_BLOCK = 128 * 1024,
     /* Reals in the rows of a tile of contiguous rows. */
     ROWS_BLOCK = 4096,
+    /* Reals in the stage, where it holds lines of a block. */
+    LINES_STAGE = 1024,
     /* Bytes of scratch that come from the stack. */
     STACK_SCRATCH = 32 * 1024,
     /* Elements below which another thread costs more than it helps: waking one takes tens of microseconds. */
@@ -230,19 +232,72 @@ static void narrow_rows(const worker *w, const smx_view *from, ptrdiff_t start) 
     }
 }
 
-/* Rows that are neighbours in memory: element by element, all rows at once. */
-static void load_lines(worker *w, int k, ptrdiff_t start, const smx_view *block) {
+/* How many lines of a block of columns fit into a small part of the stage: their elements follow one another there, so
+   that no line has a remainder of its own. */
+static ptrdiff_t lines_at_once(const worker *w) { return most(1, LINES_STAGE / w->tile.width); }
+
+/* Whether lines of an operand whose rows are neighbours follow one another, and have remainders. */
+static int are_lines_staged(const worker *w, const smx_operand *operand) {
     const job *j = w->job;
+    return j->plan->inner_dims == 1 && w->tile.width % j->plan->kernels->lanes != 0
+           && operand->inner[0] == w->tile.width * smx_item_size(j->plan, operand);
+}
+
+static void copy_lines(const worker *w, ptrdiff_t lines, const char *from, ptrdiff_t from_step, char *to,
+                       ptrdiff_t to_step) {
+    const ptrdiff_t size = w->job->size;
+    for (ptrdiff_t i = 0; i < lines; i++)
+        memcpy(to + i * to_step * size, from + i * from_step * size, (size_t)(w->tile.width * size));
+}
+
+/* Whether lines of the mask follow one another, too. */
+static int masks_lines(const worker *w) {
+    return w->job->is_masked && w->mask.row == 1 && w->mask.element == w->tile.width;
+}
+
+/* Rows that are neighbours in memory: line by line, an element of each of them. Returns whether the mask was applied. */
+static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *block) {
+    const job *j = w->job;
+    const smx_kernels *kernels = j->plan->kernels;
     const smx_operand *from = &j->plan->in[k];
     const char *first = smx_find_row(j->plan, from, w->first);
-    const ptrdiff_t rows = w->tile.width;
-    for (ptrdiff_t i = 0; i < w->tile.n; i++) {
-        const char *line = first + smx_inner_offset(j->plan, from, start + i);
+    const ptrdiff_t rows = w->tile.width, n = w->tile.n;
+    const int is_half = from->storage != SMX_REAL, adjacent = are_lines_staged(w, from);
+    const int hides = adjacent && masks_lines(w), is_staged = hides || (adjacent && is_half);
+    const smx_view stage = {w->stage, 1, rows};
+    const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
+    for (ptrdiff_t i = 0; i < n; i += lines) {
+        char *line = (char *)first + smx_inner_offset(j->plan, from, start + i);
         char *to = (char *)block->start + i * block->element * j->size;
-        if (from->storage == SMX_REAL)
+        const ptrdiff_t count = least(lines, n - i);
+        if (is_half)
+            kernels->widen(from->storage, line, count * rows, is_staged ? w->stage : to);
+        else if (!is_staged)
             memcpy(to, line, (size_t)(rows * j->size));
-        else
-            j->plan->kernels->widen(from->storage, line, rows, to);
+        if (hides) {
+            const smx_view memory = {line, 1, rows}, mask = {(char *)w->mask.start + i * rows, 1, rows};
+            kernels->hide(is_half ? &stage : &memory, &mask, (int)rows, count, j->op->hidden.in[k], &stage);
+        }
+        if (is_staged)
+            copy_lines(w, count, w->stage, rows, to, block->element);
+    }
+    return hides;
+}
+
+static void narrow_lines(const worker *w, const smx_view *block, ptrdiff_t start) {
+    const job *j = w->job;
+    const smx_operand *to = &j->plan->out;
+    char *first = smx_find_row(j->plan, to, w->first);
+    const ptrdiff_t rows = w->tile.width, n = w->tile.n;
+    const int is_staged = are_lines_staged(w, to);
+    const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
+    for (ptrdiff_t i = 0; i < n; i += lines) {
+        const char *from = (char *)block->start + i * block->element * j->size;
+        const ptrdiff_t count = least(lines, n - i);
+        if (is_staged)
+            copy_lines(w, count, from, block->element, w->stage, rows);
+        j->plan->kernels->narrow(to->storage, is_staged ? w->stage : from, count * rows,
+                                 first + smx_inner_offset(j->plan, to, start + i));
     }
 }
 
@@ -277,7 +332,7 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         if (columns && rows % plan->kernels->lanes != 0)
             memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
         if (j->side_by_side[k])
-            load_lines(w, k, start, &block);
+            is_hidden |= load_lines(w, k, start, &block);
         else if (is_half)
             widen_rows(w, k, start, &block);
         else
@@ -334,10 +389,7 @@ static void store_block(worker *w, ptrdiff_t piece, int hides) {
     } else if (is_half && j->layout == SMX_ROWS) {
         narrow_rows(w, &block, start);
     } else if (is_half) {
-        char *first = smx_find_row(plan, &plan->out, w->first);
-        for (ptrdiff_t i = 0; i < n; i++)
-            plan->kernels->narrow(plan->out.storage, w->block[0] + i * block.element * j->size, w->tile.width,
-                                  first + smx_inner_offset(plan, &plan->out, start + i));
+        narrow_lines(w, &block, start);
     } else {
         for (ptrdiff_t r = 0; r < w->tile.width; r++)
             smx_scatter(plan, &plan->out, smx_find_row(plan, &plan->out, w->first + r), start, n,

@@ -67,7 +67,7 @@ typedef struct {
 
 /* What finish found out about a tile, as flags. */
 enum {
-    SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: it is to be followed by settle_nans */
+    SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: it is to be followed by settle_nans, and hide */
     SMX_TOO_LARGE = 2   /* |max| beyond the range of the reduction: do it all again with the shift subtracted */
 };
 

@@ -305,13 +305,27 @@ cdef inline bint _takes_plain(object out, object x):
     )
 
 
+cdef inline bint _are_apart(cnp.ndarray contiguous, cnp.ndarray other):
+    """Whether no byte of one lies between the first and the last of the other."""
+    cdef int d
+    cdef ptrdiff_t reach
+    cdef char *start = <char *>cnp.PyArray_DATA(contiguous)
+    cdef char *low = <char *>cnp.PyArray_DATA(other)
+    cdef char *high = low + cnp.PyArray_ITEMSIZE(other)
+    for d in range(cnp.PyArray_NDIM(other)):
+        reach = (cnp.PyArray_DIM(other, d) - 1) * cnp.PyArray_STRIDE(other, d)
+        low += reach if reach < 0 else 0
+        high += reach if reach > 0 else 0
+    return high <= start or start + cnp.PyArray_NBYTES(contiguous) <= low
+
+
 cdef inline bint _masks_plain(object where, object x, object out):
     """Whether where is None, or a mask that can be read as it is while out is written."""
     return where is None or (
         cnp.PyArray_CheckExact(where)
         and cnp.PyArray_TYPE(<cnp.ndarray>where) == cnp.NPY_BOOL
         and _broadcasts(<cnp.ndarray>where, <cnp.ndarray>x)
-        and (out is None or not np.may_share_memory(out, where))
+        and (out is None or _are_apart(<cnp.ndarray>out, <cnp.ndarray>where))
     )
 
 
@@ -399,6 +413,7 @@ cdef object _real_dtype(object value, str name):
         dtype = np.dtype(value)
     except TypeError as error:
         raise TypeError(f"{name}: got {value!r}, expected one of {_TYPES}") from error
+    dtype = dtype.newbyteorder("=")
     if dtype in (np.float32, np.float64) or _is_half(dtype):
         return dtype
     raise TypeError(f"{name}: got {dtype}, expected one of {_TYPES}")
@@ -589,7 +604,7 @@ cdef object _of_logits(int op, object x, object axis, object where, object out, 
     if dtype is None:
         result_dtype = own
     else:
-        result_dtype = _real_dtype(dtype, "dtype").newbyteorder("=")
+        result_dtype = _real_dtype(dtype, "dtype")
     inner = _axes(axis, array.ndim)
     where = _mask(where, array, "x")
     working = max(_working(own), _working(result_dtype), key=lambda dtype: dtype.itemsize)

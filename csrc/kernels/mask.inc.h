@@ -2,24 +2,24 @@
 
    What is hidden is never computed with, only moved: a NaN there does no harm. */
 
-/* A run of elements that follow one another, and so do their bytes of the mask. */
-SMX_INLINE void hide_run(const real *from, const unsigned char *mask, ptrdiff_t n, vec fill, real *to) {
+/* A run of elements that follow one another, and so do their bytes of the mask; those of its last few are in rest. */
+SMX_INLINE void hide_run(const real *from, const unsigned char *mask, const unsigned char *rest, ptrdiff_t n, vec fill,
+                         real *to) {
     ptrdiff_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH)
         v_store(to + i, v_select_bytes(mask + i, v_load(from + i), fill));
-    if (i < n) {
-        unsigned char last[WIDTH] = {0};
-        for (int k = 0; k < n - i; k++)
-            last[k] = mask[i + k];
-        v_store_first(to + i, n - i, v_select_bytes(last, v_load_first(from + i, n - i, fill), fill));
-    }
+    if (i < n)
+        v_store_first(to + i, n - i, v_select_bytes(rest, v_load_first(from + i, n - i, fill), fill));
 }
 
 /* A run that shares one byte of the mask. */
 SMX_INLINE void hide_all(const real *from, unsigned char mask, ptrdiff_t n, vec fill, real *to) {
     if (mask && from == to)
         return;
-    for (ptrdiff_t i = 0; i < n; i += WIDTH)
+    ptrdiff_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        v_store(to + i, mask ? v_load(from + i) : fill);
+    if (i < n)
         v_store_first(to + i, n - i, mask ? v_load_first(from + i, n - i, fill) : fill);
 }
 
@@ -45,9 +45,14 @@ static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_
         run *= runs;
         runs = 1;
     }
+    unsigned char rest[WIDTH] = {0};
+    const ptrdiff_t whole = run / WIDTH * WIDTH;
     for (ptrdiff_t i = 0; i < runs; i++, x += x_step, y += y_step, seen += step)
-        if (byte == 1)
-            hide_run(x, seen, run, fill, y);
-        else
+        if (byte == 1) {
+            for (ptrdiff_t k = whole; k < run && (i == 0 || step != 0); k++)
+                rest[k - whole] = seen[k];
+            hide_run(x, seen, rest, run, fill, y);
+        } else {
             hide_all(x, *seen, run, fill, y);
+        }
 }

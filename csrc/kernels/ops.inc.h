@@ -127,15 +127,27 @@ SMX_INLINE vec reference_of(largest m) { return exp_reference(v_max(m.second, v_
 
 /* Rows whose maximum is infinite are not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
 static vec find_nans(const smx_tile *tile, int first, vec maximum) {
-    real lane[WIDTH];
-    v_store(lane, maximum);
-    for (int k = 0; k < WIDTH && first + k < tile->width; k++) {
-        const real *x = row_of(&tile->in[0], first + k);
-        for (ptrdiff_t j = 0; isinf(lane[k]) && j < tile->n; j++, x += tile->in[0].element)
-            if (isnan(*x))
-                lane[k] = *x;
+    vec found = v_set1(0); /* NaN where there is one */
+    if (tile->layout == SMX_COLUMNS) {
+        const real *x = row_of(&tile->in[0], first);
+        for (ptrdiff_t j = 0; j < tile->n; j++, x += tile->in[0].element)
+            found = v_select_le(v_load(x), v_load(x), found, EVERY_NAN);
+    } else {
+        real top[WIDTH], lane[WIDTH] = {0};
+        v_store(top, maximum);
+        for (int k = 0; k < WIDTH && first + k < tile->width; k++) {
+            const real *x = row_of(&tile->in[0], first + k);
+            vec of_row = v_set1(0);
+            for (ptrdiff_t j = 0; isinf(top[k]) && j < tile->n; j += WIDTH) {
+                const vec v = v_load_first(x + j, tile->n - j, of_row);
+                of_row = v_select_le(v, v, of_row, EVERY_NAN);
+            }
+            if (!v_all_le(of_row, of_row))
+                lane[k] = (real)NAN;
+        }
+        found = v_load(lane);
     }
-    return v_load(lane);
+    return v_select_le(v_abs(maximum), HUGEST, maximum, v_add(maximum, found));
 }
 
 SMX_INLINE largest largest_checked(const smx_tile *tile, int first, largest m) {
@@ -535,7 +547,11 @@ static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce
 static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_gradient); }
 static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
 
+/* The gradient of a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
+#define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
+
 static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *shift, void *constants) {
+    int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         long_sum total = long_sum_of(v_set1(0), v_set1(0), v_set1(0));
@@ -547,8 +563,9 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
         /* Of an infinite sum, what was lost is NaN. */
         const sum s = sum_settle(sum_add(sum_of(total.s.high, total.lowest), total.s.low));
         v_store((real *)constants + row, v_select_le(v_abs(total.s.high), HUGEST, s.high, total.s.high));
+        flags |= v_all_le(v_abs(s.high), v_set1(MASKED_GRADIENT)) ? 0 : SMX_NOT_FINITE;
     }
-    return 0; /* a NaN may come up at any element: the formulas below see to it */
+    return flags; /* a NaN may come up at any element all the same: the formulas below see to it */
 }
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
@@ -755,9 +772,9 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
             [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
                                  HIDDEN(-INFINITY, 0, -INFINITY, 1)},
             [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL, HIDDEN(-INFINITY, 0, 0, 1)},
-            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write, HIDDEN(0, 0, 0, 0)},
+            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write, HIDDEN(0, MASKED_GRADIENT, 0, 1)},
             [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
-                                     HIDDEN(-INFINITY, 0, 0, 0)},
+                                     HIDDEN(-INFINITY, 0, 0, 1)},
             [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
                                      HIDDEN(-INFINITY, 0, 0, 0)},
         },
