@@ -7,26 +7,31 @@
 typedef vec (*half_load)(const char *p);
 typedef void (*half_store)(char *p, vec a);
 
+/* The last vector may overlap the one before it. It is read first, while what it reads is still there: see kernels.h. */
 SMX_INLINE void widen_with(half_load load, const char *from, ptrdiff_t n, real *to) {
-    ptrdiff_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH)
-        v_store(to + i, load(from + 2 * i));
-    if (i < n) {
-        char last[2 * WIDTH] = {0};
-        memcpy(last, from + 2 * i, (size_t)(2 * (n - i)));
-        v_store_first(to + i, n - i, load(last));
+    if (n < WIDTH) {
+        char few[2 * WIDTH] = {0};
+        memcpy(few, from, (size_t)(2 * n));
+        v_store_first(to, n, load(few));
+        return;
     }
+    const vec last = load(from + 2 * (n - WIDTH));
+    for (ptrdiff_t i = 0; i + WIDTH <= n; i += WIDTH)
+        v_store(to + i, load(from + 2 * i));
+    v_store(to + n - WIDTH, last);
 }
 
 SMX_INLINE void narrow_with(half_store store, const real *from, ptrdiff_t n, char *to) {
-    ptrdiff_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH)
-        store(to + 2 * i, v_load(from + i));
-    if (i < n) {
-        char last[2 * WIDTH];
-        store(last, v_load_first(from + i, n - i, v_set1(0)));
-        memcpy(to + 2 * i, last, (size_t)(2 * (n - i)));
+    if (n < WIDTH) {
+        char few[2 * WIDTH];
+        store(few, v_load_first(from, n, v_set1(0)));
+        memcpy(to, few, (size_t)(2 * n));
+        return;
     }
+    const vec last = v_load(from + n - WIDTH);
+    for (ptrdiff_t i = 0; i + WIDTH <= n; i += WIDTH)
+        store(to + 2 * i, v_load(from + i));
+    store(to + 2 * (n - WIDTH), last);
 }
 
 static void widen(enum smx_storage storage, const void *from, ptrdiff_t n, void *to) {
