@@ -77,13 +77,13 @@ static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 /* ---- how the work is cut ------------------------------------------------------------------------------------------ */
 
 static int along_inner(const job *j, const smx_operand *operand) {
-    return j->plan->inner_dims == 1 && operand->inner[0] == smx_item_size(j->plan, operand)
-           && smx_is_native(j->plan, operand, 1);
+    return j->plan->inner_dims == 1 && operand->inner[0] == smx_item_size(j->plan, operand) &&
+           smx_is_native(j->plan, operand, 1);
 }
 
 static int along_outer(const job *j, const smx_operand *operand, int has_inner) {
-    return operand->outer[j->plan->outer_dims - 1] == smx_item_size(j->plan, operand)
-           && smx_is_native(j->plan, operand, has_inner);
+    return operand->outer[j->plan->outer_dims - 1] == smx_item_size(j->plan, operand) &&
+           smx_is_native(j->plan, operand, has_inner);
 }
 
 static void choose_layout(job *j) {
@@ -239,8 +239,8 @@ static ptrdiff_t lines_at_once(const worker *w) { return most(1, LINES_STAGE / w
 /* Whether lines of an operand whose rows are neighbours follow one another, and have remainders. */
 static int are_lines_staged(const worker *w, const smx_operand *operand) {
     const job *j = w->job;
-    return j->plan->inner_dims == 1 && w->tile.width % j->plan->kernels->lanes != 0
-           && operand->inner[0] == w->tile.width * smx_item_size(j->plan, operand);
+    return j->plan->inner_dims == 1 && w->tile.width % j->plan->kernels->lanes != 0 &&
+           operand->inner[0] == w->tile.width * smx_item_size(j->plan, operand);
 }
 
 static void copy_lines(const worker *w, ptrdiff_t lines, const char *from, ptrdiff_t from_step, char *to,
@@ -351,8 +351,8 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.n = least(SMX_PIECE, j->n - start);
     w->tile.keep = j->keeps ? w->keep : NULL;
     if (j->is_masked)
-        w->mask = smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS,
-                                w->mask_block);
+        w->mask =
+            smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
     for (int k = 0; k < j->op->inputs; k++)
         if (j->in_place[k] && !shift) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
@@ -368,8 +368,8 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
 
 /* Whether results go from the block of columns to memory row by row. */
 static int stores_rows(const job *j) {
-    return j->layout == SMX_COLUMNS && !j->out_in_place
-           && (j->out_along || (j->plan->out.storage != SMX_REAL && !j->out_side_by_side));
+    return j->layout == SMX_COLUMNS && !j->out_in_place &&
+           (j->out_along || (j->plan->out.storage != SMX_REAL && !j->out_side_by_side));
 }
 
 /* hides: the mask is still to be applied. */

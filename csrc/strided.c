@@ -214,8 +214,8 @@ smx_view smx_view_mask(const smx_plan *plan, ptrdiff_t r, int rows, ptrdiff_t fi
     const ptrdiff_t inner_run = mask->inner_shape[mask->inner_dims - 1], element = mask->inner[mask->inner_dims - 1];
     const int is_even = r / run == (r + rows - 1) / run && first / inner_run == (first + n - 1) / inner_run;
     if (is_even && (element == 0 || element == 1 || (either && (row == 0 || row == 1)))) {
-        const char *start = mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r)
-                            + offset_of(mask->inner_dims, mask->inner_shape, mask->inner, first);
+        const char *start = mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r) +
+                            offset_of(mask->inner_dims, mask->inner_shape, mask->inner, first);
         const smx_view view = {(char *)start, row, element};
         return view;
     }

@@ -2,8 +2,8 @@
 """The compiled face: arguments -> a plan (csrc/plan.h) -> one call into C (csrc/driver.c).
 
 A plain array (contiguous, native, of a type that the kernels read, along the default axis, with or without a mask)
-takes the short way through `_plain`, everything else the long one, through `_compute`. No element is looked at here: that is for the C
-side.
+takes the short way through `_plain`, everything else the long one, through `_compute`. No element is looked at here:
+that is for the C side.
 """
 
 import operator
@@ -405,7 +405,7 @@ cdef object _real_array(object value, str name):
 cdef object _cast(object array, object dtype):
     """The array as that type, without a word from NumPy on overflow, underflow or a signalling NaN."""
     with np.errstate(all="ignore"):
-        return array.astype(dtype)
+        return array.astype(dtype, copy=False)
 
 
 cdef object _real_dtype(object value, str name):
@@ -539,8 +539,8 @@ cdef object _compute(
 ):
     """The operation on arrays of one shape; rows run along the inner axes.
 
-    working is the type of the arithmetic, in which the inputs can be read, result_dtype that of the result, unless there
-    is an out, to which it is rounded.
+    working is the type of the arithmetic, in which the inputs can be read, result_dtype that of the result, unless
+    there is an out, to which it is rounded.
     """
     cdef smx_plan plan
     x = inputs[0]
@@ -614,7 +614,7 @@ cdef object _of_logits(int op, object x, object axis, object where, object out, 
 
 
 cdef object _promoted(object first, object second):
-    """The type that two promote to, as NumPy and ml_dtypes say; float32 where they do not, for the two of 16 bits."""
+    """The type that two promote to, as NumPy and ml_dtypes say; float32 for the two of 16 bits, of which they don't."""
     first, second = first.newbyteorder("="), second.newbyteorder("=")
     if first != second and _is_half(first) and _is_half(second):
         return np.dtype(np.float32)
@@ -654,12 +654,12 @@ cdef inline bint _takes_plain_pair(object y, object g, object axis, object where
 
 
 def _row_axis(y, axis):
-    """The array and the one axis of `softmax_jacobian`, checked."""
+    """The array, to be computed with, the one axis, and the type of the result of `softmax_jacobian`, checked."""
     array = _real_array(y, "y")
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
-    return array, number
+    return _cast(array, _working(array.dtype)), number, array.dtype.newbyteorder("=")
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------
@@ -672,30 +672,38 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     Parameters
     ----------
     x : array_like, any shape
-        Real numbers, such as logits. float32 and float64 are computed in their own type; bool and integers become
-        float64. Any strides, byte order and alignment are read in place.
+        Real numbers, such as logits. float32 and float64 are computed in their own type; float16 and
+        `ml_dtypes.bfloat16` in float32, and the result is rounded to them once; bool and integers become float64. Any
+        strides, byte order and alignment are read in place. A masked array is refused: pass its data and its mask, as
+        `where`.
     axis : int, tuple of ints or None, default -1
         The axis or axes along which the result sums to 1; None for the whole array.
     out : ndarray, optional
         Where to put the result, of `x`'s shape. It may be `x` itself, or overlap it. The result is cast to its type
         under the rule "same_kind".
     dtype : dtype, optional
-        Type of the result, float32 or float64; the arithmetic is done in the wider of it and `x`'s own. Default: the
-        type of the arithmetic.
+        Type of the result, float16, bfloat16, float32 or float64; the arithmetic is done in float64 if this or `x` is
+        of that type, else in float32. Default: `x`'s own type, float64 for bool and integers.
+    where : array_like of bool, optional
+        Which elements take part; broadcasts to `x`'s shape, without being copied. Hidden elements are never looked at,
+        be they NaN, and their results are 0: all results of a row in which nothing is left. The visible elements have
+        the bits that they would have if the hidden ones were -inf.
 
     Returns
     -------
     ndarray
-        Of `x`'s shape, each element within 2 ULP of the true value; `out` if that was given. A row that holds a NaN
-        or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+        Of `x`'s shape, each element within 2 ULP of the true value (of float16 and bfloat16, that value rounded); `out`
+        if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers
+        gives 0. No warning is raised.
 
     Raises
     ------
     TypeError
         If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
-        named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer.
+        named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
+        `where` is not of type bool.
     ValueError
-        If `out` is read-only or of the wrong shape, or an axis is repeated.
+        If `out` is read-only or of the wrong shape, an axis is repeated, or `where` does not broadcast to `x`.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
 
@@ -716,6 +724,9 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     >>> softmax(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0]]))
     array([[0.25, 0.75],
            [0.5 , 0.5 ]])
+    >>> softmax([[0.0, np.nan], [5.0, 5.0]], where=[[True, False], [True, True]])
+    array([[1. , 0. ],
+           [0.5, 0.5]])
     """
     if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x) and _masks_plain(where, x, out):
         return _plain(SMX_SOFTMAX, x, None, where, out)
@@ -737,6 +748,8 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None):
         Where to put the result, as for `softmax`.
     dtype : dtype, optional
         Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`; the results of hidden elements are -inf.
 
     Returns
     -------
@@ -788,12 +801,14 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
         Where to put the result, of its shape.
     dtype : dtype, optional
         Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`.
 
     Returns
     -------
     ndarray or scalar
         Within 2 ULP of the larger of the result and the largest |x|; `out` if that was given. NaN if there is a NaN,
-        else +inf if there is +inf, and -inf if there is nothing, or nothing but -inf.
+        else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
 
     Raises
     ------
@@ -835,6 +850,9 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
         The axis that softmax was taken along.
     out : ndarray, optional
         Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
+        whatever `y` and `g` hold there.
 
     Returns
     -------
@@ -845,7 +863,7 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+        As `softmax` does; ValueError also if `g` or `where` does not broadcast to `y`.
 
     Notes
     -----
@@ -878,6 +896,9 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
         The axis that log-softmax was taken along.
     out : ndarray, optional
         Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
+        whatever `y` and `g` hold there.
 
     Returns
     -------
@@ -888,7 +909,7 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+        As `softmax` does; ValueError also if `g` or `where` does not broadcast to `y`.
 
     Examples
     --------
@@ -919,6 +940,8 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
         The axis that softmax was taken along.
     out : ndarray, optional
         Where to put the result, as for `softmax_vjp`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax_vjp`.
 
     Returns
     -------
@@ -957,6 +980,9 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
         The axis that log-softmax was taken along.
     out : ndarray, optional
         Where to put the result, of `y`'s shape. It may be `y` or `v` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
+        whatever `y` and `v` hold there.
 
     Returns
     -------
@@ -966,7 +992,7 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does; ValueError also if `v` does not broadcast to `y`.
+        As `softmax` does; ValueError also if `v` or `where` does not broadcast to `y`.
 
     Examples
     --------

@@ -37,9 +37,8 @@ static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_
     if (!by_rows && !by_columns) {
         for (ptrdiff_t j = 0; j < n; j++)
             for (ptrdiff_t r = 0; r < width; r++)
-                y[r * to->row + j * to->element] = seen[r * mask->row + j * mask->element]
-                                                       ? x[r * from->row + j * from->element]
-                                                       : (real)value;
+                y[r * to->row + j * to->element] =
+                    seen[r * mask->row + j * mask->element] ? x[r * from->row + j * from->element] : (real)value;
         return;
     }
     ptrdiff_t runs = by_rows ? width : n, run = by_rows ? n : width;

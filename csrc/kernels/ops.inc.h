@@ -762,30 +762,35 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
 
 #define HIDDEN(first, second, out, comes_by_itself) {{first, second}, out, comes_by_itself}
 
-const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
-    .level = STRING(LEVEL),
-    .real_size = sizeof(real),
-    .lanes = LANES,
-    .op =
+const smx_kernels
+    JOIN(smx_, LEVEL, _f, REAL_BITS) =
         {
-            [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write, HIDDEN(-INFINITY, 0, 0, 1)},
-            [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
-                                 HIDDEN(-INFINITY, 0, -INFINITY, 1)},
-            [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL, HIDDEN(-INFINITY, 0, 0, 1)},
-            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write, HIDDEN(0, MASKED_GRADIENT, 0, 1)},
-            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
+            .level = STRING(LEVEL),
+            .real_size = sizeof(real),
+            .lanes = LANES,
+            .op =
+                {
+                    [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write,
                                      HIDDEN(-INFINITY, 0, 0, 1)},
-            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
-                                     HIDDEN(-INFINITY, 0, 0, 0)},
-        },
-    .rows_to_columns = rows_to_columns,
-    .columns_to_rows = columns_to_rows,
-    .subtract = subtract,
-    .settle_nans = settle_nans,
-    .hide = hide,
+                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
+                                         HIDDEN(-INFINITY, 0, -INFINITY, 1)},
+                    [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL,
+                                       HIDDEN(-INFINITY, 0, 0, 1)},
+                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
+                                         HIDDEN(0, MASKED_GRADIENT, 0, 1)},
+                    [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
+                                             HIDDEN(-INFINITY, 0, 0, 1)},
+                    [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
+                                             HIDDEN(-INFINITY, 0, 0, 0)},
+                },
+            .rows_to_columns = rows_to_columns,
+            .columns_to_rows = columns_to_rows,
+            .subtract = subtract,
+            .settle_nans = settle_nans,
+            .hide = hide,
 #if REAL_BITS == 32
-    .widen = widen,
-    .narrow = narrow,
+            .widen = widen,
+            .narrow = narrow,
 #endif
 };
 
