@@ -38,7 +38,8 @@ static void detect(int *avx2, int *avx512) {
     cpuid(1, basic);
     cpuid(7, extended);
     const int fma = has(basic[ECX], 12), osxsave = has(basic[ECX], 27), avx = has(basic[ECX], 28);
-    if (!(fma && osxsave && avx))
+    const int f16c = has(basic[ECX], 29);
+    if (!(fma && osxsave && avx && f16c))
         return;
     const uint64_t saved = xgetbv();
     const uint64_t sse_and_avx = 0x6, opmask_and_zmm = 0xe0;

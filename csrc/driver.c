@@ -8,6 +8,9 @@
        longer rows that lie side by side       COLUMNS, through a block
        any others                              ROWS, gathered into a block
 
+   Whatever is no array of the kernels' reals goes through a block, too: there masks are applied, and numbers of 16 bits
+   widened and rounded.
+
    Neither the cut nor the layout nor the thread shows in a result.
 
    Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then the tiles are
@@ -27,6 +30,8 @@ enum {
     LONG_BLOCK = 128 * 1024,
     /* Reals in the rows of a tile of contiguous rows. */
     ROWS_BLOCK = 2048,
+    /* Reals in the stage, where it holds lines of a block. */
+    LINES_STAGE = 1024,
     /* Bytes of scratch that come from the stack. */
     STACK_SCRATCH = 32 * 1024,
     /* Bytes of a result from which on it is written past the cache: nobody will find it there anyway. */
@@ -55,14 +60,17 @@ typedef struct {
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
     int along[SMX_MAX_INPUTS];        /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along, out_side_by_side;
+    int is_masked;
     ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
-    ptrdiff_t block_bytes, keep_bytes, partial_bytes, scratch_bytes;
+    ptrdiff_t block_bytes, keep_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
     int threads;
 } job;
 
 typedef struct {
     const job *job;
     char *block[SMX_MAX_INPUTS], *keep, *partials;
+    char *stage, *mask_block; /* rows on their way to or from a block of columns; the mask's bytes */
+    smx_view mask;            /* of the piece, in bytes */
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
 } worker;
@@ -74,11 +82,13 @@ static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 /* ---- how the work is cut ------------------------------------------------------------------------------------------ */
 
 static int along_inner(const job *j, const smx_operand *operand) {
-    return j->plan->inner_dims == 1 && operand->inner[0] == j->size && smx_is_native(j->plan, operand, 1);
+    return j->plan->inner_dims == 1 && operand->inner[0] == smx_item_size(j->plan, operand) &&
+           smx_is_native(j->plan, operand, 1);
 }
 
 static int along_outer(const job *j, const smx_operand *operand, int has_inner) {
-    return operand->outer[j->plan->outer_dims - 1] == j->size && smx_is_native(j->plan, operand, has_inner);
+    return operand->outer[j->plan->outer_dims - 1] == smx_item_size(j->plan, operand) &&
+           smx_is_native(j->plan, operand, has_inner);
 }
 
 static void choose_layout(job *j) {
@@ -111,16 +121,19 @@ static void choose_memory(job *j) {
     const smx_plan *plan = j->plan;
     const int columns = j->layout == SMX_COLUMNS, even = j->evenly_spaced;
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
-    int needs_block = 0;
+    int needs_block = 0, has_half = plan->out.storage != SMX_REAL;
+    j->is_masked = plan->mask.data != NULL;
     for (int k = 0; k < j->op->inputs; k++) {
         j->along[k] = even && along_inner(j, &plan->in[k]);
         j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
-        j->in_place[k] = !columns && j->along[k];
+        j->in_place[k] = !columns && j->along[k] && plan->in[k].storage == SMX_REAL && !j->is_masked;
         needs_block |= !j->in_place[k];
+        has_half |= plan->in[k].storage != SMX_REAL;
     }
     j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
     j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
+    j->out_in_place &= plan->out.storage == SMX_REAL;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
     /* What is written in place of an input is in the cache. */
@@ -138,7 +151,11 @@ static void choose_memory(job *j) {
     j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
     j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 1 : 2) : 0;
     j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * round_up(j->tile_rows, plan->kernels->lanes) * j->size, 64);
-    j->scratch_bytes = j->op->inputs * j->block_bytes + j->keep_bytes + j->partial_bytes;
+    j->mask_bytes = j->is_masked ? round_up(j->tile_rows * piece, 64) : 0;
+    /* What reduce keeps for write is of no use before or after: rows may lie in its place. */
+    j->stage_bytes = columns && !j->keeps && (j->is_masked || has_half) ? round_up(block, 64) : 0;
+    j->scratch_bytes =
+        j->op->inputs * j->block_bytes + j->keep_bytes + j->partial_bytes + j->stage_bytes + j->mask_bytes;
 }
 
 /* ---- a tile ---------------------------------------------------------------------------------------------------------- */
@@ -157,10 +174,11 @@ static void open_tile(worker *w, ptrdiff_t number) {
 /* The operand's rows of the tile, from element number start on. */
 static smx_view view_rows(const worker *w, const smx_operand *operand, ptrdiff_t start) {
     const job *j = w->job;
+    const ptrdiff_t size = smx_item_size(j->plan, operand);
     smx_view view;
     view.start = smx_find_row(j->plan, operand, w->first) + smx_inner_offset(j->plan, operand, start);
-    view.row = operand->outer[j->plan->outer_dims - 1] / j->size;
-    view.element = operand->inner[0] / j->size;
+    view.row = operand->outer[j->plan->outer_dims - 1] / size;
+    view.element = operand->inner[0] / size;
     return view;
 }
 
@@ -170,29 +188,172 @@ static smx_view view_block(const job *j, char *block) {
     return view;
 }
 
+/* Rows in the stage follow one another. */
+static smx_view view_stage(const worker *w) {
+    const smx_view view = {w->stage, w->tile.n, 1};
+    return view;
+}
+
+/* Whether the mask is one of rows, in COLUMNS: rows are then masked on their way between memory and block. */
+static int masks_rows(const worker *w) {
+    return w->job->is_masked && w->job->layout == SMX_COLUMNS && w->mask.row != 0 && w->mask.row != 1;
+}
+
+static void hide(const worker *w, const smx_view *from, double value, const smx_view *to) {
+    w->job->plan->kernels->hide(from, &w->mask, w->tile.width, w->tile.n, value, to);
+}
+
+/* Whether rows of 16 bits at from follow one another as those at to do: they are then moved as one. */
+static int is_one_run(const worker *w, const smx_operand *operand, const smx_view *rows) {
+    const job *j = w->job;
+    return rows->row == w->tile.n && operand->outer[j->plan->outer_dims - 1] == 2 * w->tile.n;
+}
+
+static void widen_rows(const worker *w, int k, ptrdiff_t start, const smx_view *to) {
+    const job *j = w->job;
+    const smx_plan *plan = j->plan;
+    const smx_operand *from = &plan->in[k];
+    const int one_run = j->along[k] && is_one_run(w, from, to);
+    const ptrdiff_t n = one_run ? w->tile.width * w->tile.n : w->tile.n;
+    for (ptrdiff_t r = 0; r < (one_run ? 1 : w->tile.width); r++) {
+        char *row = smx_find_row(plan, from, w->first + r), *reals = (char *)to->start + r * to->row * j->size;
+        if (j->along[k]) {
+            plan->kernels->widen(from->storage, row + smx_inner_offset(plan, from, start), n, reals);
+        } else {
+            char *upper_half = reals + n * (j->size - 2);
+            smx_gather(plan, from, row, start, n, upper_half, 2);
+            plan->kernels->widen(from->storage, upper_half, n, reals);
+        }
+    }
+}
+
+static void narrow_rows(const worker *w, const smx_view *from, ptrdiff_t start) {
+    const job *j = w->job;
+    const smx_plan *plan = j->plan;
+    const smx_operand *to = &plan->out;
+    const int one_run = j->out_along && is_one_run(w, to, from);
+    const ptrdiff_t n = one_run ? w->tile.width * w->tile.n : w->tile.n;
+    for (ptrdiff_t r = 0; r < (one_run ? 1 : w->tile.width); r++) {
+        char *row = smx_find_row(plan, to, w->first + r), *reals = (char *)from->start + r * from->row * j->size;
+        if (j->out_along) {
+            plan->kernels->narrow(to->storage, reals, n, row + smx_inner_offset(plan, to, start));
+        } else {
+            plan->kernels->narrow(to->storage, reals, n, reals);
+            smx_scatter(plan, to, row, start, n, reals, 2);
+        }
+    }
+}
+
+/* How many lines of a block of columns fit into a small part of the stage: their elements follow one another there, so
+   that no line has a remainder of its own. */
+static ptrdiff_t lines_at_once(const worker *w) { return most(1, LINES_STAGE / w->tile.width); }
+
+/* Whether lines of an operand whose rows are neighbours follow one another, and have remainders. */
+static int are_lines_staged(const worker *w, const smx_operand *operand) {
+    const job *j = w->job;
+    return j->plan->inner_dims == 1 && w->tile.width % j->plan->kernels->lanes != 0 &&
+           operand->inner[0] == w->tile.width * smx_item_size(j->plan, operand);
+}
+
+static void copy_lines(const worker *w, ptrdiff_t lines, const char *from, ptrdiff_t from_step, char *to,
+                       ptrdiff_t to_step) {
+    const ptrdiff_t size = w->job->size;
+    for (ptrdiff_t i = 0; i < lines; i++)
+        memcpy(to + i * to_step * size, from + i * from_step * size, (size_t)(w->tile.width * size));
+}
+
+/* Whether lines of the mask follow one another, too. */
+static int masks_lines(const worker *w) {
+    return w->job->is_masked && w->mask.row == 1 && w->mask.element == w->tile.width;
+}
+
+/* Rows that are neighbours in memory: line by line, an element of each of them. Returns whether the mask was applied. */
+static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *block) {
+    const job *j = w->job;
+    const smx_kernels *kernels = j->plan->kernels;
+    const smx_operand *from = &j->plan->in[k];
+    const char *first = smx_find_row(j->plan, from, w->first);
+    const ptrdiff_t rows = w->tile.width, n = w->tile.n;
+    const int is_half = from->storage != SMX_REAL, adjacent = are_lines_staged(w, from);
+    const int hides = adjacent && masks_lines(w), is_staged = hides || (adjacent && is_half);
+    const smx_view stage = {w->stage, 1, rows};
+    const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
+    for (ptrdiff_t i = 0; i < n; i += lines) {
+        char *line = (char *)first + smx_inner_offset(j->plan, from, start + i);
+        char *to = (char *)block->start + i * block->element * j->size;
+        const ptrdiff_t count = least(lines, n - i);
+        if (is_half)
+            kernels->widen(from->storage, line, count * rows, is_staged ? w->stage : to);
+        else if (!is_staged)
+            memcpy(to, line, (size_t)(rows * j->size));
+        if (hides) {
+            const smx_view memory = {line, 1, rows}, mask = {(char *)w->mask.start + i * rows, 1, rows};
+            kernels->hide(is_half ? &stage : &memory, &mask, (int)rows, count, j->op->hidden.in[k], &stage);
+        }
+        if (is_staged)
+            copy_lines(w, count, w->stage, rows, to, block->element);
+    }
+    return hides;
+}
+
+static void narrow_lines(const worker *w, const smx_view *block, ptrdiff_t start) {
+    const job *j = w->job;
+    const smx_operand *to = &j->plan->out;
+    char *first = smx_find_row(j->plan, to, w->first);
+    const ptrdiff_t rows = w->tile.width, n = w->tile.n;
+    const int is_staged = are_lines_staged(w, to);
+    const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
+    for (ptrdiff_t i = 0; i < n; i += lines) {
+        const char *from = (char *)block->start + i * block->element * j->size;
+        const ptrdiff_t count = least(lines, n - i);
+        if (is_staged)
+            copy_lines(w, count, from, block->element, w->stage, rows);
+        j->plan->kernels->narrow(to->storage, is_staged ? w->stage : from, count * rows,
+                                 first + smx_inner_offset(j->plan, to, start + i));
+    }
+}
+
 static void load_block(worker *w, int k, ptrdiff_t start) {
     const job *j = w->job;
     const smx_plan *plan = j->plan;
     const smx_operand *from = &plan->in[k];
+    const int columns = j->layout == SMX_COLUMNS, is_half = from->storage != SMX_REAL;
     const ptrdiff_t n = w->tile.n, rows = w->tile.width;
     const smx_view block = view_block(j, w->block[k]);
-    if (j->layout == SMX_COLUMNS && j->along[k]) {
-        const smx_view view = view_rows(w, from, start);
-        plan->kernels->rows_to_columns(view.start, view.row, (int)rows, n, block.start, block.element);
-        return;
+    const double value = j->op->hidden.in[k];
+    int is_hidden = !j->is_masked;
+
+    if (columns && !j->side_by_side[k] && (j->along[k] || is_half)) {
+        const smx_view stage = view_stage(w);
+        smx_view at = stage;
+        if (is_half)
+            widen_rows(w, k, start, &stage);
+        else
+            at = view_rows(w, from, start);
+        if (masks_rows(w)) {
+            hide(w, &at, value, &stage);
+            at = stage;
+            is_hidden = 1;
+        }
+        plan->kernels->rows_to_columns(at.start, at.row, (int)rows, n, block.start, block.element);
+    } else if (!columns && j->along[k] && !is_half && j->is_masked) {
+        const smx_view at = view_rows(w, from, start);
+        hide(w, &at, value, &block);
+        is_hidden = 1;
+    } else {
+        if (columns && rows % plan->kernels->lanes != 0)
+            memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
+        if (j->side_by_side[k])
+            is_hidden |= load_lines(w, k, start, &block);
+        else if (is_half)
+            widen_rows(w, k, start, &block);
+        else
+            for (ptrdiff_t r = 0; r < rows; r++)
+                smx_gather(plan, from, smx_find_row(plan, from, w->first + r), start, n,
+                           w->block[k] + r * block.row * j->size, block.element * j->size);
     }
-    if (j->layout == SMX_COLUMNS && rows % plan->kernels->lanes != 0)
-        memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
-    if (j->side_by_side[k]) {
-        const char *first = smx_find_row(plan, from, w->first);
-        for (ptrdiff_t i = 0; i < n; i++)
-            memcpy(w->block[k] + i * block.element * j->size, first + smx_inner_offset(plan, from, start + i),
-                   (size_t)(rows * j->size));
-        return;
-    }
-    for (ptrdiff_t r = 0; r < rows; r++)
-        smx_gather(plan, from, smx_find_row(plan, from, w->first + r), start, n, w->block[k] + r * block.row * j->size,
-                   block.element * j->size);
+    if (!is_hidden)
+        hide(w, &block, value, &block);
 }
 
 /* Points the tile at piece number piece, loading blocks as needed; shift is NULL or what to subtract. */
@@ -201,6 +362,9 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     const ptrdiff_t start = piece * SMX_PIECE;
     w->tile.n = least(SMX_PIECE, j->n - start);
     w->tile.keep = j->keeps ? w->keep : NULL;
+    if (j->is_masked)
+        w->mask =
+            smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
     for (int k = 0; k < j->op->inputs; k++)
         if (j->in_place[k] && !shift) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
@@ -214,39 +378,67 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
         w->tile.out = j->out_in_place ? view_rows(w, &j->plan->out, start) : view_block(j, w->block[0]);
 }
 
-static void store_block(worker *w, ptrdiff_t piece) {
+/* Whether results go from the block of columns to memory row by row. */
+static int stores_rows(const job *j) {
+    return j->layout == SMX_COLUMNS && !j->out_in_place &&
+           (j->out_along || (j->plan->out.storage != SMX_REAL && !j->out_side_by_side));
+}
+
+/* hides: the mask is still to be applied. */
+static void store_block(worker *w, ptrdiff_t piece, int hides) {
     const job *j = w->job;
     const smx_plan *plan = j->plan;
+    const int is_half = plan->out.storage != SMX_REAL;
     const ptrdiff_t start = piece * SMX_PIECE, n = w->tile.n;
     const smx_view block = view_block(j, w->block[0]);
-    if (j->layout == SMX_COLUMNS && j->out_along) {
-        const smx_view view = view_rows(w, &plan->out, start);
-        plan->kernels->columns_to_rows(block.start, block.element, view.start, view.row, w->tile.width, n);
-        return;
+    if (stores_rows(j)) {
+        const smx_view rows = is_half ? view_stage(w) : view_rows(w, &plan->out, start);
+        plan->kernels->columns_to_rows(block.start, block.element, rows.start, rows.row, w->tile.width, n);
+        if (hides)
+            hide(w, &rows, j->op->hidden.out, &rows);
+        if (is_half)
+            narrow_rows(w, &rows, start);
+    } else if (is_half && j->layout == SMX_ROWS) {
+        narrow_rows(w, &block, start);
+    } else if (is_half) {
+        narrow_lines(w, &block, start);
+    } else {
+        for (ptrdiff_t r = 0; r < w->tile.width; r++)
+            smx_scatter(plan, &plan->out, smx_find_row(plan, &plan->out, w->first + r), start, n,
+                        w->block[0] + r * block.row * j->size, block.element * j->size);
     }
-    for (ptrdiff_t r = 0; r < w->tile.width; r++)
-        smx_scatter(plan, &plan->out, smx_find_row(plan, &plan->out, w->first + r), start, n,
-                    w->block[0] + r * block.row * j->size, block.element * j->size);
 }
 
 static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags) {
-    w->job->op->write(&w->tile, constants);
+    const job *j = w->job;
+    j->op->write(&w->tile, constants);
     if (flags & SMX_NOT_FINITE)
-        w->job->plan->kernels->settle_nans(&w->tile);
-    if (!w->job->out_in_place)
-        store_block(w, piece);
+        j->plan->kernels->settle_nans(&w->tile);
+    int hides = j->is_masked && (flags & SMX_NOT_FINITE || !j->op->hidden.comes_by_itself);
+    if (hides && !(stores_rows(j) && masks_rows(w))) {
+        hide(w, &w->tile.out, j->op->hidden.out, &w->tile.out);
+        hides = 0;
+    }
+    if (!j->out_in_place)
+        store_block(w, piece, hides);
 }
 
 /* One number a row, where the operation has no more to say. */
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
+    const smx_operand *out = &j->plan->out;
+    const ptrdiff_t size = smx_item_size(j->plan, out);
+    char half[2 * SMX_TILE_ROWS];
+    if (out->storage != SMX_REAL) {
+        j->plan->kernels->narrow(out->storage, constants, w->tile.width, half);
+        constants = half;
+    }
     if (j->out_side_by_side) {
-        memcpy(smx_find_row(j->plan, &j->plan->out, w->first), constants, (size_t)(w->tile.width * j->size));
+        memcpy(smx_find_row(j->plan, out, w->first), constants, (size_t)(w->tile.width * size));
         return;
     }
     for (int r = 0; r < w->tile.width; r++)
-        smx_copy_element(smx_find_row(j->plan, &j->plan->out, w->first + r), constants + r * j->size, j->size,
-                         j->plan->out.swapped);
+        smx_copy_element(smx_find_row(j->plan, out, w->first + r), constants + r * size, size, out->swapped);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
@@ -313,8 +505,10 @@ static void *open_worker(worker *w, const job *j, char *stack) {
     w->job = j;
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
         w->block[k] = scratch;
-    w->keep = scratch;
-    w->partials = scratch + j->keep_bytes;
+    w->keep = w->stage = scratch;
+    scratch += j->keep_bytes + j->stage_bytes;
+    w->partials = scratch;
+    w->mask_block = scratch + j->partial_bytes;
     return heap;
 }
 

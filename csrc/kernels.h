@@ -44,6 +44,9 @@ enum {
 
 enum smx_layout { SMX_ROWS, SMX_COLUMNS };
 
+/* How an array keeps its numbers: as the reals of the kernels, or in 16 bits for kernels of float. */
+enum smx_storage { SMX_REAL, SMX_FLOAT16, SMX_BFLOAT16 };
+
 /* Where the rows of a tile are: element j of row r stands r * row + j * element reals from the start. In ROWS element is
    1, in COLUMNS row is. */
 typedef struct {
@@ -67,9 +70,15 @@ typedef struct {
 
 /* What finish found out about a tile, as flags. */
 enum {
-    SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: it is to be followed by settle_nans */
+    SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: it is to be followed by settle_nans, and hide */
     SMX_TOO_LARGE = 2   /* |max| beyond the range of the reduction: do it all again with the shift subtracted */
 };
+
+/* What a mask makes of hidden elements: inputs that leave the row's constants alone, and a result. */
+typedef struct {
+    double in[SMX_MAX_INPUTS], out;
+    int comes_by_itself; /* write makes that result of those inputs, unless finish says SMX_NOT_FINITE */
+} smx_hidden;
 
 typedef struct {
     int inputs;        /* x; or y and g */
@@ -80,6 +89,7 @@ typedef struct {
     int (*finish)(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
                   void *constants);
     void (*write)(const smx_tile *tile, const void *constants);
+    smx_hidden hidden;
 } smx_op_kernels;
 
 typedef struct {
@@ -94,6 +104,13 @@ typedef struct {
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
     void (*settle_nans)(const smx_tile *tile);                 /* every NaN in out becomes the one quiet NaN */
+    /* to = from where the byte in mask, whose strides are in bytes, is not 0, else fill; to may be from */
+    void (*hide)(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double fill, const smx_view *to);
+    /* between n numbers of 16 bits that follow one another and n reals; NULL for double. narrow rounds to nearest, ties
+       to even. Both go upwards, so that the 16 bits may lie in the upper half of the reals that widen makes of them, and
+       in the lower half of those that narrow reads. */
+    void (*widen)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
+    void (*narrow)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
 } smx_kernels;
 
 extern const smx_kernels smx_scalar_f32, smx_scalar_f64;

@@ -1,7 +1,10 @@
 /* A plan: one call, described in full and independent of NumPy. The Cython face fills one in, the driver runs it.
 
    An operand's axes are split in two: the outer ones tell the rows apart, the inner ones run along a row, in the order
-   that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included. */
+   that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included.
+
+   A mask has axes of its own, into which rows and elements are divided: so a broadcast one, whose axes merge in other
+   ways, does not cut up the rows of the operands. */
 
 #ifndef SMX_PLAN_H
 #define SMX_PLAN_H
@@ -12,10 +15,19 @@ enum { SMX_MAX_DIMS = 64 }; /* NumPy's own limit */
 
 typedef struct {
     char *data;
+    enum smx_storage storage;
     int swapped; /* bytes in the order that is not this machine's */
     ptrdiff_t outer[SMX_MAX_DIMS];
     ptrdiff_t inner[SMX_MAX_DIMS]; /* not used for an output of one number a row */
 } smx_operand;
+
+/* A byte for each element: 0 hides it. */
+typedef struct {
+    const char *data; /* NULL: there is no mask */
+    int outer_dims, inner_dims;
+    ptrdiff_t outer_shape[SMX_MAX_DIMS], inner_shape[SMX_MAX_DIMS];
+    ptrdiff_t outer[SMX_MAX_DIMS], inner[SMX_MAX_DIMS];
+} smx_mask;
 
 typedef struct {
     enum smx_op op;
@@ -27,6 +39,8 @@ typedef struct {
     smx_operand in[SMX_MAX_INPUTS];
     /* The output may be the very memory of an input, element for element, but not overlap it in any other way. */
     smx_operand out;
+    /* Its inner axes are the plan's; so are the outer ones, unless the plan has but one: then they may divide it. */
+    smx_mask mask;
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };

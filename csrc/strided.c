@@ -12,53 +12,76 @@ static smx_operand *operand_at(smx_plan *plan, int k) {
     return k < inputs ? &plan->in[k] : &plan->out;
 }
 
-/* The strides that an axis has in an operand, or NULL where the operand lacks such axes. */
-static ptrdiff_t *strides(smx_plan *plan, int k, int inner) {
-    smx_operand *operand = operand_at(plan, k);
-    if (!inner)
-        return operand->outer;
-    return k == operand_count(plan) - 1 && !plan->kernels->op[plan->op].elementwise ? NULL : operand->inner;
+ptrdiff_t smx_item_size(const smx_plan *plan, const smx_operand *operand) {
+    return operand->storage == SMX_REAL ? (ptrdiff_t)plan->kernels->real_size : 2;
 }
 
-static void move_axis(smx_plan *plan, int inner, int from, int to) {
-    ptrdiff_t *shape = inner ? plan->inner_shape : plan->outer_shape;
-    shape[to] = shape[from];
-    for (int k = 0; k < operand_count(plan); k++) {
-        ptrdiff_t *stride = strides(plan, k, inner);
-        if (stride)
-            stride[to] = stride[from];
+/* Axes that belong together: outer or inner ones, of all operands or of the mask. */
+typedef struct {
+    ptrdiff_t *shape;
+    int count;
+    ptrdiff_t *stride[SMX_MAX_INPUTS + 1], item[SMX_MAX_INPUTS + 1];
+} axes;
+
+static axes axes_of_operands(smx_plan *plan, int inner) {
+    axes a;
+    a.shape = inner ? plan->inner_shape : plan->outer_shape;
+    /* an output of one number a row has no inner ones */
+    a.count = operand_count(plan) - (inner && !plan->kernels->op[plan->op].elementwise);
+    for (int k = 0; k < a.count; k++) {
+        smx_operand *operand = operand_at(plan, k);
+        a.stride[k] = inner ? operand->inner : operand->outer;
+        a.item[k] = smx_item_size(plan, operand);
+    }
+    return a;
+}
+
+static axes axes_of_mask(smx_mask *mask, int inner) {
+    const axes a = {inner ? mask->inner_shape : mask->outer_shape, 1, {inner ? mask->inner : mask->outer}, {1}};
+    return a;
+}
+
+static void move_axis(const axes *a, int from, int to) {
+    a->shape[to] = a->shape[from];
+    for (int k = 0; k < a->count; k++)
+        a->stride[k][to] = a->stride[k][from];
+}
+
+static void swap_axes(const axes *a, int d, int e) {
+    const ptrdiff_t shape = a->shape[d];
+    a->shape[d] = a->shape[e];
+    a->shape[e] = shape;
+    for (int k = 0; k < a->count; k++) {
+        const ptrdiff_t kept = a->stride[k][d];
+        a->stride[k][d] = a->stride[k][e];
+        a->stride[k][e] = kept;
     }
 }
 
-static int is_one_axis(smx_plan *plan, int inner, int a, int b) {
-    const ptrdiff_t *shape = inner ? plan->inner_shape : plan->outer_shape;
-    for (int k = 0; k < operand_count(plan); k++) {
-        const ptrdiff_t *stride = strides(plan, k, inner);
-        if (stride && stride[a] != stride[b] * shape[b])
+static int is_one_axis(const axes *a, int d, int e) {
+    for (int k = 0; k < a->count; k++)
+        if (a->stride[k][d] != a->stride[k][e] * a->shape[e])
             return 0;
-    }
     return 1;
 }
 
-static int merge_axes(smx_plan *plan, int inner, int dims) {
-    ptrdiff_t *shape = inner ? plan->inner_shape : plan->outer_shape;
+static int merge_axes(axes a, int dims) {
     int kept = 0;
     for (int d = 0; d < dims; d++) {
-        if (shape[d] == 1)
+        if (a.shape[d] == 1)
             continue;
-        if (kept > 0 && is_one_axis(plan, inner, kept - 1, d)) {
-            const ptrdiff_t size = shape[kept - 1];
-            move_axis(plan, inner, d, kept - 1);
-            shape[kept - 1] *= size;
+        if (kept > 0 && is_one_axis(&a, kept - 1, d)) {
+            const ptrdiff_t size = a.shape[kept - 1];
+            move_axis(&a, d, kept - 1);
+            a.shape[kept - 1] *= size;
         } else {
-            move_axis(plan, inner, d, kept++);
+            move_axis(&a, d, kept++);
         }
     }
     if (kept == 0) {
-        shape[0] = 1;
-        for (int k = 0; k < operand_count(plan); k++)
-            if (strides(plan, k, inner))
-                strides(plan, k, inner)[0] = (ptrdiff_t)plan->kernels->real_size;
+        a.shape[0] = 1;
+        for (int k = 0; k < a.count; k++)
+            a.stride[k][0] = a.item[k];
         kept = 1;
     }
     return kept;
@@ -68,53 +91,62 @@ static ptrdiff_t size_of(ptrdiff_t x) { return x < 0 ? -x : x; }
 
 /* Insertion sort by the first input's strides, then the output's: the largest first. */
 static void sort_outer_axes(smx_plan *plan) {
+    const axes operands = axes_of_operands(plan, 0), mask = axes_of_mask(&plan->mask, 0);
     for (int d = 1; d < plan->outer_dims; d++)
         for (int e = d; e > 0; e--) {
             const ptrdiff_t *x = plan->in[0].outer, *out = plan->out.outer;
             const ptrdiff_t before = size_of(x[e - 1]), here = size_of(x[e]);
             if (before > here || (before == here && size_of(out[e - 1]) >= size_of(out[e])))
                 break;
-            const ptrdiff_t shape = plan->outer_shape[e - 1];
-            plan->outer_shape[e - 1] = plan->outer_shape[e];
-            plan->outer_shape[e] = shape;
-            for (int k = 0; k < operand_count(plan); k++) {
-                ptrdiff_t *stride = strides(plan, k, 0), kept = stride[e - 1];
-                stride[e - 1] = stride[e];
-                stride[e] = kept;
-            }
+            swap_axes(&operands, e - 1, e);
+            if (plan->mask.data)
+                swap_axes(&mask, e - 1, e);
         }
 }
 
 void smx_simplify(smx_plan *plan) {
-    plan->inner_dims = merge_axes(plan, 1, plan->inner_dims);
     sort_outer_axes(plan);
-    plan->outer_dims = merge_axes(plan, 0, plan->outer_dims);
+    plan->inner_dims = merge_axes(axes_of_operands(plan, 1), plan->inner_dims);
+    plan->outer_dims = merge_axes(axes_of_operands(plan, 0), plan->outer_dims);
+    smx_mask *mask = &plan->mask;
+    if (mask->data) {
+        mask->inner_dims = merge_axes(axes_of_mask(mask, 1), mask->inner_dims);
+        mask->outer_dims = merge_axes(axes_of_mask(mask, 0), mask->outer_dims);
+    }
+}
+
+/* Offset of number i, counted in C order along axes of that shape. */
+static ptrdiff_t offset_of(int dims, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t i) {
+    ptrdiff_t offset = 0;
+    for (int d = dims - 1; d > 0; d--) {
+        offset += i % shape[d] * stride[d];
+        i /= shape[d];
+    }
+    return offset + i * stride[0];
 }
 
 char *smx_find_row(const smx_plan *plan, const smx_operand *operand, ptrdiff_t r) {
-    ptrdiff_t offset = 0;
-    for (int d = plan->outer_dims - 1; d > 0; d--) {
-        offset += r % plan->outer_shape[d] * operand->outer[d];
-        r /= plan->outer_shape[d];
-    }
-    return operand->data + offset + r * operand->outer[0];
+    return operand->data + offset_of(plan->outer_dims, plan->outer_shape, operand->outer, r);
 }
 
 ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptrdiff_t i) {
-    ptrdiff_t offset = 0;
-    for (int d = plan->inner_dims - 1; d > 0; d--) {
-        offset += i % plan->inner_shape[d] * operand->inner[d];
-        i /= plan->inner_shape[d];
-    }
-    return offset + i * operand->inner[0];
+    return offset_of(plan->inner_dims, plan->inner_shape, operand->inner, i);
 }
 
+static uint16_t swap16(uint16_t x) { return (uint16_t)(x >> 8 | x << 8); }
 static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x << 8 & 0xff0000u) | x << 24; }
 
 /* memcpy, because an element need not be aligned; the compiler makes it one move. */
 static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, size_t size,
                           int swapped) {
-    if (size == 4) {
+    if (size == 2) {
+        uint16_t x;
+        for (ptrdiff_t i = 0; i < n; i++) {
+            memcpy(&x, from + i * from_step, 2);
+            x = swapped ? swap16(x) : x;
+            memcpy(to + i * to_step, &x, 2);
+        }
+    } else if (size == 4) {
         uint32_t x;
         for (ptrdiff_t i = 0; i < n; i++) {
             memcpy(&x, from + i * from_step, 4);
@@ -136,17 +168,17 @@ void smx_copy_element(char *to, const char *from, ptrdiff_t size, int swapped) {
 }
 
 /* How many elements from number i on lie at one stride. */
-static ptrdiff_t run_length(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n) {
-    const ptrdiff_t size = plan->inner_shape[plan->inner_dims - 1], run = size - i % size;
+static ptrdiff_t run_length(ptrdiff_t size, ptrdiff_t i, ptrdiff_t n) {
+    const ptrdiff_t run = size - i % size;
     return run < n ? run : n;
 }
 
 void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,
                 ptrdiff_t to_step) {
     while (n > 0) {
-        const ptrdiff_t run = run_length(plan, first, n);
+        const ptrdiff_t run = run_length(plan->inner_shape[plan->inner_dims - 1], first, n);
         copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1], run,
-                      plan->kernels->real_size, from->swapped);
+                      (size_t)smx_item_size(plan, from), from->swapped);
         to += run * to_step;
         first += run;
         n -= run;
@@ -156,9 +188,9 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step) {
     while (n > 0) {
-        const ptrdiff_t run = run_length(plan, first, n);
+        const ptrdiff_t run = run_length(plan->inner_shape[plan->inner_dims - 1], first, n);
         copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step, run,
-                      plan->kernels->real_size, to->swapped);
+                      (size_t)smx_item_size(plan, to), to->swapped);
         from += run * from_step;
         first += run;
         n -= run;
@@ -166,11 +198,41 @@ void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff
 }
 
 int smx_is_native(const smx_plan *plan, const smx_operand *operand, int has_inner) {
-    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size;
+    const ptrdiff_t size = smx_item_size(plan, operand);
     uintptr_t odd = (uintptr_t)operand->data;
     for (int d = 0; d < plan->outer_dims; d++)
         odd |= (uintptr_t)operand->outer[d];
     for (int d = 0; has_inner && d < plan->inner_dims; d++)
         odd |= (uintptr_t)operand->inner[d];
     return !operand->swapped && odd % (uintptr_t)size == 0;
+}
+
+smx_view smx_view_mask(const smx_plan *plan, ptrdiff_t r, int rows, ptrdiff_t first, ptrdiff_t n, int either,
+                       char *block) {
+    const smx_mask *mask = &plan->mask;
+    const ptrdiff_t run = mask->outer_shape[mask->outer_dims - 1], row = mask->outer[mask->outer_dims - 1];
+    const ptrdiff_t inner_run = mask->inner_shape[mask->inner_dims - 1], element = mask->inner[mask->inner_dims - 1];
+    const int is_even = r / run == (r + rows - 1) / run && first / inner_run == (first + n - 1) / inner_run;
+    if (is_even && (element == 0 || element == 1 || (either && (row == 0 || row == 1)))) {
+        const char *start = mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r) +
+                            offset_of(mask->inner_dims, mask->inner_shape, mask->inner, first);
+        const smx_view view = {(char *)start, row, element};
+        return view;
+    }
+    char *to = block;
+    const char *start = NULL;
+    for (ptrdiff_t end = r + rows; r < end; r++) {
+        start = start && r % run != 0 ? start + row
+                                      : mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r);
+        for (ptrdiff_t i = first; i < first + n;) {
+            const ptrdiff_t count = run_length(inner_run, i, first + n - i);
+            const char *from = start + offset_of(mask->inner_dims, mask->inner_shape, mask->inner, i);
+            for (ptrdiff_t k = 0; k < count; k++)
+                to[k] = from[k * element];
+            to += count;
+            i += count;
+        }
+    }
+    const smx_view view = {block, n, 1};
+    return view;
 }

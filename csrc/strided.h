@@ -13,6 +13,9 @@ void smx_simplify(smx_plan *plan);
 /* Where row number r of an operand begins. */
 char *smx_find_row(const smx_plan *plan, const smx_operand *operand, ptrdiff_t r);
 
+/* The size of a number of the operand. */
+ptrdiff_t smx_item_size(const smx_plan *plan, const smx_operand *operand);
+
 /* Copies elements [first, first + n) of one row between the operand and memory of the given step (in bytes). */
 void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,
                 ptrdiff_t to_step);
@@ -25,7 +28,13 @@ void smx_copy_element(char *to, const char *from, ptrdiff_t size, int swapped);
 /* Offset of element i of a row from its first. */
 ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptrdiff_t i);
 
-/* Whether every element of the operand may be read and written as a number of this machine. */
+/* The mask of elements [first, first + n) of so many rows from number r on, with strides in bytes. If it is evenly spaced
+   and one of its strides, that along the rows or (if either will do) that across them, is 0 or 1, it is seen where it
+   is; else its bytes are copied to block, row by row. */
+smx_view smx_view_mask(const smx_plan *plan, ptrdiff_t r, int rows, ptrdiff_t first, ptrdiff_t n, int either,
+                       char *block);
+
+/* Whether every element of the operand may be read and written as a number of this machine, of its storage. */
 int smx_is_native(const smx_plan *plan, const smx_operand *operand, int has_inner);
 
 #endif

@@ -1,14 +1,16 @@
 from typing import Any, TypeAlias, TypeVar, overload
 
+import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 _Out = TypeVar("_Out", bound=NDArray[Any])
 _Axis: TypeAlias = int | tuple[int, ...] | None
+_Mask: TypeAlias = ArrayLike  # of bool
 
 def _isa_available() -> list[str]: ...
 def _set_isa(name: str) -> str: ...
 def _build_info() -> dict[str, Any]: ...
-def _row_axis(y: ArrayLike, axis: int) -> tuple[NDArray[Any], int]: ...
+def _row_axis(y: ArrayLike, axis: int) -> tuple[NDArray[Any], int, np.dtype[Any]]: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
 def set_buffer_limit(n: int) -> None: ...
@@ -16,16 +18,40 @@ def get_buffer_limit() -> int: ...
 def _buffers_held() -> int: ...
 @overload
 def softmax(
-    x: ArrayLike, axis: _Axis = -1, *, out: None = None, dtype: DTypeLike | None = None
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
 ) -> NDArray[Any]: ...
 @overload
-def softmax(x: ArrayLike, axis: _Axis = -1, *, out: _Out, dtype: DTypeLike | None = None) -> _Out: ...
+def softmax(
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    out: _Out,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
+) -> _Out: ...
 @overload
 def log_softmax(
-    x: ArrayLike, axis: _Axis = -1, *, out: None = None, dtype: DTypeLike | None = None
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
 ) -> NDArray[Any]: ...
 @overload
-def log_softmax(x: ArrayLike, axis: _Axis = -1, *, out: _Out, dtype: DTypeLike | None = None) -> _Out: ...
+def log_softmax(
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    out: _Out,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
+) -> _Out: ...
 @overload
 def logsumexp(
     x: ArrayLike,
@@ -34,24 +60,47 @@ def logsumexp(
     keepdims: bool = False,
     out: None = None,
     dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
 ) -> Any: ...
 @overload
 def logsumexp(
-    x: ArrayLike, axis: _Axis = -1, *, keepdims: bool = False, out: _Out, dtype: DTypeLike | None = None
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    keepdims: bool = False,
+    out: _Out,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
 ) -> _Out: ...
 @overload
-def softmax_vjp(y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None) -> NDArray[Any]: ...
+def softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
+) -> NDArray[Any]: ...
 @overload
-def softmax_vjp(y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: _Out) -> _Out: ...
+def softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
+) -> _Out: ...
 @overload
-def log_softmax_vjp(y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None) -> NDArray[Any]: ...
+def log_softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
+) -> NDArray[Any]: ...
 @overload
-def log_softmax_vjp(y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: _Out) -> _Out: ...
+def log_softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
+) -> _Out: ...
 @overload
-def softmax_jvp(y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: None = None) -> NDArray[Any]: ...
+def softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
+) -> NDArray[Any]: ...
 @overload
-def softmax_jvp(y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: _Out) -> _Out: ...
+def softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
+) -> _Out: ...
 @overload
-def log_softmax_jvp(y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: None = None) -> NDArray[Any]: ...
+def log_softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
+) -> NDArray[Any]: ...
 @overload
-def log_softmax_jvp(y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: _Out) -> _Out: ...
+def log_softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
+) -> _Out: ...

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
 """The compiled face: arguments -> a plan (csrc/plan.h) -> one call into C (csrc/driver.c).
 
-A plain array (contiguous, native, float32 or float64, the default axis, nothing else asked for) takes the short way
-through `_plain`, everything else the long one, through `_compute`. No element is looked at here: that is for the C
-side.
+A plain array (contiguous, native, of a type that the kernels read, along the default axis, with or without a mask)
+takes the short way through `_plain`, everything else the long one, through `_compute`. No element is looked at here:
+that is for the C side.
 """
 
 import operator
@@ -40,12 +40,27 @@ cdef extern from "plan.h":
     enum smx_op:
         pass
 
+    enum smx_storage:
+        SMX_REAL
+        SMX_FLOAT16
+        SMX_BFLOAT16
+
     ctypedef struct smx_kernels:
         pass
 
     ctypedef struct smx_operand:
         char *data
+        smx_storage storage
         int swapped
+        ptrdiff_t outer[64]
+        ptrdiff_t inner[64]
+
+    ctypedef struct smx_mask:
+        const char *data
+        int outer_dims
+        int inner_dims
+        ptrdiff_t outer_shape[64]
+        ptrdiff_t inner_shape[64]
         ptrdiff_t outer[64]
         ptrdiff_t inner[64]
 
@@ -60,6 +75,7 @@ cdef extern from "plan.h":
         ptrdiff_t inner_shape[64]
         smx_operand input "in" [2]
         smx_operand out
+        smx_mask mask
 
     int smx_run(smx_plan *plan) nogil
 
@@ -320,6 +336,67 @@ def _begin():
 _begin()
 
 
+# ---- types and masks, as the kernels read them ----------------------------------------------------------------------
+
+# The type number of ml_dtypes.bfloat16, from the first array of it on: that package need not be there, and is never
+# imported.
+cdef int _bfloat16_number = -1
+
+
+cdef bint _is_bfloat16(object dtype):
+    global _bfloat16_number
+    if dtype.name != "bfloat16" or dtype.itemsize != 2:
+        return False
+    _bfloat16_number = dtype.num
+    return True
+
+
+cdef inline int _storage(cnp.ndarray array):
+    """How the kernels read and write the array; -1 if they do not."""
+    cdef int kind = cnp.PyArray_TYPE(array)
+    if kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE:
+        return SMX_REAL
+    if kind == cnp.NPY_FLOAT16:
+        return SMX_FLOAT16
+    if kind == _bfloat16_number or (cnp.PyTypeNum_ISUSERDEF(kind) and _is_bfloat16(array.dtype)):
+        return SMX_BFLOAT16
+    return -1
+
+
+cdef inline const smx_kernels *_kernels(bint is_double):
+    return _level.f64 if is_double else _level.f32
+
+
+cdef inline bint _broadcasts(cnp.ndarray where, cnp.ndarray x):
+    cdef int d, missing = cnp.PyArray_NDIM(x) - cnp.PyArray_NDIM(where)
+    if missing < 0:
+        return False
+    for d in range(cnp.PyArray_NDIM(where)):
+        if cnp.PyArray_DIM(where, d) != 1 and cnp.PyArray_DIM(where, d) != cnp.PyArray_DIM(x, d + missing):
+            return False
+    return True
+
+
+cdef void _fill_mask(smx_mask *mask, cnp.ndarray where, cnp.ndarray x, object inner):
+    """where, broadcast to x without a copy; rows run along the inner axes, None for the last."""
+    cdef int d, ndim = cnp.PyArray_NDIM(x), missing = ndim - cnp.PyArray_NDIM(where)
+    cdef ptrdiff_t stride
+    mask.data = <char *>cnp.PyArray_DATA(where)
+    mask.outer_dims = mask.inner_dims = 0
+    for d in range(ndim):
+        stride = 0
+        if d >= missing and cnp.PyArray_DIM(where, d - missing) > 1:
+            stride = cnp.PyArray_STRIDE(where, d - missing)
+        if d == ndim - 1 if inner is None else d in inner:
+            mask.inner_shape[mask.inner_dims] = cnp.PyArray_DIM(x, d)
+            mask.inner[mask.inner_dims] = stride
+            mask.inner_dims += 1
+        else:
+            mask.outer_shape[mask.outer_dims] = cnp.PyArray_DIM(x, d)
+            mask.outer[mask.outer_dims] = stride
+            mask.outer_dims += 1
+
+
 # ---- the short way --------------------------------------------------------------------------------------------------
 
 cdef int _run(smx_plan *plan, ptrdiff_t elements) except -1:
@@ -342,7 +419,7 @@ cdef inline bint _is_plain(object x):
     cdef cnp.ndarray array = <cnp.ndarray>x
     cdef int kind = cnp.PyArray_TYPE(array)
     return (
-        (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE)
+        (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE or _storage(array) > 0)
         and cnp.PyArray_IS_C_CONTIGUOUS(array)
         and cnp.PyArray_ISBEHAVED_RO(array)
         and cnp.PyArray_NDIM(array) > 0
@@ -368,23 +445,51 @@ cdef inline bint _takes_plain(object out, object x):
     )
 
 
+cdef inline bint _are_apart(cnp.ndarray contiguous, cnp.ndarray other):
+    """Whether no byte of one lies between the first and the last of the other."""
+    cdef int d
+    cdef ptrdiff_t reach
+    cdef char *start = <char *>cnp.PyArray_DATA(contiguous)
+    cdef char *low = <char *>cnp.PyArray_DATA(other)
+    cdef char *high = low + cnp.PyArray_ITEMSIZE(other)
+    for d in range(cnp.PyArray_NDIM(other)):
+        reach = (cnp.PyArray_DIM(other, d) - 1) * cnp.PyArray_STRIDE(other, d)
+        low += reach if reach < 0 else 0
+        high += reach if reach > 0 else 0
+    return high <= start or start + cnp.PyArray_NBYTES(contiguous) <= low
+
+
+cdef inline bint _masks_plain(object where, object x, object out):
+    """Whether where is None, or a mask that can be read as it is while out is written."""
+    return where is None or (
+        cnp.PyArray_CheckExact(where)
+        and cnp.PyArray_TYPE(<cnp.ndarray>where) == cnp.NPY_BOOL
+        and _broadcasts(<cnp.ndarray>where, <cnp.ndarray>x)
+        and (out is None or _are_apart(<cnp.ndarray>out, <cnp.ndarray>where))
+    )
+
+
 cdef inline bint _is_last(object axis):
     return type(axis) is int and axis == -1
 
 
-cdef inline void _plain_operand(smx_operand *operand, cnp.ndarray array, ptrdiff_t n, ptrdiff_t size):
+cdef inline void _plain_operand(
+    smx_operand *operand, cnp.ndarray array, ptrdiff_t n, ptrdiff_t size, smx_storage storage
+):
     operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.storage = storage
     operand.swapped = 0
     operand.outer[0] = n * size
     operand.inner[0] = size
 
 
-cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
+cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out):
     """The operation on contiguous rows; g is the second input or None. logsumexp's result has no last axis."""
     cdef smx_plan plan
     cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
     cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1)
-    cdef ptrdiff_t size = 4 if kind == cnp.NPY_FLOAT else 8
+    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(x)
+    cdef smx_storage storage = <smx_storage>_storage(x)
     cdef bint elementwise = op != SMX_LOGSUMEXP
     if out is None:
         if elementwise and elements * size >= SMX_BUFFER_LEAST:
@@ -392,15 +497,18 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
         else:
             out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
-    plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
+    plan.kernels = _kernels(kind == cnp.NPY_DOUBLE)
     plan.temperature = 1
     plan.outer_dims = plan.inner_dims = 1
     plan.outer_shape[0] = elements // n
     plan.inner_shape[0] = n
-    _plain_operand(&plan.input[0], x, n, size)
+    _plain_operand(&plan.input[0], x, n, size, storage)
     if g is not None:
-        _plain_operand(&plan.input[1], g, n, size)
-    _plain_operand(&plan.out, out, n if elementwise else 1, size)
+        _plain_operand(&plan.input[1], g, n, size, storage)
+    _plain_operand(&plan.out, out, n if elementwise else 1, size, storage)
+    plan.mask.data = NULL
+    if where is not None:
+        _fill_mask(&plan.mask, where, x, None)
     _run(&plan, elements)
     return out
 
@@ -417,36 +525,73 @@ cdef object _integer(object value, str name):
         raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
 
 
+_TYPES = "float16, bfloat16, float32, float64"
+
+
 cdef object _real_array(object value, str name):
-    """The value as an array of float32 or float64, in either byte order; not copied if it is one."""
+    """The value as an array of a type that the kernels read, in either byte order; not copied if it is one."""
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: got {type(value).__name__}, expected an array without a mask")
+        raise TypeError(
+            f"{name}: got {type(value).__name__}, expected an array without a mask: pass {name}.data, "
+            f"and where=~np.ma.getmaskarray({name})"
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected an array or sequences of one shape: {error}") from None
-    kind = array.dtype.kind
-    if kind == "f" and array.dtype.itemsize in (4, 8):
+    if _storage(array) >= 0:
         return array
-    if kind in "biu":
+    if array.dtype.kind in "biu":
         return _cast(array, np.float64)
-    raise TypeError(f"{name}: got {array.dtype}, expected float32, float64, bool or integers")
+    raise TypeError(f"{name}: got {array.dtype}, expected {_TYPES}, bool or integers")
 
 
 cdef object _cast(object array, object dtype):
     """The array as that type, without a word from NumPy on overflow, underflow or a signalling NaN."""
     with np.errstate(all="ignore"):
-        return array.astype(dtype)
+        return array.astype(dtype, copy=False)
 
 
 cdef object _real_dtype(object value, str name):
     try:
         dtype = np.dtype(value)
     except TypeError as error:
-        raise TypeError(f"{name}: got {value!r}, expected float32 or float64") from error
-    if dtype.kind == "f" and dtype.itemsize in (4, 8):
+        raise TypeError(f"{name}: got {value!r}, expected one of {_TYPES}") from error
+    dtype = dtype.newbyteorder("=")
+    if dtype in (np.float32, np.float64) or _is_half(dtype):
         return dtype
-    raise TypeError(f"{name}: got {dtype}, expected float32 or float64")
+    raise TypeError(f"{name}: got {dtype}, expected one of {_TYPES}")
+
+
+cdef bint _is_half(object dtype):
+    return dtype.itemsize == 2 and (dtype.kind == "f" or _is_bfloat16(dtype))
+
+
+cdef object _working(object dtype):
+    """The type that numbers of that type are computed in."""
+    return np.dtype(np.float32) if _is_half(dtype) else dtype.newbyteorder("=")
+
+
+cdef bint _is_stored(object dtype, object working):
+    """Whether kernels of the working type read and write that type."""
+    return _working(dtype) == working
+
+
+cdef object _mask(object where, object x, str name):
+    """where as an array of bool that broadcasts to the array of that name; None stays."""
+    if where is None:
+        return None
+    if isinstance(where, np.ma.MaskedArray):
+        raise TypeError(f"where: got {type(where).__name__}, expected an array without a mask")
+    try:
+        mask = np.asarray(where)
+    except ValueError as error:
+        raise ValueError(f"where: expected an array or sequences of one shape: {error}") from None
+    if mask.dtype != np.bool:
+        raise TypeError(f"where: got {mask.dtype}, expected bool")
+    if not _broadcasts(mask, x):
+        raise ValueError(f"where: got shape {mask.shape}, expected one that broadcasts to {name}'s {x.shape}")
+    return mask
 
 
 cdef object _axes(object axis, int ndim):
@@ -506,9 +651,11 @@ cdef bint _is_same(object a, object b):
     )
 
 
-cdef bint _fits(object out, object dtype, list inputs, bint elementwise):
+cdef bint _fits(object out, object working, list inputs, object where, bint elementwise):
     """Whether the kernels may write straight into out."""
-    if out.dtype.newbyteorder("=") != dtype or _overlaps_itself(out):
+    if not _is_stored(out.dtype, working) or _overlaps_itself(out):
+        return False
+    if where is not None and np.may_share_memory(out, where):
         return False
     for array in inputs:
         if np.may_share_memory(out, array) and not (elementwise and _is_same(out, array)):
@@ -519,6 +666,7 @@ cdef bint _fits(object out, object dtype, list inputs, bint elementwise):
 cdef void _fill_operand(smx_operand *operand, cnp.ndarray array, object inner, bint has_inner):
     cdef int d, outer_dims = 0, inner_dims = 0
     operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.storage = <smx_storage>_storage(array)
     operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
     for d in range(cnp.PyArray_NDIM(array)):
         if d in inner:
@@ -530,10 +678,13 @@ cdef void _fill_operand(smx_operand *operand, cnp.ndarray array, object inner, b
             outer_dims += 1
 
 
-cdef object _compute(int op, list inputs, set inner, object out, object dtype, object result_dtype, bint keepdims):
-    """The operation on arrays of one shape and one type (but for its byte order); rows run along the inner axes.
+cdef object _compute(
+    int op, list inputs, set inner, object where, object out, object working, object result_dtype, bint keepdims
+):
+    """The operation on arrays of one shape; rows run along the inner axes.
 
-    dtype is the type of the arithmetic, result_dtype that of the result, unless there is an out, to which it is cast.
+    working is the type of the arithmetic, in which the inputs can be read, result_dtype that of the result, unless
+    there is an out, to which it is rounded.
     """
     cdef smx_plan plan
     x = inputs[0]
@@ -543,15 +694,18 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
     if not elementwise:
         shape = tuple(1 if d in inner else n for d, n in enumerate(shape) if keepdims or d not in inner)
     if out is not None:
-        _check_out(out, shape, result_dtype)
+        _check_out(out, shape, working)
 
-    if out is not None and _fits(out, dtype, inputs, elementwise):
+    stored = result_dtype if out is None else out.dtype
+    if not _is_stored(stored, working):
+        stored = working
+    if out is not None and _fits(out, working, inputs, where, elementwise):
         target = out
     elif elementwise:
-        large = x.size * dtype.itemsize >= SMX_BUFFER_LEAST
-        target = _large_like(x, dtype) if large else np.empty_like(x, dtype=dtype, subok=False)
+        large = x.size * stored.itemsize >= SMX_BUFFER_LEAST
+        target = _large_like(x, stored) if large else np.empty_like(x, dtype=stored, subok=False)
     else:
-        target = np.empty(shape, dtype)
+        target = np.empty(shape, stored)
 
     if x.size > 0:
         # For the plan an output of one number a row has the inner axes of the input, with strides that nobody reads.
@@ -559,7 +713,7 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
         if not elementwise and not keepdims:
             spread = np.expand_dims(target, tuple(inner))
         plan.op = <smx_op>op
-        plan.kernels = _level.f32 if dtype.itemsize == 4 else _level.f64
+        plan.kernels = _kernels(working.itemsize == 8)
         plan.temperature = 1
         plan.outer_dims = plan.inner_dims = 0
         for d in range(x.ndim):
@@ -572,6 +726,9 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
         for k, array in enumerate(inputs):
             _fill_operand(&plan.input[k], array, inner, True)
         _fill_operand(&plan.out, spread, inner, elementwise)
+        plan.mask.data = NULL
+        if where is not None:
+            _fill_mask(&plan.mask, where, x, inner)
         _run(&plan, x.size)
     elif not elementwise:
         target[...] = -np.inf
@@ -586,25 +743,36 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
     return target if target.ndim > 0 else target[()]
 
 
-cdef object _of_logits(int op, object x, object axis, object out, object dtype, bint keepdims):
+cdef object _of_logits(int op, object x, object axis, object where, object out, object dtype, bint keepdims):
     """softmax, log_softmax and logsumexp: one input, and a type for the result."""
     array = _real_array(x, "x")
     own = array.dtype.newbyteorder("=")
     if dtype is None:
         result_dtype = own
     else:
-        result_dtype = _real_dtype(dtype, "dtype").newbyteorder("=")
+        result_dtype = _real_dtype(dtype, "dtype")
     inner = _axes(axis, array.ndim)
-    working = own if own.itemsize >= result_dtype.itemsize else result_dtype
-    if working != own:
+    where = _mask(where, array, "x")
+    working = max(_working(own), _working(result_dtype), key=lambda dtype: dtype.itemsize)
+    if not _is_stored(own, working):
         array = _cast(array, working)
-    return _compute(op, [array], inner, out, working, result_dtype, keepdims)
+    return _compute(op, [array], inner, where, out, working, result_dtype, keepdims)
 
 
-cdef object _of_gradients(int op, object y, object g, str name, object axis, object out):
+cdef object _promoted(object first, object second):
+    """The type that two promote to, as NumPy and ml_dtypes say; float32 for the two of 16 bits, of which they don't."""
+    first, second = first.newbyteorder("="), second.newbyteorder("=")
+    if first != second and _is_half(first) and _is_half(second):
+        return np.dtype(np.float32)
+    return np.result_type(first, second)
+
+
+cdef object _of_gradients(int op, object y, object g, str name, object axis, object where, object out):
     """The derivatives: two inputs, the second (of that name) broadcast to the first."""
     first, second = _real_array(y, "y"), _real_array(g, name)
-    dtype = np.result_type(first.dtype, second.dtype).newbyteorder("=")
+    dtype = _promoted(first.dtype, second.dtype)
+    working = _working(dtype)
+    where = _mask(where, first, "y")
     inner = _axes(axis, first.ndim)
     if second.shape != first.shape:
         try:
@@ -613,33 +781,36 @@ cdef object _of_gradients(int op, object y, object g, str name, object axis, obj
             raise ValueError(
                 f"{name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}"
             ) from None
-    inputs = [
-        array if array.dtype.newbyteorder("=") == dtype else _cast(array, dtype) for array in (first, second)
-    ]
-    return _compute(op, inputs, inner, out, dtype, dtype, False)
+    inputs = [array if _is_stored(array.dtype, working) else _cast(array, working) for array in (first, second)]
+    return _compute(op, inputs, inner, where, out, working, dtype, False)
 
 
-cdef inline bint _are_plain(object y, object g):
+cdef inline bint _takes_plain_pair(object y, object g, object axis, object where, object out):
+    """Whether a derivative of these arguments may take the short way."""
     return (
-        _is_plain(y)
+        _is_last(axis)
+        and _is_plain(y)
         and _is_plain(g)
         and cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.PyArray_TYPE(<cnp.ndarray>g)
         and cnp.PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>g)
+        and _takes_plain(out, y)
+        and _takes_plain(out, g)
+        and _masks_plain(where, y, out)
     )
 
 
 def _row_axis(y, axis):
-    """The array and the one axis of `softmax_jacobian`, checked."""
+    """The array, to be computed with, the one axis, and the type of the result of `softmax_jacobian`, checked."""
     array = _real_array(y, "y")
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
-    return array, number
+    return _cast(array, _working(array.dtype)), number, array.dtype.newbyteorder("=")
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------
 
-def softmax(x, axis=-1, *, out=None, dtype=None):
+def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     r"""Softmax along an axis: exponentials that sum to 1.
 
     .. math:: y_i = \frac{\exp(x_i)}{\sum_j \exp(x_j)}
@@ -647,30 +818,38 @@ def softmax(x, axis=-1, *, out=None, dtype=None):
     Parameters
     ----------
     x : array_like, any shape
-        Real numbers, such as logits. float32 and float64 are computed in their own type; bool and integers become
-        float64. Any strides, byte order and alignment are read in place.
+        Real numbers, such as logits. float32 and float64 are computed in their own type; float16 and
+        `ml_dtypes.bfloat16` in float32, and the result is rounded to them once; bool and integers become float64. Any
+        strides, byte order and alignment are read in place. A masked array is refused: pass its data and its mask, as
+        `where`.
     axis : int, tuple of ints or None, default -1
         The axis or axes along which the result sums to 1; None for the whole array.
     out : ndarray, optional
         Where to put the result, of `x`'s shape. It may be `x` itself, or overlap it. The result is cast to its type
         under the rule "same_kind".
     dtype : dtype, optional
-        Type of the result, float32 or float64; the arithmetic is done in the wider of it and `x`'s own. Default: the
-        type of the arithmetic.
+        Type of the result, float16, bfloat16, float32 or float64; the arithmetic is done in float64 if this or `x` is
+        of that type, else in float32. Default: `x`'s own type, float64 for bool and integers.
+    where : array_like of bool, optional
+        Which elements take part; broadcasts to `x`'s shape, without being copied. Hidden elements are never looked at,
+        be they NaN, and their results are 0: all results of a row in which nothing is left. The visible elements have
+        the bits that they would have if the hidden ones were -inf.
 
     Returns
     -------
     ndarray
-        Of `x`'s shape, each element within 2 ULP of the true value; `out` if that was given. A row that holds a NaN
-        or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+        Of `x`'s shape, each element within 2 ULP of the true value (of float16 and bfloat16, that value rounded); `out`
+        if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers
+        gives 0. No warning is raised.
 
     Raises
     ------
     TypeError
         If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
-        named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer.
+        named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
+        `where` is not of type bool.
     ValueError
-        If `out` is read-only or of the wrong shape, or an axis is repeated.
+        If `out` is read-only or of the wrong shape, an axis is repeated, or `where` does not broadcast to `x`.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
 
@@ -691,13 +870,16 @@ def softmax(x, axis=-1, *, out=None, dtype=None):
     >>> softmax(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0]]))
     array([[0.25, 0.75],
            [0.5 , 0.5 ]])
+    >>> softmax([[0.0, np.nan], [5.0, 5.0]], where=[[True, False], [True, True]])
+    array([[1. , 0. ],
+           [0.5, 0.5]])
     """
-    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x):
-        return _plain(SMX_SOFTMAX, x, None, out)
-    return _of_logits(SMX_SOFTMAX, x, axis, out, dtype, False)
+    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x) and _masks_plain(where, x, out):
+        return _plain(SMX_SOFTMAX, x, None, where, out)
+    return _of_logits(SMX_SOFTMAX, x, axis, where, out, dtype, False)
 
 
-def log_softmax(x, axis=-1, *, out=None, dtype=None):
+def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     r"""Logarithm of the softmax along an axis, accurate at every element.
 
     .. math:: y_i = x_i - \log \sum_j \exp(x_j)
@@ -712,6 +894,8 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None):
         Where to put the result, as for `softmax`.
     dtype : dtype, optional
         Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`; the results of hidden elements are -inf.
 
     Returns
     -------
@@ -741,12 +925,12 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None):
     >>> log_softmax(np.array([0.0, -50.0]))
     array([-1.92874985e-22, -5.00000000e+01])
     """
-    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x):
-        return _plain(SMX_LOG_SOFTMAX, x, None, out)
-    return _of_logits(SMX_LOG_SOFTMAX, x, axis, out, dtype, False)
+    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x) and _masks_plain(where, x, out):
+        return _plain(SMX_LOG_SOFTMAX, x, None, where, out)
+    return _of_logits(SMX_LOG_SOFTMAX, x, axis, where, out, dtype, False)
 
 
-def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None):
+def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     r"""Logarithm of the sum of exponentials along an axis.
 
     .. math:: \log \sum_j \exp(x_j)
@@ -763,12 +947,14 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None):
         Where to put the result, of its shape.
     dtype : dtype, optional
         Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`.
 
     Returns
     -------
     ndarray or scalar
         Within 2 ULP of the larger of the result and the largest |x|; `out` if that was given. NaN if there is a NaN,
-        else +inf if there is +inf, and -inf if there is nothing, or nothing but -inf.
+        else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
 
     Raises
     ------
@@ -782,12 +968,20 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None):
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
     """
-    if not keepdims and out is None and dtype is None and _is_last(axis) and _is_plain(x) and x.ndim > 1:
-        return _plain(SMX_LOGSUMEXP, x, None, None)
-    return _of_logits(SMX_LOGSUMEXP, x, axis, out, dtype, bool(keepdims))
+    if (
+        not keepdims
+        and out is None
+        and dtype is None
+        and _is_last(axis)
+        and _is_plain(x)
+        and x.ndim > 1
+        and _masks_plain(where, x, None)
+    ):
+        return _plain(SMX_LOGSUMEXP, x, None, where, None)
+    return _of_logits(SMX_LOGSUMEXP, x, axis, where, out, dtype, bool(keepdims))
 
 
-def softmax_vjp(y, g, axis=-1, *, out=None):
+def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
 
     .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
@@ -802,6 +996,9 @@ def softmax_vjp(y, g, axis=-1, *, out=None):
         The axis that softmax was taken along.
     out : ndarray, optional
         Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
+        whatever `y` and `g` hold there.
 
     Returns
     -------
@@ -812,7 +1009,7 @@ def softmax_vjp(y, g, axis=-1, *, out=None):
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+        As `softmax` does; ValueError also if `g` or `where` does not broadcast to `y`.
 
     Notes
     -----
@@ -825,12 +1022,12 @@ def softmax_vjp(y, g, axis=-1, *, out=None):
     >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    if _is_last(axis) and _are_plain(y, g) and _takes_plain(out, y) and _takes_plain(out, g):
-        return _plain(SMX_SOFTMAX_VJP, y, g, out)
-    return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", axis, out)
+    if _takes_plain_pair(y, g, axis, where, out):
+        return _plain(SMX_SOFTMAX_VJP, y, g, where, out)
+    return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out)
 
 
-def log_softmax_vjp(y, g, axis=-1, *, out=None):
+def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
 
     .. math:: g_i - \exp(y_i) \sum_j g_j
@@ -845,6 +1042,9 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None):
         The axis that log-softmax was taken along.
     out : ndarray, optional
         Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
+        whatever `y` and `g` hold there.
 
     Returns
     -------
@@ -855,7 +1055,7 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None):
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+        As `softmax` does; ValueError also if `g` or `where` does not broadcast to `y`.
 
     Examples
     --------
@@ -864,12 +1064,12 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None):
     >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.75])
     """
-    if _is_last(axis) and _are_plain(y, g) and _takes_plain(out, y) and _takes_plain(out, g):
-        return _plain(SMX_LOG_SOFTMAX_VJP, y, g, out)
-    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, out)
+    if _takes_plain_pair(y, g, axis, where, out):
+        return _plain(SMX_LOG_SOFTMAX_VJP, y, g, where, out)
+    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out)
 
 
-def softmax_jvp(y, v, axis=-1, *, out=None):
+def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
 
     .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
@@ -886,6 +1086,8 @@ def softmax_jvp(y, v, axis=-1, *, out=None):
         The axis that softmax was taken along.
     out : ndarray, optional
         Where to put the result, as for `softmax_vjp`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax_vjp`.
 
     Returns
     -------
@@ -904,12 +1106,12 @@ def softmax_jvp(y, v, axis=-1, *, out=None):
     >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    if _is_last(axis) and _are_plain(y, v) and _takes_plain(out, y) and _takes_plain(out, v):
-        return _plain(SMX_SOFTMAX_VJP, y, v, out)
-    return _of_gradients(SMX_SOFTMAX_VJP, y, v, "v", axis, out)
+    if _takes_plain_pair(y, v, axis, where, out):
+        return _plain(SMX_SOFTMAX_VJP, y, v, where, out)
+    return _of_gradients(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out)
 
 
-def log_softmax_jvp(y, v, axis=-1, *, out=None):
+def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
 
     .. math:: v_i - \sum_j \exp(y_j) v_j
@@ -924,6 +1126,9 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None):
         The axis that log-softmax was taken along.
     out : ndarray, optional
         Where to put the result, of `y`'s shape. It may be `y` or `v` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
+        whatever `y` and `v` hold there.
 
     Returns
     -------
@@ -933,7 +1138,7 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None):
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does; ValueError also if `v` does not broadcast to `y`.
+        As `softmax` does; ValueError also if `v` or `where` does not broadcast to `y`.
 
     Examples
     --------
@@ -942,6 +1147,6 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None):
     >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.25])
     """
-    if _is_last(axis) and _are_plain(y, v) and _takes_plain(out, y) and _takes_plain(out, v):
-        return _plain(SMX_LOG_SOFTMAX_JVP, y, v, out)
-    return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, out)
+    if _takes_plain_pair(y, v, axis, where, out):
+        return _plain(SMX_LOG_SOFTMAX_JVP, y, v, where, out)
+    return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out)

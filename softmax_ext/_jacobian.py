@@ -46,9 +46,10 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
     array([[ 0.1875, -0.1875],
            [-0.1875,  0.1875]])
     """
-    array, number = _core._row_axis(y, axis)
+    array, number, dtype = _core._row_axis(y, axis)
     rows = np.moveaxis(array, number, -1)
-    jacobian: NDArray[Any] = rows[..., :, None] * -rows[..., None, :]
-    diagonal = np.einsum("...ii->...i", jacobian)
-    diagonal[...] = rows * (1 - rows)
-    return jacobian
+    with np.errstate(all="ignore"):
+        jacobian: NDArray[Any] = rows[..., :, None] * -rows[..., None, :]
+        diagonal = np.einsum("...ii->...i", jacobian)
+        diagonal[...] = rows * (1 - rows)
+        return jacobian.astype(dtype, copy=False)

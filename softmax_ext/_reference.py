@@ -15,6 +15,9 @@ Three steps are there for accuracy alone:
 Special values need no case of their own in softmax and log_softmax: ``inf - inf`` is NaN, and one
 NaN in a row's sum reaches every element of the row.
 
+Elements hidden by ``where`` are replaced before anything is computed: by -inf, or by what adds
+nothing to a sum, and their results are what the contract says.
+
 Signatures are those of the public functions, without ``out``. Beyond their contract, longdouble
 input gives a longdouble result: the truth before it is rounded.
 """
@@ -35,22 +38,25 @@ __all__ = [
 
 
 @np.errstate(all="ignore")
-def softmax(x, axis=-1, *, dtype=None):
+def softmax(x, axis=-1, *, dtype=None, where=None):
     """Return exp(x) / Σ exp(x) along `axis`.
 
     Parameters
     ----------
     x : array_like
-        float32 or float64; bool and integers count as float64.
+        float16, bfloat16, float32 or float64; bool and integers count as float64.
     axis : int, tuple of ints or None, default -1
         The axes that make up a row; None takes the whole array as one row.
     dtype : dtype, optional
         Type of the result, by default that of `x`.
+    where : array_like of bool, optional
+        What is not hidden; broadcasts to the shape of `x`.
 
     Returns
     -------
     ndarray
-        In the shape of `x`. A row that holds NaN or +inf, or only -inf, gives NaN throughout.
+        In the shape of `x`. A row that holds NaN or +inf, or only -inf, gives NaN throughout; hidden
+        elements give 0.
 
     Examples
     --------
@@ -60,16 +66,17 @@ def softmax(x, axis=-1, *, dtype=None):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(x)
+    x = rows.split(_seen(x, where, -np.inf))
     e = _exp(x, _max(x))
-    return rows.join(e / _sum(e)).astype(result)[()]
+    return _round(_seen(rows.join(e / _sum(e)), where, 0), result)
 
 
 @np.errstate(all="ignore")
-def log_softmax(x, axis=-1, *, dtype=None):
+def log_softmax(x, axis=-1, *, dtype=None, where=None):
     """Return x - log Σ exp(x) along `axis`, the logarithm of `softmax`, accurate also near 0.
 
-    Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum.
+    Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum, and is
+    what hidden elements give.
 
     Examples
     --------
@@ -79,18 +86,18 @@ def log_softmax(x, axis=-1, *, dtype=None):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(x)
+    x = rows.split(_seen(x, where, -np.inf))
     gap = x - _max(x)
-    return rows.join(gap - np.log1p(_others(x))).astype(result)[()]
+    return _round(_seen(rows.join(gap - np.log1p(_others(x))), where, -np.inf), result)
 
 
 @np.errstate(all="ignore")
-def logsumexp(x, axis=-1, *, keepdims=False, dtype=None):
+def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None):
     """Return log Σ exp(x) along `axis`.
 
     Parameters
     ----------
-    x, axis, dtype
+    x, axis, dtype, where
         As in `softmax`.
     keepdims : bool, default False
         Keep each axis of a row, with length 1.
@@ -99,7 +106,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, dtype=None):
     -------
     ndarray or scalar
         One value per row: +inf where the row holds +inf (and no NaN), -inf where it holds only
-        -inf or nothing at all.
+        -inf or nothing at all, or nothing that is seen.
 
     Examples
     --------
@@ -109,14 +116,14 @@ def logsumexp(x, axis=-1, *, keepdims=False, dtype=None):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(x)
+    x = rows.split(_seen(x, where, -np.inf))
     top = _max(x)
     total = np.where(np.isfinite(top), top + np.log1p(_others(x)), top)
-    return (rows.join(total, reduced=True) if keepdims else total[..., 0]).astype(result)[()]
+    return _round(rows.join(total, reduced=True) if keepdims else total[..., 0], result)
 
 
 @np.errstate(all="ignore")
-def softmax_vjp(y, g, axis=-1):
+def softmax_vjp(y, g, axis=-1, *, where=None):
     """Return y·(g - Σ y·g) along `axis`: `g` times the Jacobian of softmax.
 
     Parameters
@@ -127,22 +134,24 @@ def softmax_vjp(y, g, axis=-1):
         Gradient of a scalar with respect to `y`; broadcasts to the shape of `y`.
     axis : int, tuple of ints or None, default -1
         As in `softmax`.
+    where : array_like of bool, optional
+        As in `softmax`.
 
     Returns
     -------
     ndarray
-        Gradient with respect to softmax's input, in the shape of `y`.
+        Gradient with respect to softmax's input, in the shape of `y`; 0 at hidden elements.
 
     Examples
     --------
     >>> softmax_vjp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
-    return _with_vector(lambda y, g: y * (g - _sum(y * g)), y, g, axis)
+    return _with_vector(lambda y, g: y * (g - _sum(y * g)), y, g, axis, where, 0)
 
 
 @np.errstate(all="ignore")
-def log_softmax_vjp(y, g, axis=-1):
+def log_softmax_vjp(y, g, axis=-1, *, where=None):
     """Return g - exp(y)·Σ g along `axis`: `g` times the Jacobian of log_softmax.
 
     Parameters and result are those of `softmax_vjp`; `y` is what `log_softmax` returned.
@@ -152,16 +161,16 @@ def log_softmax_vjp(y, g, axis=-1):
     >>> log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5 , -0.25, -0.25])
     """
-    return _with_vector(lambda y, g: g - np.exp(y) * _sum(g), y, g, axis)
+    return _with_vector(lambda y, g: g - np.exp(y) * _sum(g), y, g, axis, where, -np.inf)
 
 
-def softmax_jvp(y, v, axis=-1):
+def softmax_jvp(y, v, axis=-1, *, where=None):
     """Return the Jacobian of softmax times `v`; it is symmetric, so this is `softmax_vjp`."""
-    return softmax_vjp(y, v, axis)
+    return softmax_vjp(y, v, axis, where=where)
 
 
 @np.errstate(all="ignore")
-def log_softmax_jvp(y, v, axis=-1):
+def log_softmax_jvp(y, v, axis=-1, *, where=None):
     """Return v - Σ exp(y)·v along `axis`: the Jacobian of log_softmax times `v`.
 
     Parameters and result are those of `log_softmax_vjp`.
@@ -171,7 +180,7 @@ def log_softmax_jvp(y, v, axis=-1):
     >>> log_softmax_jvp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5, -0.5, -0.5])
     """
-    return _with_vector(lambda y, v: v - _sum(np.exp(y) * v), y, v, axis)
+    return _with_vector(lambda y, v: v - _sum(np.exp(y) * v), y, v, axis, where, -np.inf)
 
 
 @np.errstate(all="ignore")
@@ -200,7 +209,7 @@ def softmax_jacobian(y, axis=-1):
     result = y.dtype.newbyteorder("=")
     y = _Rows(y.shape, axis).split(y)
     # y_i (δ_ij - y_j): 1 - y_i is exact where y_i is near 1, which y_i - y_i² is not.
-    return (y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])).astype(result)
+    return _round(y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :]), result)
 
 
 # The arithmetic, on rows: longdouble arrays whose last axis is the row ----------------------------
@@ -244,13 +253,31 @@ def _others(x):
     return _sum(np.where(ties, 0, e)) + (ties.sum(axis=-1, keepdims=True) - 1)
 
 
-def _with_vector(formula, y, g, axis):
-    """Apply a formula of `y` and of `g`, broadcast to it, row by row."""
+def _with_vector(formula, y, g, axis, where, hidden):
+    """Apply a formula of `y` and of `g`, broadcast to it, row by row; `hidden` y and a g of 0 add nothing."""
     y, g = _array(y, "y"), _array(g, "g")
-    result = np.result_type(y, g).newbyteorder("=")
+    types = y.dtype.newbyteorder("="), g.dtype.newbyteorder("=")
+    half = all(t.itemsize == 2 for t in types) and types[0] != types[1]
+    result = np.dtype(np.float32) if half else np.result_type(*types)
     rows = _Rows(y.shape, axis)
-    product = formula(rows.split(y), rows.split(np.broadcast_to(g, y.shape)))
-    return rows.join(product).astype(result)[()]
+    y, g = _seen(y, where, hidden), _seen(np.broadcast_to(g, y.shape), where, 0)
+    product = rows.join(formula(rows.split(y), rows.split(g)))
+    return _round(_seen(product, where, 0), result)
+
+
+def _seen(x, where, hidden):
+    """Return `x` in longdouble, with that number for the elements that `where` hides."""
+    seen = np.broadcast_to(True if where is None else where, x.shape)
+    return np.where(seen, x.astype(np.longdouble), np.longdouble(hidden))
+
+
+def _round(x, dtype):
+    """Return `x` rounded to that type, once: to one of 16 bits NumPy would come by way of float64."""
+    if dtype.itemsize == 2:
+        digits, smallest = (11, -24) if dtype.kind == "f" else (8, -133)  # of bfloat16
+        step = np.maximum(np.frexp(x)[1] - digits, smallest)
+        x = np.ldexp(np.rint(np.ldexp(x, -step)), step).astype(np.float64)
+    return np.asarray(x).astype(dtype)[()]
 
 
 # Arguments ----------------------------------------------------------------------------------------
@@ -288,17 +315,21 @@ def _array(x, name="x"):
     x = np.asarray(x)
     if x.dtype.kind in "biu":
         return x.astype(np.float64)
-    if x.dtype.newbyteorder("=") not in _TYPES:
-        raise TypeError(f"{name} has type {x.dtype}; expected float32, float64, bool or integers")
+    if not _is_taken(x.dtype):
+        raise TypeError(f"{name} has type {x.dtype}; expected {_NAMES}, bool or integers")
     return x
 
 
 def _result_type(x, dtype):
     """Return the type named by `dtype`, by default that of `x`."""
     dtype = (x.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
-    if dtype not in _TYPES:
-        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
+    if not _is_taken(dtype):
+        raise TypeError(f"dtype is {dtype}; expected {_NAMES}")
     return dtype
 
 
-_TYPES = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.longdouble)
+def _is_taken(dtype):
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+_NAMES = "float16, bfloat16, float32, float64"

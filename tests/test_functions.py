@@ -21,13 +21,13 @@ from softmax_ext import (
 pytestmark = pytest.mark.usefixtures("isa")
 U = 2.0**-53  # one rounding in float64
 
-MAP = {"x": ..., "axis": -1, "out": None, "dtype": None}
-VJP = {"y": ..., "g": ..., "axis": -1, "out": None}
-JVP = {"y": ..., "v": ..., "axis": -1, "out": None}
+MAP = {"x": ..., "axis": -1, "out": None, "dtype": None, "where": None}
+VJP = {"y": ..., "g": ..., "axis": -1, "out": None, "where": None}
+JVP = {"y": ..., "v": ..., "axis": -1, "out": None, "where": None}
 SIGNATURES = {
     softmax: MAP,
     log_softmax: MAP,
-    logsumexp: {"x": ..., "axis": -1, "keepdims": False, "out": None, "dtype": None},
+    logsumexp: {"x": ..., "axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None},
     softmax_vjp: VJP,
     log_softmax_vjp: VJP,
     softmax_jvp: JVP,

@@ -1,6 +1,6 @@
 """Each function against the reference, on whatever hypothesis comes up with.
 
-Random shapes, axes, types, strides, broadcasts and special values at once: what the other files
+Random shapes, axes, types, strides, broadcasts, masks and special values at once: what the other files
 test one by one. Few examples each, since every run draws new ones.
 """
 
@@ -26,7 +26,16 @@ shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9)
 long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(
     st.integers(60, 300), st.integers(1, 40)
 )
-types = st.sampled_from(["f4", "f8", ">f4", "<f8", ">f8", "i1", "u2", "i4", "i8", "?"])
+try:
+    import ml_dtypes
+
+    finfo = ml_dtypes.finfo
+    HALVES = ["f2", ">f2", ml_dtypes.bfloat16]
+except ImportError:  # an optional package
+    finfo = np.finfo
+    HALVES = ["f2", ">f2"]
+floats = ["f4", "f8", *HALVES]
+types = st.sampled_from([*floats, ">f4", "<f8", ">f8", "i1", "u2", "i4", "i8", "?"])
 
 
 @st.composite
@@ -54,6 +63,26 @@ def axes(draw, ndim):
     return draw(st.just(-1) | one | tuples | st.none())
 
 
+@st.composite
+def parts(draw, shape):
+    """Return a shape that broadcasts to the one given."""
+    part = draw(hnp.broadcastable_shapes(shape, max_dims=len(shape), max_side=1)) if shape else ()
+    return part if np.broadcast_shapes(part, shape) == shape else shape
+
+
+@st.composite
+def masks(draw, shape):
+    """Return arguments with or without a mask, of any strides and of any shape that broadcasts."""
+    if draw(st.booleans()):
+        return {}
+    part = draw(parts(shape))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    where = rng.random(part) < draw(st.sampled_from([0, 0.1, 0.5, 0.9, 1]))
+    return {
+        "where": draw(st.sampled_from(list(LAYOUTS.values())))(where) if where.ndim and where.size else where
+    }
+
+
 def assert_close(got, want, scale):
     """Same type, same infinities and NaN; finite numbers within 8 eps of their scale.
 
@@ -63,12 +92,14 @@ def assert_close(got, want, scale):
     got, want, scale = np.asarray(got), np.asarray(want), np.asarray(scale)
     assert got.dtype == want.dtype
     assert got.shape == want.shape
-    info = np.finfo(want.dtype)
+    info = finfo(want.dtype)
+    eps, tiny, top = np.longdouble(info.eps), np.longdouble(info.smallest_subnormal), np.longdouble(info.max)
+    got, want = got.astype(np.longdouble), want.astype(np.longdouble)
     assert_array_equal(np.isnan(got), np.isnan(want))
     with np.errstate(all="ignore"):
-        near = np.abs(got - want) <= 8 * (info.eps * scale + info.smallest_subnormal)
+        near = np.abs(got - want) <= 8 * (eps * scale + tiny)
         # At the very end of the range one rounding more or less is infinity.
-        edge = (np.abs(got) >= info.max) & (np.abs(want) >= info.max) & (np.sign(got) == np.sign(want))
+        edge = (np.abs(got) >= top) & (np.abs(want) >= top) & (np.sign(got) == np.sign(want))
     assert np.all(near | edge | (got == want) | np.isnan(want)), (got, want)
 
 
@@ -77,17 +108,18 @@ def assert_close(got, want, scale):
 def test_maps(data, name, shape, dtype):
     x = data.draw(arrays(shape, np.dtype(dtype)))
     axis = data.draw(axes(x.ndim))
-    kwargs = {}
+    kwargs = data.draw(masks(shape))
     if data.draw(st.booleans()):
-        kwargs["dtype"] = data.draw(st.sampled_from(["f4", "f8"]))
+        kwargs["dtype"] = data.draw(st.sampled_from(floats))
     if name == "logsumexp" and data.draw(st.booleans()):
         kwargs["keepdims"] = True
     kept = x.tobytes()
     want = getattr(_reference, name)(x, axis, **kwargs)
     with np.errstate(all="ignore"):
-        top = np.abs(want) if name != "logsumexp" else np.maximum(
-            np.abs(want), np.max(np.abs(x, dtype=float), where=np.isfinite(x), initial=0)
-        )  # fmt: skip
+        top = np.abs(want).astype(float)
+        if name == "logsumexp":
+            wide = x.astype(float)
+            top = np.maximum(top, np.max(np.abs(wide), where=np.isfinite(wide), initial=0))
     got = getattr(softmax_ext, name)(x, axis, **kwargs)
     assert_close(got, want, top)
     out = np.full(np.shape(want), 7, np.asarray(want).dtype)
@@ -98,24 +130,22 @@ def test_maps(data, name, shape, dtype):
 
 def moderate(g):
     """Leave out vectors whose sums overflow in the type itself, which longdouble's do not."""
-    return np.where(np.abs(g) > 1e25, np.sign(g), g).astype(g.dtype) if g.dtype.kind == "f" else g
+    return (
+        np.where(np.abs(g.astype(float)) > 1e25, np.sign(g), g).astype(g.dtype) if g.dtype.kind in "fV" else g
+    )
 
 
 @several
-@given(
-    st.data(), st.sampled_from(PRODUCTS), shapes | long_shapes, st.sampled_from(["f4", "f8", ">f8"]), types
-)
+@given(st.data(), st.sampled_from(PRODUCTS), shapes | long_shapes, st.sampled_from([*floats, ">f8"]), types)
 def test_products(data, name, shape, y_type, g_type):
     x = data.draw(arrays(shape, np.dtype(y_type)))
     axis = data.draw(axes(x.ndim))
     forward = _reference.log_softmax if name.startswith("log") else _reference.softmax
     y = np.asarray(forward(x, axis)).astype(y_type)
-    part = data.draw(hnp.broadcastable_shapes(shape, max_dims=len(shape), max_side=1)) if shape else ()
-    if np.broadcast_shapes(part, shape) != shape:
-        part = shape
-    g = moderate(data.draw(arrays(part, np.dtype(g_type))))
-    want = getattr(_reference, name)(y, g, axis)
-    got = getattr(softmax_ext, name)(y, g, axis)
+    g = moderate(data.draw(arrays(data.draw(parts(shape)), np.dtype(g_type))))
+    kwargs = data.draw(masks(shape))
+    want = getattr(_reference, name)(y, g, axis, **kwargs)
+    got = getattr(softmax_ext, name)(y, g, axis, **kwargs)
     with np.errstate(all="ignore"):
         size = np.abs(np.broadcast_to(g, shape).astype(float))
         wide = y.astype(float)
@@ -123,6 +153,7 @@ def test_products(data, name, shape, y_type, g_type):
         rows = None if axis is None or not shape else axis
         # Σ g of log_softmax_vjp may cancel to as little as it likes: its terms count here.
         terms = size if name == "log_softmax_vjp" else p * size
+        terms = np.where(kwargs.get("where", True), terms, 0)
         total = np.sum(terms, axis=rows, keepdims=True, where=np.isfinite(terms)).reshape(
             np.shape(np.sum(wide, axis=rows, keepdims=True))
         )
@@ -134,7 +165,7 @@ def test_products(data, name, shape, y_type, g_type):
         }[name]
     assert_close(got, want, np.nan_to_num(scale, posinf=0))
     out = np.full(shape, 7, want.dtype)
-    assert getattr(softmax_ext, name)(y, g, axis, out=out) is out
+    assert getattr(softmax_ext, name)(y, g, axis, out=out, **kwargs) is out
     assert out.tobytes() == np.asarray(got).tobytes()
 
 

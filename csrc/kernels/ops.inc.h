@@ -46,6 +46,9 @@
 /* after the sums, in which it is written */
 #include "log.inc.h"
 
+#include "half.inc.h"
+#include "mask.inc.h"
+
 #define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
 #define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
 #define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
@@ -103,12 +106,21 @@ SMX_INLINE vec reference_of(largest m, const exp_temperature *t) {
     return exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t);
 }
 
-/* A row whose maximum is infinite is not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
-static real find_nan(const real *x, ptrdiff_t step, ptrdiff_t n, real maximum) {
-    for (ptrdiff_t j = 0; isinf(maximum) && j < n; j++)
-        if (isnan(x[j * step]))
-            return x[j * step];
-    return maximum;
+/* Rows whose maximum is infinite are not summed up, so NaNs there have to be looked for. NaN in the lanes that hold one,
+   else 0: in a row, and in WIDTH of them side by side. */
+static vec nans_of_row(const real *x, ptrdiff_t n) {
+    vec found = v_set1(0);
+    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
+        const vec v = v_load_first(x + j, n - j, found);
+        found = v_select_le(v, v, found, EVERY_NAN);
+    }
+    return found;
+}
+static vec nans_of_columns(const real *x, ptrdiff_t step, ptrdiff_t n) {
+    vec found = v_set1(0);
+    for (ptrdiff_t j = 0; j < n; j++)
+        found = v_select_le(v_load(x + j * step), v_load(x + j * step), found, EVERY_NAN);
+    return found;
 }
 
 /* ---- sums of exponentials: softmax, log_softmax, logsumexp ------------------------------------------------------ */
@@ -192,8 +204,10 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         const real *x = row_of(&tile->in[0], row);
         largest m = largest_of_row(x, n, two);
         real first = v_first(m.first);
-        if (isinf(first))
-            first = find_nan(x, 1, n, first);
+        if (isinf(first)) {
+            const vec found = nans_of_row(x, n);
+            first = v_all_le(found, found) ? first : (real)NAN;
+        }
         second[row] = v_first(m.second);
         partial[partial_at(0, width, row)] = first;
         partial[partial_at(1, width, row)] = second[row];
@@ -250,11 +264,8 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
             m = largest_add(m, v_load(x + j * pitch), two);
         m = largest_end(m, two);
         if (!v_all_le(v_abs(m.first), HUGEST)) {
-            real lane[WIDTH];
-            v_store(lane, m.first);
-            for (int k = 0; k < WIDTH && row + k < width; k++)
-                lane[k] = find_nan(x + k, pitch, n, lane[k]);
-            m.first = v_load(lane);
+            const vec seen = v_add(m.first, nans_of_columns(x, pitch, n));
+            m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
         }
         const exp_scale scale = exp_scale_of(reference_of(m, t), t);
 
@@ -513,8 +524,12 @@ static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce
 static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_gradient); }
 static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
 
+/* The gradient of a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
+#define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
+
 static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
                       void *constants) {
+    int flags = 0;
     (void)temperature;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
@@ -527,8 +542,9 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
         /* Of an infinite sum, what was lost is NaN. */
         const pair s = sum_settle(sum_add(pair_of(total.high, total.lowest), total.low));
         v_store((real *)constants + row, v_select_le(v_abs(total.high), HUGEST, s.high, total.high));
+        flags |= v_all_le(v_abs(s.high), v_set1(MASKED_GRADIENT)) ? 0 : SMX_NOT_FINITE;
     }
-    return 0; /* a NaN may come up at any element: the formulas below see to it */
+    return flags; /* a NaN may come up at any element all the same: the formulas below see to it */
 }
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
@@ -764,25 +780,40 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
-const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
-    .level = STRING(LEVEL),
-    .real_size = sizeof(real),
-    .lanes = LANES,
-    .op =
+#define HIDDEN(first, second, out, comes_by_itself) {{first, second}, out, comes_by_itself}
+
+const smx_kernels
+    JOIN(smx_, LEVEL, _f, REAL_BITS) =
         {
-            [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write},
-            [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
-            [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
-            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
-        },
-    .rows_to_columns = rows_to_columns,
-    .columns_to_rows = columns_to_rows,
-    .no_temperature = &no_temperature,
-    .set_temperature = set_temperature,
-    .subtract = subtract,
-    .settle_nans = settle_nans,
+            .level = STRING(LEVEL),
+            .real_size = sizeof(real),
+            .lanes = LANES,
+            .op =
+                {
+                    [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write,
+                                     HIDDEN(-INFINITY, 0, 0, 1)},
+                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
+                                         HIDDEN(-INFINITY, 0, -INFINITY, 1)},
+                    [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL,
+                                       HIDDEN(-INFINITY, 0, 0, 1)},
+                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
+                                         HIDDEN(0, MASKED_GRADIENT, 0, 1)},
+                    [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
+                                             HIDDEN(-INFINITY, 0, 0, 1)},
+                    [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
+                                             HIDDEN(-INFINITY, 0, 0, 0)},
+                },
+            .rows_to_columns = rows_to_columns,
+            .columns_to_rows = columns_to_rows,
+            .no_temperature = &no_temperature,
+            .set_temperature = set_temperature,
+            .subtract = subtract,
+            .settle_nans = settle_nans,
+            .hide = hide,
+#if REAL_BITS == 32
+            .widen = widen,
+            .narrow = narrow,
+#endif
 };
 
 END_OF_TARGET

@@ -1,12 +1,12 @@
-/* Vectors of level "avx2": 8 floats or 4 doubles, with AVX2 and FMA. vec_scalar.h says what each operation means. */
+/* Vectors of level "avx2": 8 floats or 4 doubles, with AVX2, FMA and F16C. vec_scalar.h says what each operation means. */
 
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #define END_OF_TARGET _Pragma("clang attribute pop")
 #elif defined(__GNUC__)
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #define END_OF_TARGET
 #else
 #define END_OF_TARGET
@@ -234,4 +234,36 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     v_store(p + WIDTH, ONE_COLUMN(b, c, a));
     v_store(p + 2 * WIDTH, ONE_COLUMN(c, a, b));
 }
+#endif
+
+SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
+#if REAL_BITS == 32
+    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return V(blendv)(a, fill, AS_REAL(_mm256_cmpeq_epi32(bytes, _mm256_setzero_si256())));
+#else
+    int four;
+    memcpy(&four, p, sizeof four);
+    const __m256i bytes = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+    return V(blendv)(a, fill, AS_REAL(_mm256_cmpeq_epi64(bytes, _mm256_setzero_si256())));
+#endif
+}
+
+#if REAL_BITS == 32
+
+SMX_INLINE vec v_load_float16(const char *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+SMX_INLINE void v_store_float16(char *p, vec a) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
+SMX_INLINE vec v_load_bfloat16(const char *p) {
+    return AS_REAL(SHIFT_LEFT(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
+SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+    const __m256i bits = AS_INT(a), odd = _mm256_and_si256(SHIFT_RIGHT(bits, 16), INTEGERS(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, INTEGERS(0x7fff)), odd);
+    const __m256i half = SHIFT_RIGHT(AS_INT(v_select_le(a, a, AS_REAL(rounded), AS_REAL(INTEGERS(QUIET_NAN)))), 16);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08);
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+}
+
 #endif

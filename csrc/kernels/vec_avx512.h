@@ -237,3 +237,31 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     for (int k = 0; k < 3; k++)
         v_store(p + k * WIDTH, every_third(c[k * WIDTH % 3], c[(k * WIDTH + 1) % 3], c[(k * WIDTH + 2) % 3]));
 }
+
+SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
+#if REAL_BITS == 32
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+#else
+    const __m128i bytes = _mm_loadl_epi64((const __m128i *)p);
+#endif
+    return V(mask_mov)(fill, (mask)_mm_test_epi8_mask(bytes, bytes), a);
+}
+
+#if REAL_BITS == 32
+
+SMX_INLINE vec v_load_float16(const char *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+SMX_INLINE void v_store_float16(char *p, vec a) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+SMX_INLINE vec v_load_bfloat16(const char *p) {
+    return AS_REAL(SHIFT_LEFT(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+}
+SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+    const __m512i bits = AS_INT(a), odd = _mm512_and_si512(SHIFT_RIGHT(bits, 16), INTEGERS(1));
+    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, INTEGERS(0x7fff)), odd);
+    const vec settled = v_select_le(a, a, AS_REAL(rounded), AS_REAL(INTEGERS(QUIET_NAN)));
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(SHIFT_RIGHT(AS_INT(settled), 16)));
+}
+
+#endif

@@ -187,3 +187,41 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     const three_vecs t = {{column[0], column[1], column[2]}};
     V(vst3)(p, t);
 }
+
+SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
+#if REAL_BITS == 32
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    const ivec bytes = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
+#else
+    const ivec bytes = vcombine_u64(vcreate_u64(p[0]), vcreate_u64(p[1]));
+#endif
+    return V(vbsl)(I(vtst)(bytes, bytes), a, fill);
+}
+
+#if REAL_BITS == 32
+
+SMX_INLINE vec v_load_float16(const char *p) {
+    float16x4_t half;
+    memcpy(&half, p, sizeof half);
+    return vcvt_f32_f16(half);
+}
+SMX_INLINE void v_store_float16(char *p, vec a) {
+    const float16x4_t half = vcvt_f16_f32(a);
+    memcpy(p, &half, sizeof half);
+}
+
+SMX_INLINE vec v_load_bfloat16(const char *p) {
+    uint16x4_t half;
+    memcpy(&half, p, sizeof half);
+    return AS_REAL(vshlq_n_u32(vmovl_u16(half), 16));
+}
+SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+    const ivec bits = AS_INT(a), odd = vandq_u32(SHIFT_RIGHT(bits, 16), vdupq_n_u32(1));
+    const ivec rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    const uint16x4_t half =
+        vshrn_n_u32(AS_INT(v_select_le(a, a, AS_REAL(rounded), AS_REAL(vdupq_n_u32(QUIET_NAN)))), 16);
+    memcpy(p, &half, sizeof half);
+}
+
+#endif

@@ -93,3 +93,46 @@ SMX_INLINE void v_load_pairs(const real *p, vec column[2]) { column[0] = p[0], c
 SMX_INLINE void v_store_pairs(real *p, const vec column[2]) { p[0] = column[0], p[1] = column[1]; }
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) { column[0] = p[0], column[1] = p[1], column[2] = p[2]; }
 SMX_INLINE void v_store_triples(real *p, const vec column[3]) { p[0] = column[0], p[1] = column[1], p[2] = column[2]; }
+
+/* a where the byte of its lane is not 0, else fill. */
+SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) { return *p ? a : fill; }
+
+/* WIDTH numbers of 16 bits, of any alignment; those stored are rounded to nearest, ties to even. */
+#if REAL_BITS == 32
+
+SMX_INLINE vec v_load_float16(const char *p) {
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    const uint32_t sign = (half & 0x8000u) << 16, size = half & 0x7fffu;
+    if (size < 0x0400) /* subnormal: multiples of 2^-24 */
+        return real_from_bits(sign | bits_of_real((real)size * 0x1p-24f));
+    const uint32_t rebias = size < 0x7c00 ? BIAS - 15 : 2 * (BIAS - 15); /* the highest exponent stays the highest */
+    return real_from_bits(sign | ((size << 13) + (rebias << FRACTION_BITS)));
+}
+SMX_INLINE void v_store_float16(char *p, vec a) {
+    const uint32_t bits = bits_of_real(a), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+    uint32_t half;
+    if (size > 0x7f800000) /* NaN */
+        half = 0x7e00;
+    else if (size >= 0x477ff000) /* 65520, halfway to what would be the next number */
+        half = 0x7c00;
+    else if (size >= 0x38800000) /* 2^-14 */
+        half = (size - ((uint32_t)(BIAS - 15) << FRACTION_BITS) + 0xfff + (size >> 13 & 1)) >> 13;
+    else /* subnormal: beside 1/2, the last bit of a float is 2^-24 */
+        half = bits_of_real(real_from_bits(size) + 0.5f) - bits_of_real(0.5f);
+    const uint16_t signed_half = (uint16_t)(sign | half);
+    memcpy(p, &signed_half, sizeof signed_half);
+}
+
+SMX_INLINE vec v_load_bfloat16(const char *p) {
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    return real_from_bits((uint32_t)half << 16);
+}
+SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+    const uint32_t bits = bits_of_real(a);
+    const uint16_t half = (uint16_t)(isnan(a) ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    memcpy(p, &half, sizeof half);
+}
+
+#endif

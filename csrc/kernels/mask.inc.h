@@ -1,0 +1,60 @@
+/* Masks: hidden elements replaced on their way into a block, and in the results.
+
+   What is hidden is never computed with, only moved: a NaN there does no harm. */
+
+/* A run of elements that follow one another, and so do their bytes of the mask; a run shorter than a vector has them in
+   few. The last vector may overlap the one before it: what it hides once more stays hidden. */
+SMX_INLINE void hide_run(const real *from, const unsigned char *mask, const unsigned char *few, ptrdiff_t n, vec fill,
+                         real *to) {
+    if (n < WIDTH) {
+        v_store_first(to, n, v_select_bytes(few, v_load_first(from, n, fill), fill));
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i += WIDTH) {
+        const ptrdiff_t at = i + WIDTH <= n ? i : n - WIDTH;
+        v_store(to + at, v_select_bytes(mask + at, v_load(from + at), fill));
+    }
+}
+
+/* A run that shares one byte of the mask. */
+SMX_INLINE void hide_all(const real *from, unsigned char mask, ptrdiff_t n, vec fill, real *to) {
+    if (mask && from == to)
+        return;
+    ptrdiff_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        v_store(to + i, mask ? v_load(from + i) : fill);
+    if (i < n)
+        v_store_first(to + i, n - i, mask ? v_load_first(from + i, n - i, fill) : fill);
+}
+
+static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double value, const smx_view *to) {
+    const vec fill = v_set1((real)value);
+    const int by_rows = from->element == 1 && to->element == 1 && (mask->element == 0 || mask->element == 1);
+    const int by_columns = from->row == 1 && to->row == 1 && (mask->row == 0 || mask->row == 1);
+    const real *x = from->start;
+    const unsigned char *seen = mask->start;
+    real *y = to->start;
+    if (!by_rows && !by_columns) {
+        for (ptrdiff_t j = 0; j < n; j++)
+            for (ptrdiff_t r = 0; r < width; r++)
+                y[r * to->row + j * to->element] =
+                    seen[r * mask->row + j * mask->element] ? x[r * from->row + j * from->element] : (real)value;
+        return;
+    }
+    ptrdiff_t runs = by_rows ? width : n, run = by_rows ? n : width;
+    const ptrdiff_t x_step = by_rows ? from->row : from->element, y_step = by_rows ? to->row : to->element;
+    const ptrdiff_t step = by_rows ? mask->row : mask->element, byte = by_rows ? mask->element : mask->row;
+    if (byte == 1 && x_step == run && y_step == run && step == run) { /* one run, without remainders in between */
+        run *= runs;
+        runs = 1;
+    }
+    unsigned char few[WIDTH] = {0};
+    for (ptrdiff_t i = 0; i < runs; i++, x += x_step, y += y_step, seen += step)
+        if (byte == 1) {
+            for (ptrdiff_t k = 0; run < WIDTH && k < run && (i == 0 || step != 0); k++)
+                few[k] = seen[k];
+            hide_run(x, seen, few, run, fill, y);
+        } else {
+            hide_all(x, *seen, run, fill, y);
+        }
+}
