@@ -24,6 +24,7 @@ def softmax(
     out: None = None,
     dtype: DTypeLike | None = None,
     where: _Mask | None = None,
+    temperature: float = 1.0,
 ) -> NDArray[Any]: ...
 @overload
 def softmax(
@@ -33,6 +34,7 @@ def softmax(
     out: _Out,
     dtype: DTypeLike | None = None,
     where: _Mask | None = None,
+    temperature: float = 1.0,
 ) -> _Out: ...
 @overload
 def log_softmax(
@@ -42,6 +44,7 @@ def log_softmax(
     out: None = None,
     dtype: DTypeLike | None = None,
     where: _Mask | None = None,
+    temperature: float = 1.0,
 ) -> NDArray[Any]: ...
 @overload
 def log_softmax(
@@ -51,6 +54,7 @@ def log_softmax(
     out: _Out,
     dtype: DTypeLike | None = None,
     where: _Mask | None = None,
+    temperature: float = 1.0,
 ) -> _Out: ...
 @overload
 def logsumexp(

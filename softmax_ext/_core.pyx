@@ -483,7 +483,7 @@ cdef inline void _plain_operand(
     operand.inner[0] = size
 
 
-cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out):
+cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, double temperature=1):
     """The operation on contiguous rows; g is the second input or None. logsumexp's result has no last axis."""
     cdef smx_plan plan
     cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
@@ -498,7 +498,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
             out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
     plan.kernels = _kernels(kind == cnp.NPY_DOUBLE)
-    plan.temperature = 1
+    plan.temperature = temperature
     plan.outer_dims = plan.inner_dims = 1
     plan.outer_shape[0] = elements // n
     plan.inner_shape[0] = n
@@ -544,6 +544,29 @@ cdef object _real_array(object value, str name):
     if array.dtype.kind in "biu":
         return _cast(array, np.float64)
     raise TypeError(f"{name}: got {array.dtype}, expected {_TYPES}, bool or integers")
+
+
+cdef double _temperature(object value) except? -1:
+    cdef double number
+    if type(value) is float:
+        number = value
+    else:
+        if isinstance(value, (bool, np.bool, str, bytes)):
+            raise TypeError(f"temperature: got {value!r}, expected a number")
+        try:
+            number = float(value)
+        except TypeError:
+            raise TypeError(f"temperature: got {type(value).__name__}, expected a number") from None
+    if not _reduces(number, True):
+        raise ValueError(f"temperature: got {value!r}, expected a positive finite number, from 2**-900 to 2**900")
+    return number
+
+
+cdef inline bint _reduces(double temperature, bint is_double):
+    """Whether the constants of the reduction by this temperature are normal numbers of the type."""
+    if is_double:
+        return 2.0 ** -900 <= temperature <= 2.0 ** 900
+    return 2.0 ** -90 <= temperature <= 2.0 ** 100
 
 
 cdef object _cast(object array, object dtype):
@@ -679,7 +702,8 @@ cdef void _fill_operand(smx_operand *operand, cnp.ndarray array, object inner, b
 
 
 cdef object _compute(
-    int op, list inputs, set inner, object where, object out, object working, object result_dtype, bint keepdims
+    int op, list inputs, set inner, object where, object out, object working, object result_dtype, bint keepdims,
+    double temperature=1,
 ):
     """The operation on arrays of one shape; rows run along the inner axes.
 
@@ -714,7 +738,7 @@ cdef object _compute(
             spread = np.expand_dims(target, tuple(inner))
         plan.op = <smx_op>op
         plan.kernels = _kernels(working.itemsize == 8)
-        plan.temperature = 1
+        plan.temperature = temperature
         plan.outer_dims = plan.inner_dims = 0
         for d in range(x.ndim):
             if d in inner:
@@ -743,7 +767,9 @@ cdef object _compute(
     return target if target.ndim > 0 else target[()]
 
 
-cdef object _of_logits(int op, object x, object axis, object where, object out, object dtype, bint keepdims):
+cdef object _of_logits(
+    int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1
+):
     """softmax, log_softmax and logsumexp: one input, and a type for the result."""
     array = _real_array(x, "x")
     own = array.dtype.newbyteorder("=")
@@ -754,9 +780,11 @@ cdef object _of_logits(int op, object x, object axis, object where, object out, 
     inner = _axes(axis, array.ndim)
     where = _mask(where, array, "x")
     working = max(_working(own), _working(result_dtype), key=lambda dtype: dtype.itemsize)
+    if not _reduces(temperature, working.itemsize == 8):
+        working = np.dtype(np.float64)
     if not _is_stored(own, working):
         array = _cast(array, working)
-    return _compute(op, [array], inner, where, out, working, result_dtype, keepdims)
+    return _compute(op, [array], inner, where, out, working, result_dtype, keepdims, temperature)
 
 
 cdef object _promoted(object first, object second):
@@ -810,10 +838,10 @@ def _row_axis(y, axis):
 
 # ---- the functions --------------------------------------------------------------------------------------------------
 
-def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
+def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
     r"""Softmax along an axis: exponentials that sum to 1.
 
-    .. math:: y_i = \frac{\exp(x_i)}{\sum_j \exp(x_j)}
+    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
 
     Parameters
     ----------
@@ -834,6 +862,10 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
         Which elements take part; broadcasts to `x`'s shape, without being copied. Hidden elements are never looked at,
         be they NaN, and their results are 0: all results of a row in which nothing is left. The visible elements have
         the bits that they would have if the hidden ones were -inf.
+    temperature : float, default 1.0
+        T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1 it
+        sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
+        2**100) the arithmetic is done in float64.
 
     Returns
     -------
@@ -847,9 +879,10 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     TypeError
         If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
         named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
-        `where` is not of type bool.
+        `where` is not of type bool; if `temperature` is no number.
     ValueError
-        If `out` is read-only or of the wrong shape, an axis is repeated, or `where` does not broadcast to `x`.
+        If `out` is read-only or of the wrong shape, an axis is repeated, `where` does not broadcast to `x`, or
+        `temperature` is not a positive finite number.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
 
@@ -874,15 +907,23 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x) and _masks_plain(where, x, out):
-        return _plain(SMX_SOFTMAX, x, None, where, out)
-    return _of_logits(SMX_SOFTMAX, x, axis, where, out, dtype, False)
+    cdef double divisor = _temperature(temperature)
+    if (
+        dtype is None
+        and _is_last(axis)
+        and _is_plain(x)
+        and _takes_plain(out, x)
+        and _masks_plain(where, x, out)
+        and _reduces(divisor, cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE)
+    ):
+        return _plain(SMX_SOFTMAX, x, None, where, out, divisor)
+    return _of_logits(SMX_SOFTMAX, x, axis, where, out, dtype, False, divisor)
 
 
-def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None):
+def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
     r"""Logarithm of the softmax along an axis, accurate at every element.
 
-    .. math:: y_i = x_i - \log \sum_j \exp(x_j)
+    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
 
     Parameters
     ----------
@@ -896,6 +937,8 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None):
         Type of the result, as for `softmax`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax`; the results of hidden elements are -inf.
+    temperature : float, default 1.0
+        T, as for `softmax`.
 
     Returns
     -------
@@ -925,9 +968,17 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None):
     >>> log_softmax(np.array([0.0, -50.0]))
     array([-1.92874985e-22, -5.00000000e+01])
     """
-    if dtype is None and _is_last(axis) and _is_plain(x) and _takes_plain(out, x) and _masks_plain(where, x, out):
-        return _plain(SMX_LOG_SOFTMAX, x, None, where, out)
-    return _of_logits(SMX_LOG_SOFTMAX, x, axis, where, out, dtype, False)
+    cdef double divisor = _temperature(temperature)
+    if (
+        dtype is None
+        and _is_last(axis)
+        and _is_plain(x)
+        and _takes_plain(out, x)
+        and _masks_plain(where, x, out)
+        and _reduces(divisor, cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE)
+    ):
+        return _plain(SMX_LOG_SOFTMAX, x, None, where, out, divisor)
+    return _of_logits(SMX_LOG_SOFTMAX, x, axis, where, out, dtype, False, divisor)
 
 
 def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):

@@ -38,8 +38,8 @@ __all__ = [
 
 
 @np.errstate(all="ignore")
-def softmax(x, axis=-1, *, dtype=None, where=None):
-    """Return exp(x) / Σ exp(x) along `axis`.
+def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
+    """Return exp(x/T) / Σ exp(x/T) along `axis`.
 
     Parameters
     ----------
@@ -51,6 +51,8 @@ def softmax(x, axis=-1, *, dtype=None, where=None):
         Type of the result, by default that of `x`.
     where : array_like of bool, optional
         What is not hidden; broadcasts to the shape of `x`.
+    temperature : float, default 1.0
+        T.
 
     Returns
     -------
@@ -67,13 +69,13 @@ def softmax(x, axis=-1, *, dtype=None, where=None):
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
     x = rows.split(_seen(x, where, -np.inf))
-    e = _exp(x, _max(x))
+    e = _exp(x, _max(x), temperature)
     return _round(_seen(rows.join(e / _sum(e)), where, 0), result)
 
 
 @np.errstate(all="ignore")
-def log_softmax(x, axis=-1, *, dtype=None, where=None):
-    """Return x - log Σ exp(x) along `axis`, the logarithm of `softmax`, accurate also near 0.
+def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
+    """Return x/T - log Σ exp(x/T) along `axis`, the logarithm of `softmax`, accurate also near 0.
 
     Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum, and is
     what hidden elements give.
@@ -87,8 +89,8 @@ def log_softmax(x, axis=-1, *, dtype=None, where=None):
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
     x = rows.split(_seen(x, where, -np.inf))
-    gap = x - _max(x)
-    return _round(_seen(rows.join(gap - np.log1p(_others(x))), where, -np.inf), result)
+    gap = (x - _max(x)) / np.longdouble(temperature)
+    return _round(_seen(rows.join(gap - np.log1p(_others(x, temperature))), where, -np.inf), result)
 
 
 @np.errstate(all="ignore")
@@ -240,15 +242,15 @@ def _two_sum(a, b):
     return total, np.where(np.isfinite(lost), lost, 0)
 
 
-def _exp(x, top):
-    """Return exp(x - top)."""
+def _exp(x, top, temperature=1.0):
+    """Return exp((x - top) / T)."""
     gap, lost = _two_sum(x, -top)
-    return np.exp(gap) * (1 + lost)
+    return np.exp(gap / np.longdouble(temperature)) * (1 + lost / np.longdouble(temperature))
 
 
-def _others(x):
-    """Return Σ exp(x - max) over all elements but one maximum (whose term is 1)."""
-    e = _exp(x, _max(x))
+def _others(x, temperature=1.0):
+    """Return Σ exp((x - max) / T) over all elements but one maximum (whose term is 1)."""
+    e = _exp(x, _max(x), temperature)
     ties = x - _max(x) == 0  # False at infinities: their NaN stays in the sum
     return _sum(np.where(ties, 0, e)) + (ties.sum(axis=-1, keepdims=True) - 1)
 

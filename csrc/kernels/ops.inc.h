@@ -395,13 +395,7 @@ static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, con
     return flags;
 }
 
-/* x / T as a pair */
-SMX_INLINE pair over_temperature(vec x, vec inverse, vec inverse_low) {
-    const vec high = v_mul(x, inverse);
-    return pair_of(high, v_fma(x, inverse_low, v_fma(x, inverse, v_sub(v_set1(0), high))));
-}
-
-/* log sum exp(x / T) = maximum / T + log(1 + z), z = sum of the others / exp(maximum / T), as a pair */
+/* log sum exp((x - maximum) / T) = log(1 + z), z = sum of the others / exp(maximum / T), as a pair */
 SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
     /* the quotient of two pairs: one Newton step on the rounded one */
     const vec own = exp_reference(total.m.first, t);
@@ -417,11 +411,11 @@ SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
     z = sum_settle(sum_add(z, tied));
 
-    const pair maximum = over_temperature(total.m.first, v_set1(t->inverse), v_set1(t->inverse_low));
-    return sum_add_sum(maximum, log_of_1_plus(z));
+    return log_of_1_plus(z);
 }
 
-enum { LOG_HIGH, LOG_LOW, LOG_INVERSE, LOG_INVERSE_LOW };
+/* The last one where T is not 1; where it is, the pair includes the maximum. */
+enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
 
 static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
                               const void *shift, void *constants) {
@@ -431,11 +425,12 @@ static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials,
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(partials, pieces, width, row, t);
-        const pair logarithm = log_of_total(total, t);
+        pair logarithm = log_of_total(total, t);
+        if (t->inverse == 1)
+            logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
         v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
         v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
-        v_store(constant + LOG_INVERSE * SMX_TILE_ROWS, v_set1(t->inverse));
-        v_store(constant + LOG_INVERSE_LOW * SMX_TILE_ROWS, v_set1(t->inverse_low));
+        v_store(constant + LOG_MAXIMUM * SMX_TILE_ROWS, total.m.first);
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
@@ -449,7 +444,8 @@ static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, c
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(partials, pieces, width, row, t);
         const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
-        const pair logarithm = sum_add_sum(pair_of(shifted_by, v_set1(0)), log_of_total(total, t));
+        const pair maximum = sum_add(pair_of(shifted_by, v_set1(0)), total.m.first);
+        const pair logarithm = sum_add_sum(maximum, log_of_total(total, t));
         const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
         v_store(constant, one_nan(value));
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
@@ -568,11 +564,13 @@ SMX_INLINE vec log_softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const 
     (void)t;
     return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
-/* The same bits where T = 1. */
+/* (x - maximum) / T as a pair, so that all of its digits are there where it is close to the logarithm. */
 SMX_INLINE vec log_softmax_tempered_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    const pair x = over_temperature(v[0], c[LOG_INVERSE], c[LOG_INVERSE_LOW]);
-    (void)t;
-    return v_sub(v_sub(x.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], x.low));
+    const vec gap = v_sub(v[0], c[LOG_MAXIMUM]), high = v_mul(gap, v_set1(t->inverse));
+    const vec lost = v_fma(gap, v_set1(t->inverse), v_sub(v_set1(0), high));
+    const vec low = v_fma(gap, v_set1(t->inverse_low), lost);
+    const vec finite = v_select_le(v_abs(high), HUGEST, low, v_set1(0)); /* of an infinite one, what was lost is NaN */
+    return v_sub(v_sub(high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
 }
 SMX_INLINE vec softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
@@ -686,7 +684,7 @@ static void log_softmax_write(const smx_tile *tile, const void *constants) {
     if (t->inverse == 1)
         write_with(tile, 1, constants, 2, log_softmax_of);
     else
-        write_with(tile, 1, constants, 4, log_softmax_tempered_of);
+        write_with(tile, 1, constants, 3, log_softmax_tempered_of);
 }
 static void softmax_vjp_write(const smx_tile *tile, const void *constants) {
     write_with(tile, 2, constants, 1, softmax_vjp_of);

@@ -1,0 +1,165 @@
+"""Temperature: softmax and log_softmax of x / T, as accurate as with the exact quotient, in the same bits everywhere."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import softmax_ext
+from softmax_ext import _core, _reference, log_softmax, softmax
+
+TYPES = [np.float32, np.float64]
+FUNCTIONS = [softmax, log_softmax]
+LEVELS = softmax_ext.show_config(mode="dicts")["isa_available"]
+TEMPERATURES = [0.01, 0.1, 1 / 3, 0.7, 0.999, 1.1, 2.0, 3.0, 10.0, 1000.0, 1.0 + 2.0**-52]
+
+
+def rows(shape, dtype, scale=3.0, seed=0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
+
+
+def ulps(name, x, y, temperature):
+    """The errors of y in units in the last place of the true value, from 60 digits."""
+    with mpmath.workdps(60):
+        t = mpmath.mpf(temperature)
+        q = [mpmath.mpf(float(v)) / t for v in x]
+        top = max(q)
+        first = q.index(top)
+        others = mpmath.fsum(mpmath.exp(v - top) for i, v in enumerate(q) if i != first)
+        if name == "softmax":
+            truth = [mpmath.exp(v - top) / (1 + others) for v in q]
+        else:
+            truth = [(v - top) - mpmath.log1p(others) for v in q]
+        least = mpmath.mpf(float(np.finfo(x.dtype).smallest_subnormal))
+        bits = np.finfo(x.dtype).nmant
+        errors = []
+        for value, found in zip(truth, y, strict=True):
+            exponent = mpmath.floor(mpmath.log(abs(value), 2)) if value else 0
+            unit = max(mpmath.mpf(2) ** (exponent - bits), least)
+            errors.append(float(abs(value - mpmath.mpf(float(found))) / unit))
+        return errors
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_within_2_ulp_of_the_exact_quotient(function, temperature, dtype):
+    for seed, scale in enumerate([0.1, 3, 30, 1000]):
+        for length in (2, 3, 10, 90):
+            x = rows(length, dtype, scale, seed)
+            worst = max(ulps(function.__name__, x, function(x, temperature=temperature), temperature))
+            assert worst <= 2, (scale, length)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_confident_row_keeps_its_digits(function, dtype):
+    for gap in (5, 20, 60):
+        x = np.array([0, -gap, -2 * gap], dtype)
+        assert max(ulps(function.__name__, x, function(x, temperature=0.7), 0.7)) <= 2
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("exponent", [-40, -3, -1, 1, 5, 40])
+def test_a_power_of_two_gives_the_bits_of_the_scaled_input(exponent, dtype):
+    for shape in [(40, 2), (40, 3), (20, 17), (7, 100), (3, 1000), (2, 9000)]:
+        x = rows(shape, dtype, 30, seed=shape[1]) * dtype(2.0**exponent)
+        scaled = x * dtype(2.0**-exponent)
+        assert softmax(x, temperature=2.0**exponent).tobytes() == softmax(scaled).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [*TYPES, np.float16])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_1_is_the_default(function, dtype):
+    x = rows((5, 300), dtype)
+    for one in (1, 1.0, np.float32(1), np.int64(1), np.array(1.0)):
+        assert function(x, temperature=one).tobytes() == function(x).tobytes()
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_same_bits_on_any_level_layout_and_number_of_threads(function, dtype, threads):
+    x = rows((67, 2000), dtype, 40)
+    short = x[:, :9].copy()
+    expected, expected_short = function(x, temperature=0.37), function(short, temperature=0.37)
+    for level in LEVELS:
+        before = _core._set_isa(level)
+        try:
+            assert function(x, temperature=0.37).tobytes() == expected.tobytes()
+            assert function(x.T, 0, temperature=0.37).T.tobytes() == expected.tobytes()
+            assert function(np.asfortranarray(x), temperature=0.37).tobytes() == expected.tobytes()
+            assert function(short, temperature=0.37).tobytes() == expected_short.tobytes()
+            assert function(short.T.copy(), 0, temperature=0.37).T.tobytes() == expected_short.tobytes()
+        finally:
+            _core._set_isa(before)
+    for n in (1, 2, 5):
+        threads(n)
+        assert function(x, temperature=0.37).tobytes() == expected.tobytes()
+        assert function(x.reshape(1, -1), temperature=0.37).shape == (1, x.size)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@given(data=st.data(), temperature=st.floats(1e-3, 1e3))
+def test_as_the_reference(function, data, temperature):
+    dtype = data.draw(st.sampled_from(TYPES))
+    shape = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    x = rows(shape, dtype, data.draw(st.sampled_from([0.1, 10, 1e4])), data.draw(st.integers(0, 99)))
+    where = np.random.default_rng(1).random(shape) < 0.8 if data.draw(st.booleans()) else None
+    expected = getattr(_reference, function.__name__)(x, axis, where=where, temperature=temperature)
+    found = function(x, axis, where=where, temperature=temperature)
+    # 2 ULP, and 1 of the reference: its quotient is rounded once, to 64 bits
+    tiny = np.finfo(dtype).smallest_subnormal
+    np.testing.assert_allclose(found, expected, rtol=3 * np.finfo(dtype).eps, atol=3 * tiny)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("temperature", [2.0**-900, 1e-200, 1e-38, 1e-29, 1e31, 1e38, 1e200, 2.0**900])
+def test_extremes(temperature, dtype):
+    x = np.array([[1, 2, 3], [5, 5, 4], [-np.inf, 0, 0], [1e30, -1e30, 1e30], [0, 1e-30, 1e-30]], dtype)
+    for function in FUNCTIONS:
+        expected = getattr(_reference, function.__name__)(x, temperature=temperature)
+        with np.errstate(all="raise"):
+            found = function(x, temperature=temperature)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-6 if dtype is np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_beyond_the_reduction(dtype):
+    """|max / T| so large that x - max is taken first."""
+    x = np.array([[1e6, 1e6 - 1, 999_990], [-1e9, -1e9, -2e9], [3e20, 3e20, 1]], dtype)
+    for temperature in (0.5, 3.0):
+        for function in FUNCTIONS:
+            for row in x:
+                found = function(row, temperature=temperature)
+                finite = np.isfinite(found) & (found != 0)
+                errors = np.array(ulps(function.__name__, row, np.where(finite, found, 0), temperature))
+                assert (errors[finite] <= 2).all()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_values_of_special_rows(function):
+    nan, inf = np.nan, np.inf
+    x = np.array([[1, nan, 2], [1, inf, 2], [-inf, -inf, -inf], [-inf, 0, 1]])
+    expected = function(x)
+    found = function(x, temperature=2.5)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    assert found[3, 0] == expected[3, 0]
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-300, 1e300])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_refused_values(function, value):
+    out = np.full(3, 7.0)
+    with pytest.raises(ValueError, match=r"temperature: got .* expected a positive finite number"):
+        function(np.zeros(3), out=out, temperature=value)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("value", ["1", None, True, [1.0, 2.0], 1j])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_refused_types(function, value):
+    with pytest.raises(TypeError, match="temperature: got"):
+        function(np.zeros(3), temperature=value)
