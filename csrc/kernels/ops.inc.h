@@ -127,11 +127,11 @@ SMX_INLINE vec reference_of(largest m) { return exp_reference(v_max(m.second, v_
 
 /* Rows whose maximum is infinite are not summed up, so a NaN there has to be looked for: the maximum becomes NaN. */
 static vec find_nans(const smx_tile *tile, int first, vec maximum) {
-    vec found = v_set1(0); /* NaN where there is one */
+    vec found = v_set1(0); /* 1 where there is one; not NaN itself, which GCC 12 loses from such a loop of one lane */
     if (tile->layout == SMX_COLUMNS) {
         const real *x = row_of(&tile->in[0], first);
         for (ptrdiff_t j = 0; j < tile->n; j++, x += tile->in[0].element)
-            found = v_select_le(v_load(x), v_load(x), found, EVERY_NAN);
+            found = v_select_le(v_load(x), v_load(x), found, v_set1(1));
     } else {
         real top[WIDTH], lane[WIDTH] = {0};
         v_store(top, maximum);
@@ -139,15 +139,14 @@ static vec find_nans(const smx_tile *tile, int first, vec maximum) {
             const real *x = row_of(&tile->in[0], first + k);
             vec of_row = v_set1(0);
             for (ptrdiff_t j = 0; isinf(top[k]) && j < tile->n; j += WIDTH) {
-                const vec v = v_load_first(x + j, tile->n - j, of_row);
-                of_row = v_select_le(v, v, of_row, EVERY_NAN);
+                const vec v = v_load_first(x + j, tile->n - j, v_set1(0));
+                of_row = v_select_le(v, v, of_row, v_set1(1));
             }
-            if (!v_all_le(of_row, of_row))
-                lane[k] = (real)NAN;
+            lane[k] = v_all_le(of_row, v_set1(0)) ? 0 : 1;
         }
         found = v_load(lane);
     }
-    return v_select_le(v_abs(maximum), HUGEST, maximum, v_add(maximum, found));
+    return v_select_le(v_abs(maximum), HUGEST, maximum, v_select_le(found, v_set1(0), maximum, EVERY_NAN));
 }
 
 SMX_INLINE largest largest_checked(const smx_tile *tile, int first, largest m) {
