@@ -1,4 +1,4 @@
-"""Temperature: softmax and log_softmax of x / T, as accurate as with the exact quotient, in the same bits everywhere."""
+"""Temperature: softmax and log_softmax of x / T, accurate as with the exact quotient, the same bits everywhere."""
 
 import mpmath
 import numpy as np

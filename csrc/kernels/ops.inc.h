@@ -106,20 +106,20 @@ SMX_INLINE vec reference_of(largest m, const exp_temperature *t) {
     return exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t);
 }
 
-/* Rows whose maximum is infinite are not summed up, so NaNs there have to be looked for. NaN in the lanes that hold one,
-   else 0: in a row, and in WIDTH of them side by side. */
+/* Rows whose maximum is infinite are not summed up, so NaNs there have to be looked for. 1 in the lanes that hold one, else
+   0 (not NaN itself, which GCC 12 loses from such a loop of one lane): in a row, and in WIDTH of them side by side. */
 static vec nans_of_row(const real *x, ptrdiff_t n) {
     vec found = v_set1(0);
     for (ptrdiff_t j = 0; j < n; j += WIDTH) {
-        const vec v = v_load_first(x + j, n - j, found);
-        found = v_select_le(v, v, found, EVERY_NAN);
+        const vec v = v_load_first(x + j, n - j, v_set1(0));
+        found = v_select_le(v, v, found, v_set1(1));
     }
     return found;
 }
 static vec nans_of_columns(const real *x, ptrdiff_t step, ptrdiff_t n) {
     vec found = v_set1(0);
     for (ptrdiff_t j = 0; j < n; j++)
-        found = v_select_le(v_load(x + j * step), v_load(x + j * step), found, EVERY_NAN);
+        found = v_select_le(v_load(x + j * step), v_load(x + j * step), found, v_set1(1));
     return found;
 }
 
@@ -204,10 +204,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         const real *x = row_of(&tile->in[0], row);
         largest m = largest_of_row(x, n, two);
         real first = v_first(m.first);
-        if (isinf(first)) {
-            const vec found = nans_of_row(x, n);
-            first = v_all_le(found, found) ? first : (real)NAN;
-        }
+        if (isinf(first) && !v_all_le(nans_of_row(x, n), v_set1(0)))
+            first = (real)NAN;
         second[row] = v_first(m.second);
         partial[partial_at(0, width, row)] = first;
         partial[partial_at(1, width, row)] = second[row];
@@ -264,7 +262,7 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
             m = largest_add(m, v_load(x + j * pitch), two);
         m = largest_end(m, two);
         if (!v_all_le(v_abs(m.first), HUGEST)) {
-            const vec seen = v_add(m.first, nans_of_columns(x, pitch, n));
+            const vec seen = v_select_le(nans_of_columns(x, pitch, n), v_set1(0), m.first, EVERY_NAN);
             m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
         }
         const exp_scale scale = exp_scale_of(reference_of(m, t), t);

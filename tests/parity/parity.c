@@ -3,7 +3,8 @@
    which it runs under an emulator, and compares what the two print.
 
        parity check float32     every operation on rows of many lengths, families and layouts; prints a digest of the
-                                results for each level, operation and family, then "N passed, N failed"
+                                results for each level, operation and family, then "N passed, N failed"; masks and
+                                types of 16 bits, too
        parity golden float32    the raw results on the inputs of tests/golden.py, for golden.py here to digest */
 
 #include "cpu.h"
@@ -464,6 +465,62 @@ static void check_length(enum smx_op op, size_t size, ptrdiff_t rows, ptrdiff_t 
         free(c.in[k]);
 }
 
+/* What the kernels do to rows beside: a mask, and every number of 16 bits read and written. Lengths around those of the
+   vectors, in memory as tight as it may be. */
+static void check_rows(const smx_kernels *kernels, const smx_kernels *scalar, size_t size) {
+    enum { NUMBERS = 1 << 16, WIDTH = 5, LONGEST = 40 };
+    for (ptrdiff_t n = 1; n <= LONGEST; n++) {
+        char from[WIDTH * LONGEST * 8], got[sizeof from], want[sizeof from], mask[WIDTH * LONGEST];
+        for (ptrdiff_t i = 0; i < WIDTH * n; i++) {
+            put(from + i * (ptrdiff_t)size, size, (double)integer(1, (uint64_t)i));
+            mask[i] = integer(2, (uint64_t)(n + i)) > 0 ? (char)(1 + i % 255) : 0;
+        }
+        for (int kind = 0; kind < 6;
+             kind++) { /* rows or columns; a mask of each element, of each row, of each column */
+            const int columns = kind % 2;
+            const smx_view in = {from, columns ? 1 : n, columns ? WIDTH : 1};
+            const smx_view seen = {mask, kind / 2 == 2 ? 0 : in.row, kind / 2 == 1 ? 0 : in.element};
+            smx_view to = in;
+            to.start = got;
+            kernels->hide(&in, &seen, WIDTH, n, -INFINITY, &to);
+            to.start = want;
+            scalar->hide(&in, &seen, WIDTH, n, -INFINITY, &to);
+            const int same = memcmp(got, want, (size_t)(WIDTH * n) * size) == 0;
+            same ? passed++ : failed++;
+            if (!same)
+                fprintf(stderr, "FAILED hide %s %s, rows of %td, kind %d\n", type_name(size), kernels->level, n, kind);
+        }
+    }
+    static uint16_t halves[NUMBERS], narrowed[2][NUMBERS];
+    static uint32_t singles[2][NUMBERS];
+    for (int storage = SMX_FLOAT16; size == 4 && storage <= SMX_BFLOAT16; storage++)
+        for (ptrdiff_t n = 1; n <= NUMBERS; n = n < LONGEST ? n + 1 : n + NUMBERS - LONGEST) {
+            for (int i = 0; i < NUMBERS; i++)
+                halves[i] = (uint16_t)(i * 40503 + n);
+            kernels->widen(storage, halves, n, singles[0]);
+            scalar->widen(storage, halves, n, singles[1]);
+            int same = 1;
+            for (ptrdiff_t i = 0; i < n; i++) { /* a signalling NaN may be made quiet */
+                const uint32_t quiet = (singles[1][i] & 0x7fffffffu) > 0x7f800000u ? 0x00400000u : 0;
+                same &= (singles[0][i] | quiet) == (singles[1][i] | quiet);
+            }
+            for (int offset = -1; offset <= 2; offset++) { /* a tie, and beside it; 2: numbers of every size */
+                const uint32_t half_step = storage == SMX_FLOAT16 ? 0x1000 : 0x8000;
+                for (ptrdiff_t i = 0; i < n; i++) {
+                    const uint32_t bits = offset < 2 ? singles[1][i] + half_step + (uint32_t)offset
+                                                     : (uint32_t)integer(3, (uint64_t)i) << 8;
+                    singles[0][i] = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc00000u : bits;
+                }
+                kernels->narrow(storage, singles[0], n, narrowed[0]);
+                scalar->narrow(storage, singles[0], n, narrowed[1]);
+                same &= memcmp(narrowed[0], narrowed[1], (size_t)n * 2) == 0;
+            }
+            same ? passed++ : failed++;
+            if (!same)
+                fprintf(stderr, "FAILED storage %d %s, %td numbers\n", storage, kernels->level, n);
+        }
+}
+
 static void check(size_t size) {
     /* more rows than any level has lanes, and no multiple of them */
     enum { ROWS = 19, FEW = 9, LONGEST_WITH_ALL = 140 };
@@ -471,6 +528,8 @@ static void check(size_t size) {
     static const ptrdiff_t blocks[] = {4095, 4096, 4097, 4161, 8191, 8192, 8193, 12289};
     int level_count;
     const smx_level *levels = smx_levels(&level_count);
+    for (int level = 1; level < level_count; level++)
+        check_rows(kernels_of(&levels[level], size), kernels_of(&levels[0], size), size);
     for (int op = 0; op < SMX_OP_COUNT; op++) {
         for (ptrdiff_t n = 1; n <= LONGEST_WITH_ALL; n++)
             for (int kinds = PLAIN; kinds <= SPECIAL; kinds++)
