@@ -216,8 +216,10 @@ def _elementwise(function: Callable[..., Any], of_chunk: Callable[..., Any], x: 
         return da.map_blocks(function, x, axis=axes, meta=meta)
     pairs = _pairs(x, axes)
     d = tuple(range(x.ndim))
+    # The seed is for names of chunks that depend on nothing but x: Dask shares what several results have in common.
+    again = bind(x, pairs, seed=pairs.name)
     # Not aligned, since that would need sizes: the pairs have x's chunks, or one that serves all of a row's.
-    return da.blockwise(of_chunk, d, bind(x, pairs), d, pairs, d, axis=axes, align_arrays=False, meta=meta)
+    return da.blockwise(of_chunk, d, again, d, pairs, d, axis=axes, align_arrays=False, meta=meta)
 
 
 def _pairs(x: da.Array, axes: _Axes) -> da.Array:
@@ -235,8 +237,8 @@ _PAIR = np.dtype([("max", np.float64), ("others", np.float64)])
 @np.errstate(all="ignore")
 def _pair_of_chunk(x: NDArray[Any], axis: _Axes, keepdims: bool = True) -> NDArray[Any]:
     """Return the pairs of a chunk's rows, which have length 1 along the axes."""
-    top = _max(x, axis)
     total = 1 / _max(softmax_ext.softmax(x, axis, dtype=np.float64), axis)
+    top = _max(x, axis)
     others = total - 1
     confident = total < 2  # where the difference would cancel
     if confident.any():
@@ -273,7 +275,7 @@ def _softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDAr
 
 @np.errstate(all="ignore")
 def _log_softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDArray[Any]:
-    # Neither difference is of numbers of one sign: nothing cancels.
+    # Two differences, and both are 0 or below: nothing cancels.
     y = x - pairs["max"]
     y -= np.log1p(pairs["others"])
     return y.astype(x.dtype, copy=False)
