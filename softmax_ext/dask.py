@@ -1,8 +1,8 @@
 """Softmax, log-softmax and logsumexp of Dask arrays: larger than memory, or than one machine.
 
-Where every row lies in one chunk, each chunk goes through the function of the same name in `softmax_ext`. Where rows are
-cut, one sweep over the chunks reduces each row to a pair (Milakov and Gimelshein, 2018), in Dask's own tree reduction,
-and one sweep writes the results.
+Where every row lies in one chunk, each chunk goes through the function of the same name in `softmax_ext`. Where rows
+are cut, one sweep over the chunks reduces each row to a pair (Milakov and Gimelshein, 2018), in Dask's own tree
+reduction, and one sweep writes the results.
 
 The pair is the row's maximum M, and R, the sum of exp(x - M) over all elements but one maximum, whose term is 1. That 1
 is left out because log(1 + R), which is all that log_softmax has at the maximum, would not see an R below 2^-53 in
@@ -65,8 +65,8 @@ def softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
     -------
     dask.array.Array
         Of `x`'s shape and chunks and of the type that `softmax_ext.softmax` gives, not computed yet. Special values are
-        treated as there. Elements are within 2 ULP of the true value, but for float64 rows in several chunks, where they
-        are within 8. How a row is cut may change its last bits.
+        treated as there. Elements are within 2 ULP of the true value; those of float64 rows in several chunks within 8.
+        How a row is cut may change its last bits.
 
     Raises
     ------
@@ -175,13 +175,10 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
     array([1000.69314718,    0.        ])
     """
     x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis)
-    if _is_cut(x, axes):
-        function, x = partial(_logsumexp_of_pairs, result_type=dtype), _pairs(x, axes)
-    else:
-        function = softmax_ext.logsumexp
+    cut = _is_cut(x, axes)
     return da.map_blocks(
-        function,
-        x,
+        partial(_logsumexp_of_pairs, result_type=dtype) if cut else softmax_ext.logsumexp,
+        _pairs(x, axes) if cut else x,
         axis=axes,
         keepdims=bool(keepdims),
         chunks=tuple((1,) if d in axes else n for d, n in enumerate(x.chunks) if keepdims or d not in axes),
@@ -196,7 +193,9 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
 def _checked(function: Callable[..., Any], x: da.Array, axis: _Axis) -> tuple[da.Array, _Axes, np.dtype[Any]]:
     """Return the array in a floating type, its axes as numbers, and the type of the function's result."""
     if not isinstance(x, da.Array):
-        raise TypeError(f"x: got {type(x).__name__}, expected a Dask array, such as dask.array.from_array makes")
+        raise TypeError(
+            f"x: got {type(x).__name__}, expected a Dask array, such as dask.array.from_array makes"
+        )
     # On an array of no elements the function makes all its checks, with its own messages.
     dtype = function(meta_from_array(x), axis).dtype
     axes = range(x.ndim) if axis is None or x.ndim == 0 else normalize_axis_tuple(axis, x.ndim)
@@ -208,7 +207,9 @@ def _is_cut(x: da.Array, axes: _Axes) -> bool:
     return any(x.numblocks[d] > 1 for d in axes)
 
 
-def _elementwise(function: Callable[..., Any], of_chunk: Callable[..., Any], x: da.Array, axis: _Axis) -> da.Array:
+def _elementwise(
+    function: Callable[..., Any], of_chunk: Callable[..., Any], x: da.Array, axis: _Axis
+) -> da.Array:
     """Return the function of x; where rows are cut, by `of_chunk` of each chunk and its rows' pairs."""
     x, axes, dtype = _checked(function, x, axis)
     meta = np.empty((0,) * x.ndim, dtype)
@@ -262,7 +263,7 @@ def _combine(pairs: NDArray[Any], axis: _Axes, keepdims: bool = True) -> NDArray
 
 @np.errstate(all="ignore")
 def _softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDArray[Any]:
-    y = softmax_ext.softmax(x, axis, dtype=np.float64)
+    y: NDArray[Any] = softmax_ext.softmax(x, axis, dtype=np.float64)
     top = _max(x, axis)
     # -inf alone is NaN by itself, but 0 beside what other chunks hold.
     nothing = top == -np.inf
@@ -276,7 +277,7 @@ def _softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDAr
 @np.errstate(all="ignore")
 def _log_softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDArray[Any]:
     # Two differences, and both are 0 or below: nothing cancels.
-    y = x - pairs["max"]
+    y: NDArray[Any] = x - pairs["max"]
     y -= np.log1p(pairs["others"])
     return y.astype(x.dtype, copy=False)
 
@@ -295,7 +296,7 @@ def _logsumexp_of_pairs(
 
 def _max(x: NDArray[Any], axis: _Axes) -> NDArray[np.float64]:
     """Return the maxima along the axes, which stay with length 1; -inf of nothing."""
-    return x.max(axis=axis, keepdims=True, initial=-np.inf).astype(np.float64)
+    return np.asarray(x.max(axis=axis, keepdims=True, initial=-np.inf), np.float64)
 
 
 def _as_pairs(top: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
@@ -312,5 +313,5 @@ def _rescale(value: NDArray[Any], top: NDArray[Any], reference: NDArray[Any]) ->
     lost = (top - (gap - back)) - (reference + back)
     value = value * (1 + np.where(np.isfinite(lost), lost, 0))
     # In two steps, so that what is subnormal, and has few digits, is the result at most.
-    half = np.exp(gap / 2)
+    half: NDArray[Any] = np.exp(gap / 2)
     return half * value * half
