@@ -313,5 +313,6 @@ def _rescale(value: NDArray[Any], top: NDArray[Any], reference: NDArray[Any]) ->
     lost = (top - (gap - back)) - (reference + back)
     value = value * (1 + np.where(np.isfinite(lost), lost, 0))
     # In two steps, so that what is subnormal, and has few digits, is the result at most.
-    half: NDArray[Any] = np.exp(gap / 2)
-    return half * value * half
+    half = np.exp(gap / 2)
+    result: NDArray[Any] = half * value * half
+    return result
