@@ -311,8 +311,8 @@ def _rescale(value: NDArray[Any], top: NDArray[Any], reference: NDArray[Any]) ->
     # What the difference lost, exactly (Knuth's TwoSum); as an exponent of 700 it would be an error of 2^9 roundings.
     back = gap - top
     lost = (top - (gap - back)) - (reference + back)
-    value = value * (1 + np.where(np.isfinite(lost), lost, 0))
-    # In two steps, so that what is subnormal, and has few digits, is the result at most.
-    half = np.exp(gap / 2)
-    result: NDArray[Any] = half * value * half
+    value = value + value * np.where(np.isfinite(lost), lost, 0)
+    # Far below in two steps, so that what is subnormal, and has few digits, is the result at most.
+    rest = np.where(gap < -600, -300, 0)
+    result: NDArray[Any] = np.exp(gap - rest) * value * np.exp(rest)
     return result

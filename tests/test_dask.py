@@ -25,7 +25,7 @@ TYPES = [np.float32, np.float64]
 INF, NAN = np.inf, np.nan
 
 # What the docstrings say, in ULP, of rows in several chunks. Pairs are float64, so float32 is rounded once, all but
-# exactly; in float64 the worst that was found is 6.4 (softmax), 3.5 (log_softmax) and 1.3 (logsumexp).
+# exactly; in float64 the worst of some millions of random rows was 6.1 (softmax), 3.5 (log_softmax) and 5.0 (logsumexp).
 BOUNDS = {np.float32: 0.51, np.float64: 8}
 
 
@@ -180,7 +180,7 @@ def test_special_values(name, case, dtype):
     row = np.array(TABLE[case][0], dtype)
     for fill in (np.zeros(0), np.zeros(2), np.full(2, -INF)):
         for x in (np.concatenate([row, fill]).astype(dtype), np.concatenate([fill, row]).astype(dtype)):
-            for size in range(1, len(x)):
+            for size in {1, len(x) - 1} - {0}:
                 assert_close(*(np.asarray(r) for r in both(name, x, size)))
 
 
