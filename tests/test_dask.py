@@ -269,6 +269,14 @@ def test_log_softmax_keeps_its_digits_near_zero(dtype):
         np.testing.assert_allclose(got, want, rtol=8 * np.finfo(dtype).eps)
 
 
+def test_terms_that_are_subnormal_have_a_sum_with_all_its_digits():
+    """e^-719.9 has some 35 bits left, 200,000 of them are e^-707.7, which has room for 53."""
+    x = np.full((1, 200_001), -719.9)
+    x[0, 0] = 0
+    for chunks in ((1, 200_000), (200_000, 1)):
+        assert error("log_softmax", x, (1, chunks)) <= BOUNDS[np.float64]
+
+
 @st.composite
 def arrays_in_chunks(draw):
     """A small array of numbers of every size, special ones among them, in random chunks; an axis or some."""
