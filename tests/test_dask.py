@@ -415,7 +415,7 @@ def test_a_few_chunks_are_in_memory_at_a_time(name, source, tmp_path):
 
 @pytest.mark.parametrize(
     ("megabytes", "limit"),
-    [(600, 200), pytest.param(2000, 250, marks=pytest.mark.slow)],
+    [(600, 200), pytest.param(2000, 250, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
     ids=["quick", "long"],
 )
 def test_worker_processes_with_less_memory_than_the_array(megabytes, limit):
