@@ -1,4 +1,4 @@
-"""Every example in docstrings and in README runs, and gives what it says."""
+"""Every example in docstrings, in README and in docs/ runs, and gives what it says."""
 
 import doctest
 import inspect
@@ -11,7 +11,9 @@ import pytest
 import softmax_ext
 from softmax_ext import _core, _reference
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "docs" / "recipes.md"]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What the docstrings of a public function have to have.
@@ -19,13 +21,13 @@ SECTIONS = ["Parameters", "Returns", "Examples"]
 FUNCTIONS = [name for name in softmax_ext.__all__ if callable(getattr(softmax_ext, name))]
 
 
-def blocks(language):
-    """Return the fenced blocks of README in a language, as (line number, text)."""
-    if not README.exists():
+def blocks(page):
+    """Return the fenced blocks of Python in a page, as (page, line number, text)."""
+    if not page.exists():
         return []
-    text = README.read_text()
-    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [(text[: m.start()].count("\n") + 2, m[1]) for m in found]
+    text = page.read_text()
+    found = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(page, text[: m.start()].count("\n") + 2, m[1]) for m in found]
 
 
 needs_readme = pytest.mark.skipif(not README.exists(), reason="README.md is not at hand")
@@ -63,24 +65,17 @@ def test_other_modules():
         assert result.failed == 0
 
 
-@needs_readme
 @pytest.mark.parametrize(
-    ("line", "text"), blocks("python"), ids=lambda v: f"line {v}" if isinstance(v, int) else ""
+    ("page", "line", "text"),
+    [pytest.param(*block, id=f"{page.name}, line {block[1]}") for page in PAGES for block in blocks(page)],
 )
-def test_readme_block(line, text, tmp_path, monkeypatch, capsys):
-    """A block with prompts is a doctest. Another has to run, and print what the comments after print say."""
+def test_block(page, line, text, tmp_path, monkeypatch, capsys):
+    """A block has to run, and print what the comments after print say."""
     monkeypatch.chdir(tmp_path)
-    if ">>> " in text:
-        test = doctest.DocTestParser().get_doctest(text, {}, "README.md", str(README), line)
-        report = []
-        runner = doctest.DocTestRunner(optionflags=FLAGS)
-        runner.run(test, out=report.append)
-        assert not runner.failures, "".join(report)
-    else:
-        # Line numbers in tracebacks are README's.
-        exec(compile("\n" * (line - 1) + text, str(README), "exec"), {"__name__": "__main__"})
-        promised = re.findall(r"^print\(.*\) +# (.+)$", text, re.MULTILINE)
-        assert squeeze(capsys.readouterr().out) == squeeze("".join(promised))
+    # Line numbers in tracebacks are the page's.
+    exec(compile("\n" * (line - 1) + text, str(page), "exec"), {"__name__": "__main__"})
+    promised = re.findall(r"^print\(.*\) +# (.+)$", text, re.MULTILINE)
+    assert squeeze(capsys.readouterr().out) == squeeze("".join(promised))
 
 
 def squeeze(text):
@@ -89,8 +84,23 @@ def squeeze(text):
 
 
 @needs_readme
-def test_readme_has_examples():
-    assert blocks("python") or blocks("pycon")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_has_examples(page):
+    assert blocks(page)
+    # Nothing that looks like an example goes untested.
+    assert not re.search(r"^```(py|pycon)$|^>>> ", page.read_text(), re.MULTILINE)
+
+
+@needs_readme
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """To files of the project, and to headings, by the anchors that GitHub gives them."""
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, anchor
 
 
 @needs_readme
