@@ -1,7 +1,10 @@
 /* A plan: one call, described in full and independent of NumPy. The Cython face fills one in, the driver runs it.
 
    An operand's axes are split in two: the outer ones tell the rows apart, the inner ones run along a row, in the order
-   that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included. */
+   that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included.
+
+   Rows need not be of one length: with an indptr, the one inner axis is cut into segments, each of which is a row for
+   every index of the outer axes. */
 
 #ifndef SMX_PLAN_H
 #define SMX_PLAN_H
@@ -27,11 +30,19 @@ typedef struct {
     smx_operand in[SMX_MAX_INPUTS];
     /* The output may be the very memory of an input, element for element, but not overlap it in any other way. */
     smx_operand out;
+    /* Segment k is the elements from indptr[k] to indptr[k + 1] of the inner axis: segments + 1 numbers that never
+       decrease, from 0 to the axis' length. NULL: there is one, the whole row. */
+    const ptrdiff_t *indptr;
+    ptrdiff_t segments;
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
 
-/* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty. */
+/* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty, but
+   segments may be. */
 int smx_run(smx_plan *plan);
+
+/* How many threads smx_run uses for so many elements. */
+int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
 
 #endif

@@ -57,6 +57,8 @@ cdef extern from "plan.h":
         ptrdiff_t inner_shape[64]
         smx_operand input "in" [2]
         smx_operand out
+        const ptrdiff_t *indptr
+        ptrdiff_t segments
 
     int smx_run(smx_plan *plan) nogil
 
@@ -252,6 +254,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
     plan.op = <smx_op>op
     plan.kernels = _level.f32 if kind == cnp.NPY_FLOAT else _level.f64
     plan.temperature = 1
+    plan.indptr = NULL
     plan.outer_dims = plan.inner_dims = 1
     plan.outer_shape[0] = elements // n
     plan.inner_shape[0] = n
@@ -388,8 +391,11 @@ cdef void _fill_operand(smx_operand *operand, cnp.ndarray array, object inner, b
             outer_dims += 1
 
 
-cdef object _compute(int op, list inputs, set inner, object out, object dtype, object result_dtype, bint keepdims):
-    """The operation on arrays of one shape and one type (but for its byte order); rows run along the inner axes.
+cdef object _compute(
+    int op, list inputs, set inner, object out, object dtype, object result_dtype, bint keepdims, cnp.ndarray indptr
+):
+    """The operation on arrays of one shape and one type (but for its byte order); rows run along the inner axes, or
+    are the segments of the one inner axis that a checked indptr tells.
 
     dtype is the type of the arithmetic, result_dtype that of the result, unless there is an out, to which it is cast.
     """
@@ -418,6 +424,10 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
         plan.op = <smx_op>op
         plan.kernels = _level.f32 if dtype.itemsize == 4 else _level.f64
         plan.temperature = 1
+        plan.indptr = NULL
+        if indptr is not None:
+            plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
+            plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
         plan.outer_dims = plan.inner_dims = 0
         for d in range(x.ndim):
             if d in inner:
@@ -443,7 +453,7 @@ cdef object _compute(int op, list inputs, set inner, object out, object dtype, o
     return target if target.ndim > 0 else target[()]
 
 
-cdef object _of_logits(int op, object x, object axis, object out, object dtype, bint keepdims):
+cdef object _of_logits(int op, object x, object axis, object out, object dtype, bint keepdims, object indptr=None):
     """softmax, log_softmax and logsumexp: one input, and a type for the result."""
     array = _real_array(x, "x")
     own = array.dtype.newbyteorder("=")
@@ -455,10 +465,10 @@ cdef object _of_logits(int op, object x, object axis, object out, object dtype, 
     working = own if own.itemsize >= result_dtype.itemsize else result_dtype
     if working != own:
         array = _cast(array, working)
-    return _compute(op, [array], inner, out, working, result_dtype, keepdims)
+    return _compute(op, [array], inner, out, working, result_dtype, keepdims, indptr)
 
 
-cdef object _of_gradients(int op, object y, object g, str name, object axis, object out):
+cdef object _of_gradients(int op, object y, object g, str name, object axis, object out, object indptr=None):
     """The derivatives: two inputs, the second (of that name) broadcast to the first."""
     first, second = _real_array(y, "y"), _real_array(g, name)
     dtype = np.result_type(first.dtype, second.dtype).newbyteorder("=")
@@ -473,7 +483,7 @@ cdef object _of_gradients(int op, object y, object g, str name, object axis, obj
     inputs = [
         array if array.dtype.newbyteorder("=") == dtype else _cast(array, dtype) for array in (first, second)
     ]
-    return _compute(op, inputs, inner, out, dtype, dtype, False)
+    return _compute(op, inputs, inner, out, dtype, dtype, False, indptr)
 
 
 cdef inline bint _are_plain(object y, object g):
@@ -492,6 +502,32 @@ def _row_axis(y, axis):
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
     return array, number
+
+
+def _segmented_axis(value, name):
+    """The array of the segment functions, which has a first axis."""
+    array = _real_array(value, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name}: got a 0-d array, expected at least one dimension")
+    return array
+
+
+# Of the segment functions, whose indptr has been checked: see _ragged.py.
+
+def _segment_softmax(x, indptr, out):
+    return _of_logits(SMX_SOFTMAX, x, 0, out, None, False, indptr)
+
+
+def _segment_log_softmax(x, indptr, out):
+    return _of_logits(SMX_LOG_SOFTMAX, x, 0, out, None, False, indptr)
+
+
+def _segment_softmax_vjp(y, g, indptr, out):
+    return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", 0, out, indptr)
+
+
+def _segment_log_softmax_vjp(y, g, indptr, out):
+    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, out, indptr)
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------
