@@ -54,7 +54,7 @@ typedef struct {
 
     ptrdiff_t first, last;       /* segments of the window, of which those that are not empty are numbered: */
     int count, rows, are_equal;  /* equal: all of one length */
-    uint8_t length[WINDOW_ROWS]; /* of such a segment */
+    uint8_t length[WINDOW_ROWS + 1]; /* of such a segment */
     uint16_t column[WINDOW_ROWS]; /* the first of its rows */
     uint8_t sorted[WINDOW_ROWS]; /* the lengths in the order of the columns */
     columns tile[WINDOW_ROWS];
@@ -74,9 +74,11 @@ static int fits_window(const job *j, ptrdiff_t k) {
 }
 
 /* Counting sort, the longest first; of equal ones the order stays. */
-static void sort_window(worker *w, const int *segments_of) {
+static void sort_window(worker *w) {
     const int beside = (int)w->job->beside;
-    int next[SMX_SHORT + 1], before = 0;
+    int segments_of[SMX_SHORT + 1] = {0}, next[SMX_SHORT + 1], before = 0;
+    for (int i = 0; i < w->count; i++)
+        segments_of[w->length[i]]++;
     for (int n = SMX_SHORT; n > 0; n--) {
         next[n] = before;
         memset(w->sorted + before, n, (size_t)segments_of[n]);
@@ -84,6 +86,13 @@ static void sort_window(worker *w, const int *segments_of) {
     }
     for (int i = 0; i < w->count; i++)
         w->column[i] = (uint16_t)(next[w->length[i]]++ * beside);
+}
+
+/* What sorting makes of rows of one length, which are so common that they are not sorted. */
+static void keep_window(worker *w) {
+    memcpy(w->sorted, w->length, (size_t)w->count);
+    for (int i = 0; i < w->count; i++)
+        w->column[i] = (uint16_t)(i * w->job->beside);
 }
 
 /* A tile takes a vector of rows, and more while they are not much shorter than its first. */
@@ -105,44 +114,56 @@ static void cut_window(worker *w) {
 /* The window that begins with segment first, which fits. */
 static void open_window(worker *w, ptrdiff_t first, ptrdiff_t last) {
     const job *j = w->job;
-    int segments_of[SMX_SHORT + 1] = {0};
-    ptrdiff_t elements = 0, k = first;
-    w->first = first;
-    w->count = w->rows = 0;
-    for (; k < last && fits_window(j, k); k++) {
-        const ptrdiff_t n = length_of(j->plan, k), next = elements + n * j->beside;
-        if (n == 0)
-            continue;
-        if (w->rows + j->beside > WINDOW_ROWS || (w->count > 0 && next > WINDOW_ELEMENTS))
+    const ptrdiff_t most_segments = WINDOW_ROWS / j->beside, most_elements = WINDOW_ELEMENTS / j->beside;
+    const ptrdiff_t start = j->plan->indptr[first];
+    ptrdiff_t k = first, shortest = SMX_SHORT, longest = 0;
+    int count = 0;
+    for (; k < last && count < most_segments; k++) {
+        const ptrdiff_t n = length_of(j->plan, k);
+        if (n > SMX_SHORT || (count > 0 && j->plan->indptr[k + 1] - start > most_elements))
             break;
-        elements = next;
-        segments_of[n]++;
-        w->length[w->count++] = (uint8_t)n;
-        w->rows += (int)j->beside;
+        w->length[count] = (uint8_t)n; /* to be overwritten if the segment is empty */
+        count += n > 0;
+        shortest = n > 0 && n < shortest ? n : shortest;
+        longest = n > longest ? n : longest;
     }
+    w->first = first;
     w->last = k;
+    w->count = count;
+    w->rows = count * (int)j->beside;
     w->has_places = 0;
-    w->are_equal = w->count > 0 && segments_of[w->length[0]] == w->count;
-    sort_window(w, segments_of);
+    w->are_equal = shortest == longest;
+    if (w->are_equal)
+        keep_window(w);
+    else
+        sort_window(w);
     cut_window(w);
 }
 
-/* Writes some places beyond the last, so that a segment of a few elements takes one step. */
+/* The places of n elements, at steps of the pitch or of 1. Some beyond the last are written, too: so a segment of a few
+   elements takes one turn of the loop, and all is vectors. */
+SMX_INLINE void write_places(uint16_t *place, int n, int first, const uint16_t steps[PLACES_AT_ONCE]) {
+    uint16_t from = (uint16_t)first;
+    for (int at = 0; at < n; at += PLACES_AT_ONCE) {
+        for (int k = 0; k < PLACES_AT_ONCE; k++)
+            place[at + k] = (uint16_t)(from + steps[k]);
+        from = (uint16_t)(from + steps[1] * PLACES_AT_ONCE);
+    }
+}
+
 static void find_places(worker *w) {
-    const ptrdiff_t beside = w->job->beside, pitch = w->job->pitch;
-    uint16_t *place = w->place;
+    const int beside = (int)w->job->beside, pitch = (int)w->job->pitch, along = beside == 1;
+    uint16_t *place = w->place, steps[PLACES_AT_ONCE];
+    for (int k = 0; k < PLACES_AT_ONCE; k++)
+        steps[k] = (uint16_t)(k * (along ? pitch : 1));
     for (int i = 0; i < w->count; i++) {
         const int n = w->length[i], from = w->column[i];
-        if (beside == 1) {
-            for (int at = 0; at < n; at += PLACES_AT_ONCE)
-                for (int k = 0; k < PLACES_AT_ONCE; k++)
-                    place[at + k] = (uint16_t)(from + (at + k) * pitch);
+        if (along) {
+            write_places(place, n, from, steps);
             place += n;
         } else {
             for (int at = 0; at < n; at++, place += beside)
-                for (int h = 0; h < beside; h += PLACES_AT_ONCE)
-                    for (int k = 0; k < PLACES_AT_ONCE; k++)
-                        place[h + k] = (uint16_t)(from + at * pitch + h + k);
+                write_places(place, beside, from + at * pitch, steps);
         }
     }
     w->has_places = 1;
