@@ -32,16 +32,17 @@ enum {
 typedef struct {
     smx_plan *plan;
     const smx_op_kernels *op;
-    ptrdiff_t size;                         /* of a real */
-    ptrdiff_t beside;                       /* rows of a segment: one for every index of the outer axes */
-    ptrdiff_t share;                        /* the weight of a part */
-    int in_order[SMX_MAX_INPUTS], out_in_order; /* whose elements follow one another in memory, segment by segment */
-    ptrdiff_t pitch;                        /* of a block: from an element of a row to the next */
-    ptrdiff_t block_bytes, partial_bytes;
+    ptrdiff_t size;   /* of a real */
+    ptrdiff_t beside; /* rows of a segment: one for every index of the outer axes */
+    ptrdiff_t share;  /* the weight of a part */
     int parts, threads;
+    /* Operands whose elements follow one another in memory, segment by segment. */
+    int in_order[SMX_MAX_INPUTS], out_in_order;
+    ptrdiff_t pitch; /* of a block: from an element of a row to the next */
+    ptrdiff_t block_bytes, partial_bytes;
 } job;
 
-/* Columns [from, to) of a window, the rows in them having from shortest to longest elements. */
+/* Columns [from, to) of a window; the rows in them have from shortest to longest elements. */
 typedef struct {
     int from, to, shortest, longest;
 } columns;
@@ -49,17 +50,18 @@ typedef struct {
 typedef struct {
     const job *job;
     smx_plan alone; /* the plan of one segment */
-    char *block[SMX_MAX_INPUTS], *keep, *partials;
     int failed;
+    char *block[SMX_MAX_INPUTS], *keep, *partials;
 
-    ptrdiff_t first, last;       /* segments of the window, of which those that are not empty are numbered: */
-    int count, rows, are_equal;  /* equal: all of one length */
-    uint8_t length[WINDOW_ROWS + 1]; /* of such a segment */
-    uint16_t column[WINDOW_ROWS]; /* the first of its rows */
-    uint8_t sorted[WINDOW_ROWS]; /* the lengths in the order of the columns */
+    /* The window: segments [first, last), of which count are not empty. Of those: */
+    ptrdiff_t first, last;
+    int count, rows, are_equal;      /* equal: of one length */
+    uint8_t length[WINDOW_ROWS + 1]; /* one more, so that an empty one may be written, too */
+    uint16_t column[WINDOW_ROWS];    /* the first of the segment's rows */
+    uint8_t sorted[WINDOW_ROWS];     /* the lengths in the order of the columns */
     columns tile[WINDOW_ROWS];
     int tiles, has_places;
-    uint16_t place[PLACES + PLACES_AT_ONCE]; /* of each element in the block, in C order */
+    uint16_t place[PLACES + PLACES_AT_ONCE]; /* in the block, of each element in C order */
 } worker;
 
 static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }

@@ -65,14 +65,14 @@ def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None
 
     Examples
     --------
-    The stored elements of a sparse matrix, row by row; others count as −inf, which is what ``tf.sparse.softmax`` does.
+    The stored elements of a sparse matrix, row by row; others count as -inf, which is what ``tf.sparse.softmax`` does.
 
     >>> import numpy as np
     >>> from scipy.sparse import csr_array
     >>> from softmax_ext import segment_softmax
     >>> matrix = csr_array(([0.0, np.log(3), 7.0], [0, 2, 1], [0, 2, 2, 3]), shape=(3, 3))
-    >>> y = csr_array((segment_softmax(matrix.data, matrix.indptr), matrix.indices, matrix.indptr), matrix.shape)
-    >>> y.toarray()
+    >>> matrix.data = segment_softmax(matrix.data, matrix.indptr)
+    >>> matrix.toarray()
     array([[0.25, 0.  , 0.75],
            [0.  , 0.  , 0.  ],
            [0.  , 1.  , 0.  ]])
@@ -236,7 +236,9 @@ def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
     if array.dtype.kind not in "iu":
         raise ValueError(f"indptr: got {array.dtype}, {expected}")
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"indptr: got shape {array.shape}, {expected}, in one dimension, at least one of them")
+        raise ValueError(
+            f"indptr: got shape {array.shape}, {expected}, in one dimension, at least one of them"
+        )
     if array[0] != 0:
         raise ValueError(f"indptr: got {array[0]} at position 0, {expected}")
     if array[-1] != length:

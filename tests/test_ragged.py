@@ -311,7 +311,7 @@ def test_bad_indptr_is_refused_before_anything_is_written(name, indptr):
     ],
 )
 def test_message_says_what_came_and_what_was_wanted(indptr, parts):
-    with pytest.raises(ValueError, match="^indptr: ") as caught:
+    with pytest.raises(ValueError, match=r"^indptr: ") as caught:
         segment_softmax(np.zeros(6), indptr)
     for part in map(str, parts):
         assert part in str(caught.value)
@@ -335,10 +335,10 @@ def test_other_bad_arguments_are_refused(name):
                 run(x)
     with pytest.raises(ValueError, match=r"^out: got shape \(5,\)"):
         run(np.zeros(6), out=np.zeros(5))
-    with pytest.raises(TypeError, match="^out: "):
+    with pytest.raises(TypeError, match=r"^out: "):
         run(np.zeros(6), out=np.zeros(6, int))
     if name in PRODUCTS:
-        with pytest.raises(ValueError, match="^g: "):
+        with pytest.raises(ValueError, match=r"^g: "):
             call(name, (np.zeros(6), np.zeros(5)), indptr)
 
 
