@@ -18,6 +18,7 @@
 
 #include "fpstate.h"
 #include "plan.h"
+#include "segments.h"
 #include "strided.h"
 
 #include <stdlib.h>
@@ -604,7 +605,13 @@ static int run_pieces(const job *j) {
 
 #endif
 
+int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
+    return (int)most(1, least(plan->threads, elements / WORTH_A_THREAD));
+}
+
 int smx_run(smx_plan *plan) {
+    if (plan->indptr)
+        return smx_run_segments(plan);
     job j;
     smx_simplify(plan);
     j.plan = plan;
@@ -620,8 +627,7 @@ int smx_run(smx_plan *plan) {
         j.n *= plan->inner_shape[d];
     for (int d = 0; d < plan->outer_dims; d++)
         j.rows *= plan->outer_shape[d];
-    const ptrdiff_t worth = j.n * j.rows / WORTH_A_THREAD;
-    j.threads = (int)most(1, least(plan->threads, worth));
+    j.threads = smx_threads_for(plan, j.n * j.rows);
     choose_layout(&j);
     choose_memory(&j);
 #ifdef _OPENMP

@@ -4,7 +4,10 @@
    that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included.
 
    A mask has axes of its own, into which rows and elements are divided: so a broadcast one, whose axes merge in other
-   ways, does not cut up the rows of the operands. */
+   ways, does not cut up the rows of the operands.
+
+   Rows need not be of one length: with an indptr, the one inner axis is cut into segments, each of which is a row for
+   every index of the outer axes. */
 
 #ifndef SMX_PLAN_H
 #define SMX_PLAN_H
@@ -41,11 +44,19 @@ typedef struct {
     smx_operand out;
     /* Its inner axes are the plan's; so are the outer ones, unless the plan has but one: then they may divide it. */
     smx_mask mask;
+    /* Segment k is the elements from indptr[k] to indptr[k + 1] of the inner axis: segments + 1 numbers that never
+       decrease, from 0 to the axis' length. NULL: there is one, the whole row. */
+    const ptrdiff_t *indptr;
+    ptrdiff_t segments;
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
 
-/* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty. */
+/* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty, but
+   segments may be. */
 int smx_run(smx_plan *plan);
+
+/* How many threads smx_run uses for so many elements. */
+int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
 
 #endif

@@ -15,6 +15,12 @@ from softmax_ext._core import (
     softmax_vjp,
 )
 from softmax_ext._jacobian import softmax_jacobian
+from softmax_ext._ragged import (
+    segment_log_softmax,
+    segment_log_softmax_vjp,
+    segment_softmax,
+    segment_softmax_vjp,
+)
 from softmax_ext._version import __version__
 
 __all__ = [
@@ -25,6 +31,10 @@ __all__ = [
     "log_softmax_jvp",
     "log_softmax_vjp",
     "logsumexp",
+    "segment_log_softmax",
+    "segment_log_softmax_vjp",
+    "segment_softmax",
+    "segment_softmax_vjp",
     "set_buffer_limit",
     "set_num_threads",
     "show_config",

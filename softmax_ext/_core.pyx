@@ -76,6 +76,8 @@ cdef extern from "plan.h":
         smx_operand input "in" [2]
         smx_operand out
         smx_mask mask
+        const ptrdiff_t *indptr
+        ptrdiff_t segments
 
     int smx_run(smx_plan *plan) nogil
 
@@ -499,6 +501,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
     plan.op = <smx_op>op
     plan.kernels = _kernels(kind == cnp.NPY_DOUBLE)
     plan.temperature = temperature
+    plan.indptr = NULL
     plan.outer_dims = plan.inner_dims = 1
     plan.outer_shape[0] = elements // n
     plan.inner_shape[0] = n
@@ -600,6 +603,11 @@ cdef bint _is_stored(object dtype, object working):
     return _working(dtype) == working
 
 
+cdef bint _is_taken(object dtype, object working, object indptr):
+    """The same; segments are taken in the working type alone."""
+    return _is_stored(dtype, working) if indptr is None else dtype.newbyteorder("=") == working
+
+
 cdef object _mask(object where, object x, str name):
     """where as an array of bool that broadcasts to the array of that name; None stays."""
     if where is None:
@@ -674,9 +682,9 @@ cdef bint _is_same(object a, object b):
     )
 
 
-cdef bint _fits(object out, object working, list inputs, object where, bint elementwise):
+cdef bint _fits(object out, object working, list inputs, object where, bint elementwise, object indptr):
     """Whether the kernels may write straight into out."""
-    if not _is_stored(out.dtype, working) or _overlaps_itself(out):
+    if not _is_taken(out.dtype, working, indptr) or _overlaps_itself(out):
         return False
     if where is not None and np.may_share_memory(out, where):
         return False
@@ -703,9 +711,10 @@ cdef void _fill_operand(smx_operand *operand, cnp.ndarray array, object inner, b
 
 cdef object _compute(
     int op, list inputs, set inner, object where, object out, object working, object result_dtype, bint keepdims,
-    double temperature=1,
+    double temperature=1, cnp.ndarray indptr=None,
 ):
-    """The operation on arrays of one shape; rows run along the inner axes.
+    """The operation on arrays of one shape; rows run along the inner axes, or are the segments of the one inner axis that
+    a checked indptr tells.
 
     working is the type of the arithmetic, in which the inputs can be read, result_dtype that of the result, unless
     there is an out, to which it is rounded.
@@ -721,9 +730,9 @@ cdef object _compute(
         _check_out(out, shape, working)
 
     stored = result_dtype if out is None else out.dtype
-    if not _is_stored(stored, working):
+    if not _is_taken(stored, working, indptr):
         stored = working
-    if out is not None and _fits(out, working, inputs, where, elementwise):
+    if out is not None and _fits(out, working, inputs, where, elementwise, indptr):
         target = out
     elif elementwise:
         large = x.size * stored.itemsize >= SMX_BUFFER_LEAST
@@ -739,6 +748,10 @@ cdef object _compute(
         plan.op = <smx_op>op
         plan.kernels = _kernels(working.itemsize == 8)
         plan.temperature = temperature
+        plan.indptr = NULL
+        if indptr is not None:
+            plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
+            plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
         plan.outer_dims = plan.inner_dims = 0
         for d in range(x.ndim):
             if d in inner:
@@ -768,7 +781,8 @@ cdef object _compute(
 
 
 cdef object _of_logits(
-    int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1
+    int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1,
+    object indptr=None,
 ):
     """softmax, log_softmax and logsumexp: one input, and a type for the result."""
     array = _real_array(x, "x")
@@ -782,9 +796,9 @@ cdef object _of_logits(
     working = max(_working(own), _working(result_dtype), key=lambda dtype: dtype.itemsize)
     if not _reduces(temperature, working.itemsize == 8):
         working = np.dtype(np.float64)
-    if not _is_stored(own, working):
+    if not _is_taken(own, working, indptr):
         array = _cast(array, working)
-    return _compute(op, [array], inner, where, out, working, result_dtype, keepdims, temperature)
+    return _compute(op, [array], inner, where, out, working, result_dtype, keepdims, temperature, indptr)
 
 
 cdef object _promoted(object first, object second):
@@ -795,7 +809,9 @@ cdef object _promoted(object first, object second):
     return np.result_type(first, second)
 
 
-cdef object _of_gradients(int op, object y, object g, str name, object axis, object where, object out):
+cdef object _of_gradients(
+    int op, object y, object g, str name, object axis, object where, object out, object indptr=None
+):
     """The derivatives: two inputs, the second (of that name) broadcast to the first."""
     first, second = _real_array(y, "y"), _real_array(g, name)
     dtype = _promoted(first.dtype, second.dtype)
@@ -809,8 +825,10 @@ cdef object _of_gradients(int op, object y, object g, str name, object axis, obj
             raise ValueError(
                 f"{name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}"
             ) from None
-    inputs = [array if _is_stored(array.dtype, working) else _cast(array, working) for array in (first, second)]
-    return _compute(op, inputs, inner, where, out, working, dtype, False)
+    inputs = [
+        array if _is_taken(array.dtype, working, indptr) else _cast(array, working) for array in (first, second)
+    ]
+    return _compute(op, inputs, inner, where, out, working, dtype, False, 1, indptr)
 
 
 cdef inline bint _takes_plain_pair(object y, object g, object axis, object where, object out):
@@ -834,6 +852,32 @@ def _row_axis(y, axis):
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
     return _cast(array, _working(array.dtype)), number, array.dtype.newbyteorder("=")
+
+
+def _segmented_axis(value, name):
+    """The array of the segment functions, which has a first axis."""
+    array = _real_array(value, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name}: got a 0-d array, expected at least one dimension")
+    return array
+
+
+# Of the segment functions, whose indptr has been checked: see _ragged.py.
+
+def _segment_softmax(x, indptr, out):
+    return _of_logits(SMX_SOFTMAX, x, 0, None, out, None, False, 1, indptr)
+
+
+def _segment_log_softmax(x, indptr, out):
+    return _of_logits(SMX_LOG_SOFTMAX, x, 0, None, out, None, False, 1, indptr)
+
+
+def _segment_softmax_vjp(y, g, indptr, out):
+    return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+
+
+def _segment_log_softmax_vjp(y, g, indptr, out):
+    return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ Signatures are those of the public functions, without ``out``. Beyond their cont
 input gives a longdouble result: the truth before it is rounded.
 """
 
+import itertools
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
@@ -30,6 +32,10 @@ __all__ = [
     "log_softmax_jvp",
     "log_softmax_vjp",
     "logsumexp",
+    "segment_log_softmax",
+    "segment_log_softmax_vjp",
+    "segment_softmax",
+    "segment_softmax_vjp",
     "softmax",
     "softmax_jacobian",
     "softmax_jvp",
@@ -212,6 +218,53 @@ def softmax_jacobian(y, axis=-1):
     y = _Rows(y.shape, axis).split(y)
     # y_i (δ_ij - y_j): 1 - y_i is exact where y_i is near 1, which y_i - y_i² is not.
     return _round(y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :]), result)
+
+
+def segment_softmax(x, indptr):
+    """Return `softmax` of each segment ``x[indptr[k]:indptr[k + 1]]``, along the first axis.
+
+    Parameters
+    ----------
+    x : array_like
+        As in `softmax`, of at least one dimension.
+    indptr : array_like of integers
+        From 0 to ``len(x)``, never decreasing.
+
+    Returns
+    -------
+    ndarray
+        In the shape of `x`.
+
+    Examples
+    --------
+    >>> segment_softmax([0.0, 0.0, 5.0], [0, 2, 2, 3])
+    array([0.5, 0.5, 1. ])
+    """
+    return _by_segment(softmax, indptr, _array(x))
+
+
+def segment_log_softmax(x, indptr):
+    """Return `log_softmax` of each segment, as `segment_softmax` does."""
+    return _by_segment(log_softmax, indptr, _array(x))
+
+
+def segment_softmax_vjp(y, g, indptr):
+    """Return `softmax_vjp` of each segment of `y` and of `g`, broadcast to it."""
+    y, g = _array(y, "y"), _array(g, "g")
+    return _by_segment(softmax_vjp, indptr, y, np.broadcast_to(g, y.shape))
+
+
+def segment_log_softmax_vjp(y, g, indptr):
+    """Return `log_softmax_vjp` of each segment of `y` and of `g`, broadcast to it."""
+    y, g = _array(y, "y"), _array(g, "g")
+    return _by_segment(log_softmax_vjp, indptr, y, np.broadcast_to(g, y.shape))
+
+
+def _by_segment(function, indptr, *arrays):
+    result = np.empty(arrays[0].shape, np.result_type(*arrays).newbyteorder("="))
+    for start, end in itertools.pairwise(indptr):
+        result[start:end] = function(*(a[start:end] for a in arrays), axis=0)
+    return result
 
 
 # The arithmetic, on rows: longdouble arrays whose last axis is the row ----------------------------
