@@ -279,14 +279,20 @@ static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *b
     const int hides = adjacent && masks_lines(w), is_staged = hides || (adjacent && is_half);
     const smx_view stage = {w->stage, 1, rows};
     const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
+    if (!is_half && !is_staged) {
+        const size_t bytes = (size_t)(rows * j->size);
+        const ptrdiff_t step = block->element * j->size;
+        char *to = block->start;
+        for (ptrdiff_t i = 0; i < n; i++)
+            memcpy(to + i * step, first + smx_inner_offset(j->plan, from, start + i), bytes);
+        return 0;
+    }
     for (ptrdiff_t i = 0; i < n; i += lines) {
         char *line = (char *)first + smx_inner_offset(j->plan, from, start + i);
         char *to = (char *)block->start + i * block->element * j->size;
         const ptrdiff_t count = least(lines, n - i);
         if (is_half)
             kernels->widen(from->storage, line, count * rows, is_staged ? w->stage : to);
-        else if (!is_staged)
-            memcpy(to, line, (size_t)(rows * j->size));
         if (hides) {
             const smx_view memory = {line, 1, rows}, mask = {(char *)w->mask.start + i * rows, 1, rows};
             kernels->hide(is_half ? &stage : &memory, &mask, (int)rows, count, j->op->hidden.in[k], &stage);

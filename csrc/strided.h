@@ -14,7 +14,9 @@ void smx_simplify(smx_plan *plan);
 char *smx_find_row(const smx_plan *plan, const smx_operand *operand, ptrdiff_t r);
 
 /* The size of a number of the operand. */
-ptrdiff_t smx_item_size(const smx_plan *plan, const smx_operand *operand);
+static inline ptrdiff_t smx_item_size(const smx_plan *plan, const smx_operand *operand) {
+    return operand->storage == SMX_REAL ? (ptrdiff_t)plan->kernels->real_size : 2;
+}
 
 /* Copies elements [first, first + n) of one row between the operand and memory of the given step (in bytes). */
 void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,
