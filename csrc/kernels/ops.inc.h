@@ -151,24 +151,20 @@ SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec s
 /* Of each part of the exponentials of a row of ROWS that is kept: its length. */
 SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
 
-/* Elements [i, i + STEP) of a row; whole says that the row has so many. */
-SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, int two,
-                             real *keep, pair s[GROUPS]) {
-    for (int g = 0; g < GROUPS; g++) {
-        vec v[4];
-        pair e[4];
-        for (int k = 0; k < 4; k++) {
-            const ptrdiff_t at = i + k * LANES + g * WIDTH;
-            v[k] = whole ? v_load(x + at) : v_load_first(x + at, n - at, MINUS_INFINITY);
-        }
-        s[g] = exp_step(s[g], v, 4, scale, second, two, e);
-        if (keep)
-            for (int k = 0; k < 4; k++) {
-                real *to = keep + i + k * LANES + g * WIDTH;
-                v_store(to, e[k].high);
-                v_store(to + kept_row(n), e[k].low);
-            }
+/* So many vectors of a row, at x and then LANES apart, into the partial sum that is theirs; left: elements from x to the end
+   of the row, enough if whole. */
+SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, int count, exp_scale scale, vec second,
+                             int two, real *keep, ptrdiff_t to_low) {
+    vec v[4];
+    pair e[4];
+    for (int k = 0; k < count; k++)
+        v[k] = whole ? v_load(x + k * LANES) : v_load_first(x + k * LANES, left - k * LANES, MINUS_INFINITY);
+    s = exp_step(s, v, count, scale, second, two, e);
+    for (int k = 0; keep && k < count; k++) {
+        v_store(keep + k * LANES, e[k].high);
+        v_store(keep + k * LANES + to_low, e[k].low);
     }
+    return s;
 }
 
 /* In the first lane. */
@@ -218,15 +214,25 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         const real *x = row_of(&tile->in[0], row);
         const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
         const vec threshold = v_set1(second[row]);
-        real *kept = keep ? (real *)tile->keep + 2 * row * kept_row(n) : NULL;
+        const ptrdiff_t to_low = kept_row(n);
+        real *kept = keep ? (real *)tile->keep + 2 * row * to_low : NULL;
         pair s[GROUPS];
         for (int g = 0; g < GROUPS; g++)
             s[g] = exp_sum_begin();
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, threshold, two, to, to_low)
         ptrdiff_t i = 0;
         for (; i + STEP <= n; i += STEP)
-            exp_row_step(x, i, n, 1, scale, threshold, two, kept, s);
-        if (i < n)
-            exp_row_step(x, i, n, 0, scale, threshold, two, kept, s);
+            for (int g = 0; g < GROUPS; g++) {
+                const ptrdiff_t at = i + g * WIDTH;
+                real *to = keep ? kept + at : NULL;
+                s[g] = STEP_OF(1, 4);
+            }
+        for (int g = 0; g < GROUPS && i + g * WIDTH < n; g++) {
+            const ptrdiff_t at = i + g * WIDTH, left = (n - at + LANES - 1) / LANES;
+            real *to = keep ? kept + at : NULL;
+            s[g] = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
+        }
+#undef STEP_OF
         for (int g = 0; g < GROUPS; g++)
             s[g] = exp_sum_end(s[g]);
         const pair total = sum_lanes(sum_vectors(s, GROUPS));
@@ -724,8 +730,10 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
                 for (int k = 0; k < 4; k++)
                     v_store(to + (here + k) * element, column[k]);
             }
-        } else if (first + WIDTH <= width && row == n && (n == 2 || n == 3)) {
-            if (n == 2)
+        } else if (first + WIDTH <= width && row == n && n <= 3) {
+            if (n == 1)
+                column[0] = v_load(from);
+            else if (n == 2)
                 v_load_pairs(from, column);
             else
                 v_load_triples(from, column);
@@ -754,10 +762,12 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
                     column[k] = v_load(from + (here + k) * element);
                 v_store_columns(at, here, column);
             }
-        } else if (first + WIDTH <= width && row == n && (n == 2 || n == 3)) {
+        } else if (first + WIDTH <= width && row == n && n <= 3) {
             for (int k = 0; k < n; k++)
                 column[k] = v_load(from + k * element);
-            if (n == 2)
+            if (n == 1)
+                v_store(to, column[0]);
+            else if (n == 2)
                 v_store_pairs(to, column);
             else
                 v_store_triples(to, column);
