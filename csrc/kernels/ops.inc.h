@@ -582,8 +582,9 @@ SMX_INLINE vec settled(const vec v[3], const vec c[SMX_CONSTANTS]) {
     return one_nan(v[0]);
 }
 
-/* to = the formula of so many inputs and constants, over a tile. */
-SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+/* to = the formula of so many inputs and constants, over a tile. from may be read beyond the tile's width if it is padded
+   to whole vectors, as blocks are and a caller's array is not. */
+SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int is_padded, int inputs,
                       const void *constants, int constant_count, formula f) {
     const int by_row = tile->layout == SMX_ROWS;
     for (int row = 0; row < tile->width; row += by_row ? 1 : WIDTH) {
@@ -611,8 +612,10 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
         } else {
             const int whole = row + WIDTH <= tile->width;
             for (ptrdiff_t j = 0; j < tile->n; j++) {
-                for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(in[k] + j * from[k]->element);
+                for (int k = 0; k < inputs; k++) {
+                    const real *at = in[k] + j * from[k]->element;
+                    v[k] = is_padded || whole ? v_load(at) : v_load_first(at, tile->width - row, v_set1(0));
+                }
                 if (whole)
                     v_store(out + j * to->element, f(v, c));
                 else
@@ -624,7 +627,7 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
 
 SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, formula f) {
     const smx_view *const from[2] = {&tile->in[0], &tile->in[1]};
-    apply(tile, &tile->out, from, inputs, constants, constant_count, f);
+    apply(tile, &tile->out, from, 1, inputs, constants, constant_count, f);
 }
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
@@ -643,7 +646,7 @@ static void softmax_write(const smx_tile *tile, const void *constants) {
         m.start = tile->keep;
         t.start = row_of(&m, 0) + tile->n * m.element;
     }
-    apply(tile, &tile->out, from, 3, constants, 4, softmax_of_parts);
+    apply(tile, &tile->out, from, 1, 3, constants, 4, softmax_of_parts);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
     write_with(tile, 1, constants, 2, log_softmax_of);
@@ -656,19 +659,19 @@ static void log_softmax_vjp_write(const smx_tile *tile, const void *constants) {
 }
 static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
     const smx_view *const from[1] = {&tile->in[1]};
-    apply(tile, &tile->out, from, 1, constants, 1, log_softmax_jvp_of);
+    apply(tile, &tile->out, from, 1, 1, constants, 1, log_softmax_jvp_of);
 }
 
 /* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
 
 static void subtract(const smx_tile *tile, const void *shift) {
     const smx_view *const from[1] = {&tile->in[0]};
-    apply(tile, &tile->in[0], from, 1, shift, 1, less_constant);
+    apply(tile, &tile->in[0], from, 1, 1, shift, 1, less_constant);
 }
 
 static void settle_nans(const smx_tile *tile) {
     const smx_view *const from[1] = {&tile->out};
-    apply(tile, &tile->out, from, 1, NULL, 0, settled);
+    apply(tile, &tile->out, from, 0, 1, NULL, 0, settled);
 }
 
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
