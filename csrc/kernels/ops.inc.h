@@ -347,7 +347,7 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
     total.reference = reference_of(total.m);
     total.s = sum_of(v_set1(0), v_set1(0));
     if (pieces == 1)
-        total.s = read_sum(partials, 2, width, row);
+        total.s = sum_settle(read_sum(partials, 2, width, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, width, row);
         const sum s = read_sum(partials + i * size, 2, width, row);
@@ -358,8 +358,9 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
         e.a = v_keep_le(m.first, total.m.second, v_select_le(m.first, m.second, v_set1(0), e.a));
         total.s = sum_add(total.s, v_mul(e.m, e.a));
         total.s.low = v_fma(e.t, e.a, total.s.low);
+        /* Each time: what a hundred thousand pieces leave in low would be rounded as coarsely as high is. */
+        total.s = sum_settle(total.s);
     }
-    total.s = sum_settle(total.s);
     return total;
 }
 
