@@ -341,7 +341,7 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
     total.reference = reference_of(total.m, t);
     total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
-        total.s = read_sum(partials, 2, width, row);
+        total.s = sum_settle(read_sum(partials, 2, width, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, width, row);
         const pair s = read_sum(partials + i * size, 2, width, row);
@@ -353,8 +353,9 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
         const vec counts = v_keep_le(m.first, total.m.second, alone);
         total.s = sum_add(total.s, v_mul(e.high, counts));
         total.s.low = v_fma(e.low, counts, total.s.low);
+        /* Each time: what a hundred thousand pieces leave in low would be rounded as coarsely as high is. */
+        total.s = sum_settle(total.s);
     }
-    total.s = sum_settle(total.s);
     return total;
 }
 
@@ -641,8 +642,11 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
         } else {
             const int whole = row + WIDTH <= width;
             for (ptrdiff_t j = 0; j < n; j++) {
-                for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(in[k] + j * from[k]->element);
+                for (int k = 0; k < inputs; k++) {
+                    /* a block is padded to whole vectors, a caller's array is not */
+                    const real *at = in[k] + j * from[k]->element;
+                    v[k] = whole ? v_load(at) : v_load_first(at, width - row, v_set1(0));
+                }
                 if (whole)
                     v_store(out + j * to->element, f(v, c, t));
                 else

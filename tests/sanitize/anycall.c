@@ -1,0 +1,423 @@
+/* See anycall.h. Memory is allocated to the byte, from an array's first element to its last, so that a sanitizer sees
+   whatever is touched beside it; what lies between its elements is compared afterwards. */
+
+#include "anycall.h"
+
+#include "arch.h"
+#include "cpu.h"
+#include "plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum { MOST_DIMS = 6, ARRAYS = SMX_MAX_INPUTS + 1, LARGEST_ARRAY = 8 << 20 };
+
+/* ---- bytes --------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const uint8_t *at, *end;
+} source;
+
+static unsigned take(source *s) { return s->at < s->end ? *s->at++ : 0; }
+static int below(source *s, int n) { return (int)(take(s) % (unsigned)n); }
+static ptrdiff_t wide_below(source *s, ptrdiff_t n) {
+    const unsigned low = take(s);
+    return (ptrdiff_t)(low + 256 * take(s)) % n;
+}
+
+/* ---- values -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t next(uint64_t *state) { /* splitmix64 */
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+static const double specials[] = {0.0,   -0.0,   1.0,    -1.0,   88.73, -87.4,   -103.98, 709.79, -708.4, -745.14,
+                                  1e-40, 5e-324, 1e-310, 3.4e38, -3e38, 1.7e308, 524288., 1e12,   -1e30,  16777216.};
+static const uint64_t not_finite[] = {0x7ff0000000000000u, 0xfff0000000000000u, 0x7ff8000000000000u,
+                                      0xfff8000000012345u, 0x7ff0000020000001u /* signalling, in float too */};
+
+typedef struct {
+    uint64_t state;
+    double scale, offset;
+    int special, odd; /* of 256 elements, how many are special, and how many of those are not finite */
+    int any_bits;     /* of all kinds, as the generator gives them */
+} maker;
+
+static maker choose_values(source *s) {
+    static const double scales[] = {1, 1, 8, 40, 300, 1e4, 1e30, 1e-3, 1e-20, 0};
+    static const double offsets[] = {0, 0, 0, 5.5, -1000, 1e7, -1e7, 3e30};
+    static const int shares[] = {0, 0, 0, 8, 128, 255};
+    maker m;
+    m.scale = scales[below(s, 10)];
+    m.offset = offsets[below(s, 8)];
+    m.special = shares[below(s, 6)];
+    m.odd = shares[below(s, 6)];
+    m.any_bits = below(s, 16) == 1;
+    m.state = take(s);
+    return m;
+}
+
+static void make_value(maker *m, size_t size, char *to) {
+    const uint64_t bits = next(&m->state), more = next(&m->state);
+    double value = m->scale * ((double)(int64_t)bits * 0x1p-62) + m->offset;
+    if ((int)(more & 255) < m->special) {
+        value = specials[(more >> 8) % (sizeof specials / sizeof *specials)];
+        if ((int)(more >> 16 & 255) < m->odd)
+            memcpy(&value, &not_finite[(more >> 24) % 5], sizeof value);
+    }
+    /* not by a cast: that would settle a signalling NaN, or be undefined beyond the range */
+    float narrow = value > 3.4e38 ? 3.4e38f : value < -3.4e38 ? -3.4e38f : (float)value;
+    uint64_t wide_bits;
+    memcpy(&wide_bits, &value, sizeof wide_bits);
+    if ((wide_bits >> 52 & 0x7ff) == 0x7ff) {
+        const uint32_t narrow_bits =
+            (uint32_t)(wide_bits >> 32 & 0x80000000u) | 0x7f800000u | (uint32_t)(wide_bits >> 29 & 0x7fffffu);
+        memcpy(&narrow, &narrow_bits, sizeof narrow);
+    }
+    if (m->any_bits)
+        memcpy(to, &bits, size);
+    else if (size == 4)
+        memcpy(to, &narrow, size);
+    else
+        memcpy(to, &value, size);
+}
+
+/* ---- arrays -------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int dims, outer_dims; /* the outer axes come first */
+    ptrdiff_t size[MOST_DIMS], rows, n;
+} shape;
+
+typedef struct {
+    ptrdiff_t stride[MOST_DIMS], start, bytes; /* start: of element 0, in memory of so many bytes */
+    int swapped;
+    char *memory, *before;
+} array;
+
+static shape choose_shape(source *s) {
+    shape h = {.rows = 1, .n = 1};
+    const int inner_dims = 1 + below(s, 3);
+    h.outer_dims = below(s, 4);
+    h.dims = h.outer_dims + inner_dims;
+    const int kind = below(s, 64);
+    for (int d = 0; d < h.dims; d++)
+        h.size[d] = 1 + below(s, h.dims > 3 ? 4 : 7);
+    if (kind >= 24 && kind < 61) { /* rows of any length about those at which the driver's ways change */
+        h.outer_dims = inner_dims == 3 ? 2 : 1;
+        h.dims = h.outer_dims + 1;
+        h.size[0] = 1 + below(s, h.dims == 2 ? 40 : 6);
+        h.size[h.dims - 1] = 1 + wide_below(s, 300);
+    } else if (kind == 61 || kind == 62) { /* of several pieces */
+        h.outer_dims = 1;
+        h.dims = 1 + (inner_dims > 1 ? 2 : 1);
+        h.size[0] = 1 + below(s, 3);
+        h.size[1] = 1 + below(s, 6);
+        h.size[h.dims - 1] = 1 + wide_below(s, 13000);
+    } else if (kind == 63) { /* work for several threads */
+        h.outer_dims = 1;
+        h.dims = 2;
+        h.size[1] = 1 + wide_below(s, 9000);
+        h.size[0] = 70000 / h.size[1] + 1 + below(s, 60) % (1 + 140000 / h.size[1]);
+    }
+    for (int d = 0; d < h.dims; d++)
+        *(d < h.outer_dims ? &h.rows : &h.n) *= h.size[d];
+    return h;
+}
+
+/* Lays the first `dims` axes out: in any order, forwards or backwards, with or without gaps; of an input, any of them may
+   repeat its elements. The two shapes are rarely the same, so the strides are no more than likely to be alike. */
+static array choose_layout(source *s, const shape *h, int dims, ptrdiff_t item, int is_input) {
+    array a = {.swapped = below(s, 8) == 1};
+    const unsigned plain = take(s), signs = take(s), repeated = is_input && take(s) % 4 == 1 ? take(s) : 0;
+    int order[MOST_DIMS];
+    ptrdiff_t reach = item, lowest = 0, highest = 0;
+    for (int d = 0; d < dims; d++)
+        order[d] = dims - 1 - d; /* C's order, the last axis first */
+    if (plain % 2)
+        for (int d = dims - 1; d > 0; d--) {
+            const int other = below(s, d + 1), kept = order[d];
+            order[d] = order[other];
+            order[other] = kept;
+        }
+    for (int k = 0; k < dims; k++) {
+        const int d = order[k];
+        const int step = plain % 4 < 2 ? 1 : 1 + below(s, 3), gap = plain % 8 < 6 ? 0 : below(s, 20);
+        a.stride[d] = reach * step + gap;
+        if (repeated >> d & 1) {
+            a.stride[d] = 0;
+            continue;
+        }
+        reach = a.stride[d] * (h->size[d] - 1) + reach;
+        if (plain % 16 > 9 && signs >> d & 1)
+            a.stride[d] = -a.stride[d];
+        *(a.stride[d] < 0 ? &lowest : &highest) += a.stride[d] * (h->size[d] - 1);
+    }
+    const int lead = plain % 16 == 15 ? 1 + below(s, 7) : 0;
+    a.start = lead - lowest;
+    a.bytes = a.start + highest + item;
+    return a;
+}
+
+/* The offset of an element, the first `dims` axes being counted through in C's order. */
+static ptrdiff_t offset_of(const array *a, const shape *h, int dims, ptrdiff_t i) {
+    ptrdiff_t offset = a->start;
+    for (int d = dims - 1; d >= 0; d--) {
+        offset += i % h->size[d] * a->stride[d];
+        i /= h->size[d];
+    }
+    return offset;
+}
+
+static void copy_element(char *to, const char *from, ptrdiff_t item, int swapped) {
+    for (ptrdiff_t k = 0; k < item; k++)
+        to[k] = from[swapped ? item - 1 - k : k];
+}
+
+static void *need_memory(ptrdiff_t bytes) {
+    void *memory = malloc((size_t)bytes);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+static void fill_operand(smx_operand *operand, const array *a, const shape *h, int has_inner) {
+    operand->data = a->memory + a->start;
+    operand->swapped = a->swapped;
+    for (int d = 0; d < h->outer_dims; d++)
+        operand->outer[d] = a->stride[d];
+    for (int d = h->outer_dims; has_inner && d < h->dims; d++)
+        operand->inner[d - h->outer_dims] = a->stride[d];
+}
+
+/* ---- floating-point state ------------------------------------------------------------------------------------------
+
+   Set to something odd in the calling thread and in the runtime's: it may not show in a result, and has to be there
+   afterwards. The runtime's can be told only by as many threads, in a region of our own. */
+
+#if SMX_X86
+
+#include <immintrin.h>
+
+static unsigned odd_states[] = {0x1f80, 0x1f80, 0x5f80 /* rounds up */, 0x9fc0 /* subnormals are zero */,
+                                0x7fa1 /* rounds to zero, with flags */};
+
+static void set_state(int k) { _mm_setcsr(odd_states[k]); }
+static int is_state(int k) { return _mm_getcsr() == odd_states[k]; }
+
+/* Valgrind keeps the rounding mode alone; it is the one by which it is told from a processor. */
+static int is_processor(void) {
+    const unsigned before = _mm_getcsr();
+    int kept = 1;
+    for (int k = 0; k < 5; k++) {
+        set_state(k);
+        kept &= is_state(k);
+    }
+    _mm_setcsr(before);
+    return kept;
+}
+
+#else
+
+#include <fenv.h>
+
+static const int odd_states[] = {FE_TONEAREST, FE_TONEAREST, FE_UPWARD, FE_TOWARDZERO, FE_DOWNWARD};
+
+static void set_state(int k) { fesetround(odd_states[k]); }
+static int is_state(int k) { return fegetround() == odd_states[k]; }
+static int is_processor(void) { return 1; }
+
+#endif
+
+static void set_states(int k, int threads) {
+    (void)threads;
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+        set_state(k);
+    }
+#endif
+    set_state(k);
+}
+
+static int are_states(int k, int threads) {
+    int right = is_state(k);
+    (void)threads;
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel num_threads(threads) reduction(& : right)
+        right &= is_state(k);
+    }
+#endif
+    return right;
+}
+
+/* ---- a call -------------------------------------------------------------------------------------------------------- */
+
+static void fail(const char *what, const smx_plan *plan, const char *level, const shape *h, const array *arrays,
+                 ptrdiff_t at) {
+    fprintf(stderr, "FAILED: %s; operation %d, %zu bytes, level %s, %d threads, at %td; shape", what, (int)plan->op,
+            plan->kernels->real_size, level, plan->threads, at);
+    for (int d = 0; d < h->dims; d++)
+        fprintf(stderr, "%s %td", d == h->outer_dims ? " |" : "", h->size[d]);
+    for (int k = 0; k < ARRAYS; k++) {
+        fprintf(stderr, "; %s%s", k < SMX_MAX_INPUTS ? "in" : "out", arrays[k].swapped ? " swapped" : "");
+        for (int d = 0; d < h->dims; d++)
+            fprintf(stderr, " %td", arrays[k].stride[d]);
+    }
+    fprintf(stderr, "\n");
+    abort();
+}
+
+static void print_element(const char *label, const char *at, const array *a, ptrdiff_t item) {
+    char bytes[8];
+    float narrow;
+    double value;
+    copy_element(bytes, at, item, a->swapped);
+    memcpy(&narrow, bytes, sizeof narrow);
+    memcpy(&value, bytes, (size_t)item);
+    fprintf(stderr, "%s %a", label, item == 4 ? narrow : value);
+}
+
+/* Which is the first result that is not what it has to be. */
+static void show_result(const array *out, const shape *h, int dims, ptrdiff_t results, ptrdiff_t item) {
+    for (ptrdiff_t i = 0; i < results; i++) {
+        const ptrdiff_t at = offset_of(out, h, dims, i);
+        if (memcmp(out->memory + at, out->before + at, (size_t)item) == 0)
+            continue;
+        fprintf(stderr, "result %td:", i);
+        print_element("", out->memory + at, out, item);
+        print_element(", not", out->before + at, out, item);
+        fprintf(stderr, "\n");
+        return;
+    }
+}
+
+void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
+    source s = {bytes, bytes + size};
+    int level_count;
+    const smx_level *levels = smx_levels(&level_count), *level = &levels[below(&s, level_count)];
+    for (int k = 0; ways.level && k < level_count; k++)
+        if (strcmp(levels[k].name, ways.level) == 0)
+            level = &levels[k];
+    const int is_double = below(&s, 2);
+    smx_plan plan;
+    memset(&plan, 0, sizeof plan);
+    plan.op = (enum smx_op)below(&s, SMX_OP_COUNT);
+    plan.kernels = is_double ? level->f64 : level->f32;
+    plan.threads = 1 + below(&s, 4);
+    const smx_op_kernels *op = &plan.kernels->op[plan.op];
+    const ptrdiff_t item = (ptrdiff_t)plan.kernels->real_size;
+    const shape h = choose_shape(&s);
+    const int state = below(&s, 5), alias = below(&s, 6), is_real = is_processor();
+
+    plan.outer_dims = h.outer_dims;
+    plan.inner_dims = h.dims - h.outer_dims;
+    memcpy(plan.outer_shape, h.size, sizeof *h.size * (size_t)h.outer_dims);
+    memcpy(plan.inner_shape, h.size + h.outer_dims, sizeof *h.size * (size_t)plan.inner_dims);
+
+    /* The arrays; the output may be an input, if every element of that has a place of its own. */
+    array arrays[ARRAYS];
+    memset(arrays, 0, sizeof arrays);
+    const int out_dims = op->elementwise ? h.dims : h.outer_dims;
+    const int aliased = alias < op->inputs && op->elementwise ? alias : -1;
+    for (int k = 0; k < op->inputs; k++)
+        arrays[k] = choose_layout(&s, &h, h.dims, item, k != aliased);
+    array *out = &arrays[SMX_MAX_INPUTS];
+    *out = aliased >= 0 ? arrays[aliased] : choose_layout(&s, &h, out_dims, item, 0);
+    for (int k = 0; k < ARRAYS; k++)
+        if (arrays[k].bytes > LARGEST_ARRAY)
+            return;
+
+    const ptrdiff_t elements = h.rows * h.n, results = op->elementwise ? elements : h.rows;
+    char *plain[ARRAYS] = {NULL};
+    for (int k = 0; k < op->inputs; k++) {
+        array *a = &arrays[k];
+        maker m = choose_values(&s);
+        a->memory = need_memory(a->bytes);
+        a->before = need_memory(a->bytes);
+        plain[k] = need_memory(elements * item);
+        memset(a->memory, 0xA5, (size_t)a->bytes);
+        for (ptrdiff_t i = 0; i < elements; i++)
+            make_value(&m, (size_t)item, a->memory + offset_of(a, &h, h.dims, i));
+        for (ptrdiff_t i = 0; i < elements; i++)
+            copy_element(plain[k] + i * item, a->memory + offset_of(a, &h, h.dims, i), item, a->swapped);
+        memcpy(a->before, a->memory, (size_t)a->bytes);
+        fill_operand(&plan.in[k], a, &h, 1);
+    }
+    if (aliased >= 0) {
+        out->memory = arrays[aliased].memory;
+    } else {
+        out->memory = need_memory(out->bytes);
+        memset(out->memory, 0x5A, (size_t)out->bytes);
+    }
+    out->before = need_memory(out->bytes);
+    memcpy(out->before, out->memory, (size_t)out->bytes);
+    fill_operand(&plan.out, out, &h, op->elementwise);
+
+    /* What has to come out: the rows, contiguous and aligned, by the plainest kernels. */
+    plain[SMX_MAX_INPUTS] = need_memory(results * item);
+    smx_plan reference;
+    memset(&reference, 0, sizeof reference);
+    reference.op = plan.op;
+    reference.kernels = is_double ? levels[0].f64 : levels[0].f32;
+    reference.threads = 1;
+    reference.outer_dims = reference.inner_dims = 1;
+    reference.outer_shape[0] = h.rows;
+    reference.inner_shape[0] = h.n;
+    for (int k = 0; k < ARRAYS; k++) {
+        smx_operand *operand = k < SMX_MAX_INPUTS ? &reference.in[k] : &reference.out;
+        operand->data = plain[k];
+        operand->inner[0] = item;
+        operand->outer[0] = (k == SMX_MAX_INPUTS && !op->elementwise ? 1 : h.n) * item;
+    }
+    if (smx_run(&reference) != SMX_DONE)
+        abort();
+    for (ptrdiff_t i = 0; i < results; i++)
+        copy_element(out->before + offset_of(out, &h, out_dims, i), plain[SMX_MAX_INPUTS] + i * item, item,
+                     out->swapped);
+
+    smx_plan made = plan; /* the driver may rewrite it */
+    /* Small work stays in the calling thread. */
+    const int threads = ways.alone && elements >= 1 << 16 ? plan.threads : 1;
+    if (is_real)
+        set_states(state, threads);
+    const int status = smx_run(&made);
+    const int state_kept = !is_real || are_states(state, threads);
+    if (is_real)
+        set_states(0, threads);
+    if (status != SMX_DONE)
+        fail("no memory", &plan, level->name, &h, arrays, 0);
+    if (!state_kept)
+        fail("the floating-point state was changed", &plan, level->name, &h, arrays, state);
+    /* Valgrind's fused multiply-add gives zeros the wrong sign: there, only memory is looked at. */
+    for (ptrdiff_t i = 0; !is_real && i < results; i++) {
+        const ptrdiff_t at = offset_of(out, &h, out_dims, i);
+        memcpy(out->before + at, out->memory + at, (size_t)item);
+    }
+    for (int k = 0; k < ARRAYS; k++)
+        if (arrays[k].bytes > 0 && k != aliased &&
+            memcmp(arrays[k].memory, arrays[k].before, (size_t)arrays[k].bytes)) {
+            ptrdiff_t at = 0;
+            while (arrays[k].memory[at] == arrays[k].before[at])
+                at++;
+            if (k == SMX_MAX_INPUTS)
+                show_result(out, &h, out_dims, results, item);
+            fail(k < SMX_MAX_INPUTS ? "an input was written to" : "another result, or one in another place", &plan,
+                 level->name, &h, arrays, at);
+        }
+
+    for (int k = 0; k < ARRAYS; k++) {
+        if (k < SMX_MAX_INPUTS || aliased < 0)
+            free(arrays[k].memory);
+        free(arrays[k].before);
+        free(plain[k]);
+    }
+}
