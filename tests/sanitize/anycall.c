@@ -313,6 +313,8 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     plan.op = (enum smx_op)below(&s, SMX_OP_COUNT);
     plan.kernels = is_double ? level->f64 : level->f32;
     plan.threads = 1 + below(&s, 4);
+    static const double temperatures[] = {1, 1, 1, 0.37, 3, 0x1p-20};
+    plan.temperature = temperatures[below(&s, 6)];
     const smx_op_kernels *op = &plan.kernels->op[plan.op];
     const ptrdiff_t item = (ptrdiff_t)plan.kernels->real_size;
     const shape h = choose_shape(&s);
@@ -369,6 +371,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     reference.op = plan.op;
     reference.kernels = is_double ? levels[0].f64 : levels[0].f32;
     reference.threads = 1;
+    reference.temperature = plan.temperature;
     reference.outer_dims = reference.inner_dims = 1;
     reference.outer_shape[0] = h.rows;
     reference.inner_shape[0] = h.n;
