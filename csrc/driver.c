@@ -52,6 +52,7 @@ typedef struct {
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
     int along[SMX_MAX_INPUTS];        /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along, out_side_by_side;
+    int rows_side_by_side; /* results of one number a row are neighbours */
     ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
     ptrdiff_t block_bytes, keep_bytes, partial_bytes, scratch_bytes;
     int threads;
@@ -62,6 +63,8 @@ typedef struct {
     char *block[SMX_MAX_INPUTS], *keep, *partials;
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
+    int64_t label[SMX_TILE_ROWS];
+    double factor[SMX_TILE_ROWS]; /* room for reals */
 } worker;
 
 static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
@@ -117,6 +120,7 @@ static void choose_memory(job *j) {
     }
     j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
     j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
+    j->rows_side_by_side = j->op->has_row_out ? even && along_outer(j, &plan->row_out, 0) : j->out_side_by_side;
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
@@ -135,6 +139,20 @@ static void choose_memory(job *j) {
 
 /* ---- a tile ---------------------------------------------------------------------------------------------------------- */
 
+/* Of an operand of one number a row: those of the tile, one after the other. */
+static const void *gather_rows(const worker *w, const smx_operand *from, ptrdiff_t size, void *to) {
+    const job *j = w->job;
+    const char *at = smx_find_row(j->plan, from, w->first);
+    const ptrdiff_t step = from->outer[j->plan->outer_dims - 1];
+    if (j->evenly_spaced && step == size)
+        return at;
+    for (int r = 0; r < w->tile.width; r++) {
+        const char *row = j->evenly_spaced ? at + r * step : smx_find_row(j->plan, from, w->first + r);
+        memcpy((char *)to + r * size, row, (size_t)size);
+    }
+    return to;
+}
+
 static void open_tile(worker *w, ptrdiff_t number) {
     const job *j = w->job;
     const ptrdiff_t run = number / j->tiles_in_run, in_run = number % j->tiles_in_run * j->tile_rows;
@@ -143,6 +161,12 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
+    w->tile.targets = &j->plan->targets;
+    w->tile.label = NULL;
+    if (j->op->has_labels) {
+        w->tile.label = gather_rows(w, &j->plan->label, sizeof(int64_t), w->label);
+        w->tile.factor = gather_rows(w, &j->plan->factor, j->size, w->factor);
+    }
 }
 
 /* The operand's rows of the tile, from element number start on. */
@@ -190,6 +214,7 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
 static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     const job *j = w->job;
     const ptrdiff_t start = piece * SMX_PIECE;
+    w->tile.first = start;
     w->tile.n = least(SMX_PIECE, j->n - start);
     w->tile.keep = j->keeps ? w->keep : NULL;
     for (int k = 0; k < j->op->inputs; k++)
@@ -228,17 +253,19 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
         store_block(w, piece);
 }
 
-/* One number a row, where the operation has no more to say. */
+/* One number a row: all that the operation has to say, or what it says beside the elements. */
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
-    if (j->out_side_by_side) {
-        memcpy(smx_find_row(j->plan, &j->plan->out, w->first), constants, (size_t)(w->tile.width * j->size));
+    const smx_operand *to = j->op->has_row_out ? &j->plan->row_out : &j->plan->out;
+    if (j->rows_side_by_side) {
+        memcpy(smx_find_row(j->plan, to, w->first), constants, (size_t)(w->tile.width * j->size));
         return;
     }
     for (int r = 0; r < w->tile.width; r++)
-        smx_copy_element(smx_find_row(j->plan, &j->plan->out, w->first + r), constants + r * j->size, j->size,
-                         j->plan->out.swapped);
+        smx_copy_element(smx_find_row(j->plan, to, w->first + r), constants + r * j->size, j->size, to->swapped);
 }
+
+static int stores_rows(const job *j) { return !j->op->elementwise || j->op->has_row_out; }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
 
@@ -251,7 +278,7 @@ typedef struct {
 static int finish_tile(const worker *w, const void *partials, tile_state *state) {
     const job *j = w->job;
     const void *shift = state->is_shifted ? state->shift : NULL;
-    state->flags = j->op->finish(w->tile.width, j->pieces, partials, j->temperature, shift, state->constants);
+    state->flags = j->op->finish(&w->tile, j->pieces, partials, shift, state->constants);
     if (!(state->flags & SMX_TOO_LARGE) || state->is_shifted)
         return 1;
     memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->size,
@@ -277,10 +304,10 @@ static void do_tile(worker *w, ptrdiff_t number) {
             j->op->reduce(&w->tile, partial_of(j, w, w->partials, piece));
         }
     } while (!finish_tile(w, w->partials, &state));
-    if (!j->op->elementwise) {
+    if (stores_rows(j))
         store_rows(w, (const char *)state.constants);
+    if (!j->op->elementwise)
         return;
-    }
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1)
             open_piece(w, piece, shift);
@@ -376,7 +403,7 @@ static int run_pieces(const job *j) {
                     if (ready && (round == 0 || state[t].is_shifted)) {
                         open_tile(&w, t);
                         again |= !finish_tile(&w, partials + t * j->partial_bytes, &state[t]);
-                        if (!j->op->elementwise)
+                        if (stores_rows(j))
                             store_rows(&w, (const char *)state[t].constants);
                     }
                 if (!again)

@@ -14,7 +14,7 @@ typedef struct {
     char *data;
     int swapped; /* bytes in the order that is not this machine's */
     ptrdiff_t outer[SMX_MAX_DIMS];
-    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used for an output of one number a row */
+    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used where there is one number a row */
 } smx_operand;
 
 typedef struct {
@@ -27,6 +27,11 @@ typedef struct {
     smx_operand in[SMX_MAX_INPUTS];
     /* The output may be the very memory of an input, element for element, but not overlap it in any other way. */
     smx_operand out;
+    /* One number a row, where the operation has them. */
+    smx_operand row_out; /* beside the elements of out */
+    smx_operand label;   /* int64_t; label and factor in the order of this machine */
+    smx_operand factor;
+    smx_targets targets;
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };

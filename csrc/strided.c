@@ -5,19 +5,29 @@
 #include <stdint.h>
 #include <string.h>
 
-static int operand_count(const smx_plan *plan) { return plan->kernels->op[plan->op].inputs + 1; }
+/* The operands of the plan's operation: the inputs, the output, those of one number a row. */
+static int operand_count(const smx_plan *plan) {
+    const smx_op_kernels *op = &plan->kernels->op[plan->op];
+    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels;
+}
 
 static smx_operand *operand_at(smx_plan *plan, int k) {
-    const int inputs = plan->kernels->op[plan->op].inputs;
-    return k < inputs ? &plan->in[k] : &plan->out;
+    const smx_op_kernels *op = &plan->kernels->op[plan->op];
+    if (k <= op->inputs)
+        return k < op->inputs ? &plan->in[k] : &plan->out;
+    k -= op->inputs + 1;
+    if (k < 2 * op->has_labels)
+        return k == 0 ? &plan->label : &plan->factor;
+    return &plan->row_out;
 }
 
 /* The strides that an axis has in an operand, or NULL where the operand lacks such axes. */
 static ptrdiff_t *strides(smx_plan *plan, int k, int inner) {
+    const smx_op_kernels *op = &plan->kernels->op[plan->op];
     smx_operand *operand = operand_at(plan, k);
     if (!inner)
         return operand->outer;
-    return k == operand_count(plan) - 1 && !plan->kernels->op[plan->op].elementwise ? NULL : operand->inner;
+    return k < op->inputs + op->elementwise ? operand->inner : NULL;
 }
 
 static void move_axis(smx_plan *plan, int inner, int from, int to) {

@@ -33,6 +33,12 @@ cdef extern from "plan.h":
         SMX_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_JVP
+        SMX_LABEL_LOSS
+        SMX_LABEL_LOSS_GRAD
+        SMX_SMOOTH_LOSS
+        SMX_SMOOTH_LOSS_GRAD
+        SMX_TARGET_LOSS
+        SMX_TARGET_LOSS_GRAD
 
     enum smx_op:
         pass
@@ -46,6 +52,11 @@ cdef extern from "plan.h":
         ptrdiff_t outer[64]
         ptrdiff_t inner[64]
 
+    ctypedef struct smx_targets:
+        double keep
+        double spread
+        double divisor
+
     ctypedef struct smx_plan:
         smx_op op
         const smx_kernels *kernels
@@ -55,8 +66,12 @@ cdef extern from "plan.h":
         int inner_dims
         ptrdiff_t outer_shape[64]
         ptrdiff_t inner_shape[64]
-        smx_operand input "in" [2]
+        smx_operand input "in" [3]
         smx_operand out
+        smx_operand row_out
+        smx_operand label
+        smx_operand factor
+        smx_targets targets
 
     int smx_run(smx_plan *plan) nogil
 
@@ -265,7 +280,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out):
 
 # ---- the general way: arguments, each with an error that names it ---------------------------------------------------
 
-cdef object _integer(object value, str name):
+cpdef object _integer(object value, str name):
     # True is an index to Python, but no one means it as a number.
     if isinstance(value, (bool, np.bool)):
         raise TypeError(f"{name}: got {value!r}, expected an integer")
@@ -275,7 +290,7 @@ cdef object _integer(object value, str name):
         raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
 
 
-cdef object _real_array(object value, str name):
+cpdef object _real_array(object value, str name):
     """The value as an array of float32 or float64, in either byte order; not copied if it is one."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: got {type(value).__name__}, expected an array without a mask")
@@ -485,13 +500,56 @@ cdef inline bint _are_plain(object y, object g):
     )
 
 
-def _row_axis(y, axis):
-    """The array and the one axis of `softmax_jacobian`, checked."""
-    array = _real_array(y, "y")
+def _row_axis(y, axis, name="y"):
+    """The array and its one axis, of `softmax_jacobian` and the losses, checked."""
+    array = _real_array(y, name)
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
     return array, number
+
+
+def _row_losses(list inputs, int axis, label, factor, targets, bint with_gradient):
+    """Cross-entropy of each row along the axis, and its gradient or None: for `_loss.py`, which checks.
+
+    The inputs are x; x and weight (smoothed labels); or x, weight and q (probabilities), of one shape and type (but
+    for its byte order); label (int64) and factor, or None, have that shape with length 1 along the axis, as the losses
+    returned do. targets are the three numbers of csrc/kernels.h. x is not empty.
+    """
+    cdef smx_plan plan
+    cdef int d, k, op
+    x = inputs[0]
+    dtype = x.dtype.newbyteorder("=")
+    loss = np.empty(tuple(1 if d == axis else n for d, n in enumerate(x.shape)), dtype)
+    gradient = np.empty_like(x, dtype=dtype, subok=False) if with_gradient else None
+    if with_gradient:
+        op = SMX_TARGET_LOSS_GRAD if label is None else SMX_LABEL_LOSS_GRAD if len(inputs) == 1 else SMX_SMOOTH_LOSS_GRAD
+    else:
+        op = SMX_TARGET_LOSS if label is None else SMX_LABEL_LOSS if len(inputs) == 1 else SMX_SMOOTH_LOSS
+    plan.op = <smx_op>op
+    plan.kernels = _level.f32 if dtype.itemsize == 4 else _level.f64
+    plan.temperature = 1
+    plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
+    plan.inner_dims = 1
+    plan.inner_shape[0] = x.shape[axis]
+    plan.outer_dims = 0
+    for d in range(x.ndim):
+        if d != axis:
+            plan.outer_shape[plan.outer_dims] = x.shape[d]
+            plan.outer_dims += 1
+    inner = {axis}
+    for k, array in enumerate(inputs):
+        _fill_operand(&plan.input[k], array, inner, True)
+    if label is not None:
+        _fill_operand(&plan.label, label, inner, False)
+        _fill_operand(&plan.factor, factor, inner, False)
+    if with_gradient:
+        _fill_operand(&plan.out, gradient, inner, True)
+        _fill_operand(&plan.row_out, loss, inner, False)
+    else:
+        _fill_operand(&plan.out, loss, inner, False)
+    _run(&plan, x.size)
+    return loss, gradient
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------

@@ -363,9 +363,10 @@ SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, v
 
 enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_ROUNDER, SOFTMAX_FLOOR };
 
-static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                           void *constants) {
-    const exp_temperature *t = temperature;
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
@@ -390,8 +391,8 @@ SMX_INLINE pair over_temperature(vec x, vec inverse, vec inverse_low) {
     return pair_of(high, v_fma(x, inverse_low, v_fma(x, inverse, v_sub(v_set1(0), high))));
 }
 
-/* log sum exp(x / T) = maximum / T + log(1 + z), z = sum of the others / exp(maximum / T), as a pair */
-SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
+/* log(1 + z), z = sum of the others / exp(maximum / T): the logarithm of the sum, relative to the maximum, as a pair */
+SMX_INLINE pair log_over_maximum(exp_total total, const exp_temperature *t) {
     /* the quotient of two pairs: one Newton step on the rounded one */
     const vec own = exp_reference(total.m.first, t);
     const pair divisor = sum_settle(exp_of(total.m.first, exp_scale_of(own, t)));
@@ -404,17 +405,21 @@ SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
     z.high = v_mul(v_mul(z.high, root), root);
     z.low = v_mul(v_mul(z.low, root), root);
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
-    z = sum_settle(sum_add(z, tied));
+    return log_of_1_plus(sum_settle(sum_add(z, tied)));
+}
 
+/* log sum exp(x / T), as a pair */
+SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
     const pair maximum = over_temperature(total.m.first, v_set1(t->inverse), v_set1(t->inverse_low));
-    return sum_add_sum(maximum, log_of_1_plus(z));
+    return sum_add_sum(maximum, log_over_maximum(total, t));
 }
 
 enum { LOG_HIGH, LOG_LOW, LOG_INVERSE, LOG_INVERSE_LOW };
 
-static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
-                              const void *shift, void *constants) {
-    const exp_temperature *t = temperature;
+static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                              void *constants) {
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
@@ -430,9 +435,10 @@ static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials,
     return flags;
 }
 
-static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
-                            const void *shift, void *constants) {
-    const exp_temperature *t = temperature;
+static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                            void *constants) {
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
     int flags = 0;
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
@@ -513,9 +519,9 @@ static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce
 static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_gradient); }
 static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
 
-static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                       void *constants) {
-    (void)temperature;
+    const int width = tile->width;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         long_sum total = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
@@ -534,47 +540,47 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
 /* v: an element of each input; c: the constants of its row */
-typedef vec (*formula)(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t);
+typedef vec (*formula)(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t);
 
 /* exp(x) / sum, the inverse of the sum being scale (1 + rest). Where the result is subnormal, the smaller product may be
    as well: that costs half a unit in the last place there, and nothing elsewhere. */
-SMX_INLINE vec softmax_of_parts(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec softmax_of_parts(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     const vec high = v[0], low = v_fma(c[SOFTMAX_REST], v[0], v[1]);
     (void)t;
     return v_fma(c[SOFTMAX_SCALE], high, v_mul(c[SOFTMAX_SCALE], low));
 }
-SMX_INLINE vec softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     const pair e = exp_of(v[0], exp_scale_with(c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR], t));
-    const vec parts[2] = {e.high, e.low};
+    const vec parts[SMX_MAX_INPUTS] = {e.high, e.low};
     return softmax_of_parts(parts, c, t);
 }
-SMX_INLINE vec log_softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
 /* The same bits where T = 1. */
-SMX_INLINE vec log_softmax_tempered_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     const pair x = over_temperature(v[0], c[LOG_INVERSE], c[LOG_INVERSE_LOW]);
     (void)t;
     return v_sub(v_sub(x.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], x.low));
 }
-SMX_INLINE vec softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return one_nan(v_mul(v[0], v_sub(v[1], c[0])));
 }
-SMX_INLINE vec log_softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return one_nan(v_fnma(exp_alone(v[0]), c[0], v[1]));
 }
-SMX_INLINE vec log_softmax_jvp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_jvp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return one_nan(v_sub(v[0], c[0]));
 }
-SMX_INLINE vec less_constant(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec less_constant(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return v_sub(v[0], c[0]);
 }
-SMX_INLINE vec settled(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)c;
     (void)t;
     return one_nan(v[0]);
@@ -588,8 +594,8 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     for (int row = 0; row < width; row += by_row ? 1 : WIDTH) {
-        vec v[2], c[SMX_CONSTANTS];
-        const real *in[2];
+        vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+        const real *in[SMX_MAX_INPUTS];
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             c[k] = by_row ? v_set1(*constant) : v_load(constant);
@@ -624,7 +630,7 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
 }
 
 SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, formula f) {
-    const smx_view *const from[2] = {&tile->in[0], &tile->in[1]};
+    const smx_view *const from[SMX_MAX_INPUTS] = {&tile->in[0], &tile->in[1], &tile->in[2]};
     apply(tile, &tile->out, from, inputs, constants, constant_count, f);
 }
 
@@ -661,6 +667,8 @@ static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
     const smx_view *const from[1] = {&tile->in[1]};
     apply(tile, &tile->out, from, 1, constants, 1, log_softmax_jvp_of);
 }
+
+#include "loss.inc.h"
 
 /* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
 
@@ -749,12 +757,18 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
     .lanes = LANES,
     .op =
         {
-            [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write},
-            [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
-            [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
-            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
+            [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, softmax_reduce, softmax_finish, softmax_write},
+            [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
+            [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
+            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
+            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
+            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
+            [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL},
+            [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 0, 1, label_loss_reduce, loss_finish, label_loss_write},
+            [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL},
+            [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write},
+            [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL},
+            [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write},
         },
     .rows_to_columns = rows_to_columns,
     .columns_to_rows = columns_to_rows,
