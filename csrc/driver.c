@@ -142,14 +142,14 @@ static void choose_memory(job *j) {
 /* Of an operand of one number a row: those of the tile, one after the other. */
 static const void *gather_rows(const worker *w, const smx_operand *from, ptrdiff_t size, void *to) {
     const job *j = w->job;
+    const ptrdiff_t step = from->outer[j->plan->outer_dims - 1], rows = w->tile.width;
     const char *at = smx_find_row(j->plan, from, w->first);
-    const ptrdiff_t step = from->outer[j->plan->outer_dims - 1];
     if (j->evenly_spaced && step == size)
         return at;
-    for (int r = 0; r < w->tile.width; r++) {
-        const char *row = j->evenly_spaced ? at + r * step : smx_find_row(j->plan, from, w->first + r);
-        memcpy((char *)to + r * size, row, (size_t)size);
-    }
+    if (j->evenly_spaced)
+        smx_copy_elements(to, size, at, step, rows, size, 0);
+    for (ptrdiff_t r = 0; !j->evenly_spaced && r < rows; r++)
+        smx_copy_elements((char *)to + r * size, 0, smx_find_row(j->plan, from, w->first + r), 0, 1, size, 0);
     return to;
 }
 
@@ -262,7 +262,7 @@ static void store_rows(worker *w, const char *constants) {
         return;
     }
     for (int r = 0; r < w->tile.width; r++)
-        smx_copy_element(smx_find_row(j->plan, to, w->first + r), constants + r * j->size, j->size, to->swapped);
+        smx_copy_elements(smx_find_row(j->plan, to, w->first + r), 0, constants + r * j->size, 0, 1, j->size, to->swapped);
 }
 
 static int stores_rows(const job *j) { return !j->op->elementwise || j->op->has_row_out; }

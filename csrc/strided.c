@@ -122,8 +122,8 @@ ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptr
 static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x << 8 & 0xff0000u) | x << 24; }
 
 /* memcpy, because an element need not be aligned; the compiler makes it one move. */
-static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, size_t size,
-                          int swapped) {
+void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
+                       int swapped) {
     if (size == 4) {
         uint32_t x;
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -141,10 +141,6 @@ static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff
     }
 }
 
-void smx_copy_element(char *to, const char *from, ptrdiff_t size, int swapped) {
-    copy_elements(to, 0, from, 0, 1, (size_t)size, swapped);
-}
-
 /* How many elements from number i on lie at one stride. */
 static ptrdiff_t run_length(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n) {
     const ptrdiff_t size = plan->inner_shape[plan->inner_dims - 1], run = size - i % size;
@@ -155,8 +151,8 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
                 ptrdiff_t to_step) {
     while (n > 0) {
         const ptrdiff_t run = run_length(plan, first, n);
-        copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1], run,
-                      plan->kernels->real_size, from->swapped);
+        smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1], run,
+                      (ptrdiff_t)plan->kernels->real_size, from->swapped);
         to += run * to_step;
         first += run;
         n -= run;
@@ -167,8 +163,8 @@ void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff
                  ptrdiff_t from_step) {
     while (n > 0) {
         const ptrdiff_t run = run_length(plan, first, n);
-        copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step, run,
-                      plan->kernels->real_size, to->swapped);
+        smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step, run,
+                      (ptrdiff_t)plan->kernels->real_size, to->swapped);
         from += run * from_step;
         first += run;
         n -= run;

@@ -12,8 +12,10 @@ def _row_axis(y: ArrayLike, axis: int, name: str = "y") -> tuple[NDArray[Any], i
 def _real_array(value: ArrayLike, name: str) -> NDArray[Any]: ...
 def _integer(value: Any, name: str) -> int: ...
 def _row_losses(
-    inputs: list[NDArray[Any]],
+    x: NDArray[Any],
     axis: int,
+    weight: NDArray[Any] | None,
+    q: NDArray[Any] | None,
     label: NDArray[Any] | None,
     factor: NDArray[Any] | None,
     targets: tuple[float, float, float],

@@ -509,47 +509,63 @@ def _row_axis(y, axis, name="y"):
     return array, number
 
 
-def _row_losses(list inputs, int axis, label, factor, targets, bint with_gradient):
+cdef void _fill_rows(smx_operand *operand, cnp.ndarray array):
+    """An operand of one number a row; of an array of no dimension, each row has that number."""
+    cdef int d, dims = cnp.PyArray_NDIM(array)
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.swapped = 0
+    for d in range(SMX_MAX_DIMS):
+        operand.outer[d] = cnp.PyArray_STRIDE(array, d) if d < dims else 0
+
+
+def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
     """Cross-entropy of each row along the axis, and its gradient or None: for `_loss.py`, which checks.
 
-    The inputs are x; x and weight (smoothed labels); or x, weight and q (probabilities), of one shape and type (but
-    for its byte order); label (int64) and factor, or None, have that shape with length 1 along the axis, as the losses
-    returned do. targets are the three numbers of csrc/kernels.h. x is not empty.
+    weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label (int64)
+    and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has factor, or no
+    dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
     """
     cdef smx_plan plan
-    cdef int d, k, op
-    x = inputs[0]
+    cdef int d, op
+    cdef cnp.ndarray losses
     dtype = x.dtype.newbyteorder("=")
-    loss = np.empty(tuple(1 if d == axis else n for d, n in enumerate(x.shape)), dtype)
+    losses = np.empty(x.shape[:axis] + x.shape[axis + 1:], dtype)
     gradient = np.empty_like(x, dtype=dtype, subok=False) if with_gradient else None
-    if with_gradient:
-        op = SMX_TARGET_LOSS_GRAD if label is None else SMX_LABEL_LOSS_GRAD if len(inputs) == 1 else SMX_SMOOTH_LOSS_GRAD
+    if label is None:
+        op = SMX_TARGET_LOSS_GRAD if with_gradient else SMX_TARGET_LOSS
+    elif weight is None:
+        op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
     else:
-        op = SMX_TARGET_LOSS if label is None else SMX_LABEL_LOSS if len(inputs) == 1 else SMX_SMOOTH_LOSS
+        op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
     plan.op = <smx_op>op
     plan.kernels = _level.f32 if dtype.itemsize == 4 else _level.f64
     plan.temperature = 1
     plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
     plan.inner_dims = 1
     plan.inner_shape[0] = x.shape[axis]
-    plan.outer_dims = 0
-    for d in range(x.ndim):
-        if d != axis:
-            plan.outer_shape[plan.outer_dims] = x.shape[d]
-            plan.outer_dims += 1
+    plan.outer_dims = x.ndim - 1
+    for d in range(plan.outer_dims):
+        plan.outer_shape[d] = x.shape[d if d < axis else d + 1]
     inner = {axis}
-    for k, array in enumerate(inputs):
-        _fill_operand(&plan.input[k], array, inner, True)
+    _fill_operand(&plan.input[0], x, inner, True)
+    if weight is not None:
+        plan.input[1].data = <char *>cnp.PyArray_DATA(<cnp.ndarray>weight)
+        plan.input[1].swapped = 0
+        plan.input[1].inner[0] = dtype.itemsize
+        for d in range(plan.outer_dims):
+            plan.input[1].outer[d] = 0
+    if q is not None:
+        _fill_operand(&plan.input[2], q, inner, True)
     if label is not None:
-        _fill_operand(&plan.label, label, inner, False)
-        _fill_operand(&plan.factor, factor, inner, False)
+        _fill_rows(&plan.label, label)
+        _fill_rows(&plan.factor, factor)
     if with_gradient:
         _fill_operand(&plan.out, gradient, inner, True)
-        _fill_operand(&plan.row_out, loss, inner, False)
+        _fill_rows(&plan.row_out, losses)
     else:
-        _fill_operand(&plan.out, loss, inner, False)
+        _fill_rows(&plan.out, losses)
     _run(&plan, x.size)
-    return loss, gradient
+    return losses, gradient
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------

@@ -199,40 +199,39 @@ def _evaluate(
     ignored = None if ignore_index is None else _core._integer(ignore_index, "ignore_index")
 
     given = _labels(labels)
-    spread = smoothing / classes if classes else 0.0
-    per_class = (1,) * number + (classes,) + (1,) * (x.ndim - number - 1)
-    inputs = [x]
+    shape = x.shape[:number] + x.shape[number + 1 :]
+    q = label = factor = None
     if given.dtype.kind == "f":
         _check_probabilities(given, x.shape, ignored)
-        label, factor = None, None
-        inputs += [_spread_out(weights, per_class, x), _as_type(given, dtype)]
-        divisor = float(x.size // classes) if classes else 1.0
+        q = _as_type(given, dtype)
+        divisor = float(math.prod(shape))
     else:
-        label, factor, divisor = _targets(
-            given, x.shape[:number] + x.shape[number + 1 :], classes, ignored, weights, 1 - smoothing, dtype
-        )
-        label, factor = np.expand_dims(label, number), np.expand_dims(factor, number)
-        if smoothing > 0:
-            inputs += [_spread_out(weights, per_class, x)]
+        label, divisor = _check_labels(given, shape, classes, ignored, weights)
+        factor = np.asarray(1 - smoothing, dtype)
+        if weights is not None and classes:
+            factor = ((1 - smoothing) * weights.astype(np.float64)).astype(dtype)[label]
     if reduction != "mean":
         divisor = 1.0
 
     if x.size == 0 or divisor == 0:
-        loss = np.zeros(x.shape[:number] + x.shape[number + 1 :], dtype)
+        losses = np.zeros(shape, dtype)
         gradient = np.zeros_like(x, dtype=dtype, subok=False) if with_gradient else None
     else:
-        targets = (1 - smoothing, spread, divisor)
-        loss, gradient = _core._row_losses(inputs, number, label, factor, targets, with_gradient)
-        loss = loss.squeeze(number)
-    return _reduced(loss, reduction, divisor), gradient
+        if label is not None and smoothing == 0:
+            weights = None  # all in factor
+        elif weights is None:
+            weights = np.ones(classes, dtype)
+        targets = (1 - smoothing, smoothing / classes, divisor)
+        losses, gradient = _core._row_losses(x, number, weights, q, label, factor, targets, with_gradient)
+    return _reduced(losses, reduction, divisor), gradient
 
 
-def _reduced(loss: NDArray[Any], reduction: str, divisor: float) -> Any:
+def _reduced(losses: NDArray[Any], reduction: str, divisor: float) -> Any:
     if reduction == "none":
-        return loss[()]
+        return losses[()]
     with np.errstate(all="ignore"):
-        total = np.add.reduce(loss.astype(np.float64).ravel())
-        return loss.dtype.type(total / divisor if divisor else 0.0)
+        total = np.add.reduce(losses.ravel().astype(np.float64))
+        return losses.dtype.type(total / divisor if divisor else 0.0)
 
 
 # ---- arguments --------------------------------------------------------------------------------------------------------
@@ -260,13 +259,6 @@ def _weights(weight: ArrayLike, classes: int, dtype: np.dtype[Any]) -> NDArray[A
         place = int(bad.argmax())
         raise ValueError(f"weight: got {array[place]} at position {place}, expected finite {dtype} >= 0")
     return weights
-
-
-def _spread_out(weights: NDArray[Any] | None, per_class: tuple[int, ...], x: NDArray[Any]) -> NDArray[Any]:
-    """The weights, or ones, as an array of x's shape without its elements."""
-    if weights is None:
-        weights = np.ones(math.prod(per_class), x.dtype.newbyteorder("="))
-    return np.broadcast_to(weights.reshape(per_class), x.shape)
 
 
 def _as_type(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -300,23 +292,21 @@ def _check_probabilities(labels: NDArray[Any], shape: tuple[int, ...], ignored: 
         raise ValueError(f"ignore_index: got {ignored} with probabilities as labels, expected None")
 
 
-def _targets(
+def _check_labels(
     labels: NDArray[Any],
     shape: tuple[int, ...],
     classes: int,
     ignored: int | None,
     weights: NDArray[Any] | None,
-    keep: float,
-    dtype: np.dtype[Any],
-) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Labels as int64, -1 where they are ignored; what the target at each is; what a mean divides by."""
+) -> tuple[NDArray[Any], float]:
+    """Return the labels as int64, -1 where they are ignored, and the sum of the weights of the others."""
     if labels.shape != shape:
         raise ValueError(
             f"labels: got {labels.dtype} of shape {labels.shape}, expected {shape}, a class label for each row (or "
             "floats of the logits' shape, which are probabilities)"
         )
     skipped = None
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes and ignored is None):
+    if labels.size and not (np.minimum.reduce(labels, None) >= 0 and np.maximum.reduce(labels, None) < classes):
         skipped = np.zeros(shape, bool) if ignored is None else np.equal(labels, ignored)
         bad = ~skipped & ((labels < 0) | (labels >= classes))
         if bad.any():
@@ -326,14 +316,16 @@ def _targets(
             raise ValueError(
                 f"labels: got {labels[place]} at position {where}, expected a class from 0 to {classes - 1}{other}"
             )
-        labels = labels.astype(np.int64)
-        labels[skipped] = -1
-    label = np.require(labels, np.int64, ["C", "A"])
+    elif ignored is not None and 0 <= ignored < classes:
+        skipped = np.equal(labels, ignored)
+    label = labels.astype(np.int64, copy=skipped is not None)
+    if not label.flags.aligned:
+        label = label.copy()
+    if skipped is not None:
+        label[skipped] = -1
     if weights is None or not classes:
-        factor = np.broadcast_to(np.asarray(keep, dtype), shape)
-        return label, factor, float(labels.size if skipped is None else labels.size - np.count_nonzero(skipped))
-    factor = (keep * weights.astype(np.float64)).astype(dtype)[label]
+        return label, float(label.size if skipped is None else label.size - np.count_nonzero(skipped))
     counted = weights.astype(np.float64)[label]
     if skipped is not None:
         counted[skipped] = 0
-    return label, factor, float(np.add.reduce(counted.ravel()))
+    return label, float(np.add.reduce(counted.ravel()))

@@ -127,20 +127,34 @@ SMX_INLINE void target_reduce(const smx_tile *tile, real *partial, int inputs) {
         target_reduce_columns(tile, partial, LANES, inputs);
 }
 
-/* Adds the targets of the labels that are in this piece; alone: there are no others. */
-SMX_INLINE void label_reduce(const smx_tile *tile, real *partial, int alone) {
+/* Of the labels that are in this piece, logit and target; else 0. */
+typedef struct {
+    real x[SMX_TILE_ROWS], target[SMX_TILE_ROWS];
+} labels;
+
+SMX_INLINE void label_find(const smx_tile *tile, labels *found) {
+    const int width = tile->width;
+    const int64_t *label = tile->label, first = tile->first, n = tile->n;
+    const real *factor = tile->factor;
+    const smx_view x = tile->in[0];
+    for (int row = 0; row < width; row++) {
+        const int64_t at = label[row] - first;
+        const int is_here = (uint64_t)at < (uint64_t)n;
+        found->x[row] = row_of(&x, row)[(is_here ? at : 0) * x.element];
+        found->target[row] = is_here ? factor[row] : 0;
+    }
+    for (int row = width; row % WIDTH != 0; row++)
+        found->x[row] = found->target[row] = 0;
+}
+
+/* Adds them; alone: there are no other targets. */
+SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *partial, int alone) {
     const int width = tile->width;
     const vec zero = v_set1(0);
     for (int row = 0; row < width; row += WIDTH) {
-        real x[WIDTH], factor[WIDTH];
-        for (int k = 0; k < WIDTH; k++) {
-            const ptrdiff_t at = row + k < width ? (ptrdiff_t)tile->label[row + k] - tile->first : -1;
-            const int is_here = at >= 0 && at < tile->n;
-            x[k] = is_here ? row_of(&tile->in[0], row + k)[at * tile->in[0].element] : 0;
-            factor[k] = is_here ? ((const real *)tile->factor)[row + k] : 0;
-        }
-        const vec target = v_load(factor), maximum = piece_maximum(v_load(partial + partial_at(0, width, row)));
-        const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, v_load(x)));
+        const vec x = v_load(found->x + row), target = v_load(found->target + row);
+        const vec maximum = piece_maximum(v_load(partial + partial_at(0, width, row)));
+        const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, x));
         pair t = pair_of(zero, zero), s = t;
         if (!alone) {
             t = read_sum(partial, PARTIAL_T, width, row);
@@ -152,16 +166,23 @@ SMX_INLINE void label_reduce(const smx_tile *tile, real *partial, int alone) {
 }
 
 static void label_loss_reduce(const smx_tile *tile, void *partial) {
-    exp_reduce(tile, partial, 1, 0);
-    label_reduce(tile, partial, 1);
+    labels found;
+    label_find(tile, &found); /* before the exponentials, which may take the place of the logits */
+    if (tile->keep)
+        exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 1);
+    else
+        exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 0);
+    label_reduce(tile, &found, partial, 1);
 }
 static void smooth_loss_reduce(const smx_tile *tile, void *partial) {
-    exp_reduce(tile, partial, 1, 0);
+    labels found;
+    label_find(tile, &found);
+    log_softmax_reduce(tile, partial);
     target_reduce(tile, partial, 2);
-    label_reduce(tile, partial, 0);
+    label_reduce(tile, &found, partial, 0);
 }
 static void target_loss_reduce(const smx_tile *tile, void *partial) {
-    exp_reduce(tile, partial, 1, 0);
+    log_softmax_reduce(tile, partial);
     target_reduce(tile, partial, 3);
 }
 
@@ -183,6 +204,14 @@ SMX_INLINE target_sums target_combine(const real *partials, ptrdiff_t pieces, in
     }
     total.t = sum_settle(total.t);
     return total;
+}
+
+/* Whether there are rows that do not count. */
+SMX_INLINE int has_ignored(const smx_tile *tile) {
+    int64_t all = 0;
+    for (int row = 0; tile->label && row < tile->width; row++)
+        all |= tile->label[row];
+    return all < 0;
 }
 
 /* The sum of all exponentials relative to 2^(own - HEADROOM), own being the maximum's reference. */
@@ -234,19 +263,20 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
         v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, v_select_le(v_abs(weight.high), zero, zero, rest));
         v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
         v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
+        if (tile->label) {
+            const vec target = v_load_first((const real *)tile->factor + row, width - row, zero);
+            v_store(constant + LOSS_LABEL * SMX_TILE_ROWS, v_fma(target, mean, v_mul(target, mean_low)));
+        }
         v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, v_set1((real)(targets->keep / targets->divisor)));
         v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, v_set1((real)(targets->spread / targets->divisor)));
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
         if (!v_all_le(v_abs(factor), HUGEST)) /* targets that are not finite */
             flags |= SMX_NOT_FINITE;
     }
-    for (int row = 0; tile->label && row < width; row++) {
-        const real factor = ((const real *)tile->factor)[row];
-        real *constant = (real *)constants + row;
-        constant[LOSS_LABEL * SMX_TILE_ROWS] = REAL_FMA(factor, v_first(mean), factor * v_first(mean_low));
-        if (tile->label[row] < 0)
-            constant[LOSS * SMX_TILE_ROWS] = 0;
-    }
+    if (has_ignored(tile))
+        for (int row = 0; row < width; row++)
+            if (tile->label[row] < 0)
+                ((real *)constants)[LOSS * SMX_TILE_ROWS + row] = 0;
     return flags;
 }
 
@@ -271,19 +301,20 @@ SMX_INLINE vec less_probability(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CON
 /* Rows that do not count: 0, whatever their logits are. */
 SMX_INLINE void take_labels_off(const smx_tile *tile, const void *constants) {
     const real *target = (const real *)constants + LOSS_LABEL * SMX_TILE_ROWS;
-    for (int row = 0; row < tile->width; row++) {
-        real *out = row_of(&tile->out, row);
-        const ptrdiff_t at = (ptrdiff_t)tile->label[row] - tile->first;
-        if (tile->label[row] < 0)
-            for (ptrdiff_t j = 0; j < tile->n; j++)
-                out[j * tile->out.element] = 0;
-        else if (at >= 0 && at < tile->n)
-            out[at * tile->out.element] -= target[row];
-    }
+    const int width = tile->width;
+    const int64_t *label = tile->label, first = tile->first, n = tile->n;
+    const smx_view out = tile->out;
+    for (int row = 0; row < width; row++)
+        if ((uint64_t)(label[row] - first) < (uint64_t)n)
+            row_of(&out, row)[(label[row] - first) * out.element] -= target[row];
+    if (has_ignored(tile))
+        for (int row = 0; row < width; row++)
+            for (ptrdiff_t j = 0; label[row] < 0 && j < n; j++)
+                row_of(&out, row)[j * out.element] = 0;
 }
 
 static void label_loss_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 1, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, 4, softmax_of);
+    softmax_write(tile, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS);
     take_labels_off(tile, constants);
 }
 static void smooth_loss_write(const smx_tile *tile, const void *constants) {

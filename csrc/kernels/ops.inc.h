@@ -68,7 +68,14 @@ SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_S
    rest is small, and then a sum that held the 1 would have lost the rest. So its reduction finds the two largest
    elements, ties counting as two, and adds up exp(x) for x <= second: without the maximum if it stands alone, else
    with all that equal it, and finish takes one off. Terms are scaled by the second, or by the maximum - NEGLIGIBLE if
-   that is more. For softmax "second" is the maximum itself. NaNs are passed over; the sum meets them. */
+   that is more. For softmax "second" is the maximum itself. NaNs are passed over; the sum meets them.
+
+   Cross-entropy wants that sum, and every exponential for its gradient: there the terms are relative to the maximum, so
+   that it can be kept, the sum starts where one relative to the second would, and is brought to its scale at the end. All
+   by powers of two, so only what is less than the smallest subnormal loss gets lost. */
+
+/* What is summed up, and what is kept of it. */
+enum sum_of { ALL, OTHERS, OTHERS_KEEPING_ALL };
 
 typedef struct {
     vec first, second;
@@ -79,8 +86,8 @@ SMX_INLINE largest largest_begin(void) {
     return none;
 }
 
-SMX_INLINE largest largest_add(largest m, vec x, int two) {
-    if (two)
+SMX_INLINE largest largest_add(largest m, vec x, enum sum_of what) {
+    if (what != ALL)
         m.second = v_max(v_min(x, m.first), m.second);
     m.first = v_max(x, m.first);
     return m;
@@ -93,8 +100,8 @@ SMX_INLINE largest largest_merge(largest a, largest b) {
     return m;
 }
 
-SMX_INLINE largest largest_end(largest m, int two) {
-    if (!two)
+SMX_INLINE largest largest_end(largest m, enum sum_of what) {
+    if (what == ALL)
         m.second = m.first;
     return m;
 }
@@ -129,18 +136,47 @@ SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, 
     v_store(partial + partial_at(3, tile->width, row), s.low);
 }
 
-/* Up to four vectors of elements into the partial sum that is theirs. */
-SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, int two, pair *e) {
-    for (int k = 0; k < count; k++)
-        e[k] = two ? exp_up_to(second, x[k], scale) : exp_of(x[k], scale);
-    return exp_sum_add(s, e, count);
+/* The scale of the terms, where their sum starts, and the square root of what brings it to the scale of `reference_of`. */
+typedef struct {
+    exp_scale scale;
+    vec start, root;
+} exp_frame;
+
+SMX_INLINE exp_frame exp_frame_of(largest m, enum sum_of what, const exp_temperature *t) {
+    const vec reference = reference_of(m, t), one = v_set1(1);
+    exp_frame frame = {exp_scale_of(reference, t), v_set1(EXP_SUM_START), one};
+    if (what == OTHERS_KEEPING_ALL) {
+        const vec own = exp_reference(m.first, t), half = v_mul(v_sub(own, reference), v_set1((real)0.5));
+        const vec down = power_of_two(v_sub(v_set1(0), half));
+        frame.scale = exp_scale_of(own, t);
+        frame.start = v_mul(v_mul(frame.start, down), down);
+        frame.root = power_of_two(half);
+    }
+    return frame;
+}
+
+SMX_INLINE pair exp_sum_settle(pair s, vec root, enum sum_of what) {
+    if (what == OTHERS_KEEPING_ALL)
+        s = pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
+    return s;
+}
+
+/* Up to four vectors of elements into the partial sum that is theirs; e: what may be kept. */
+SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what, pair *e) {
+    pair term[4];
+    for (int k = 0; k < count; k++) {
+        const exp_parts parts = exp_parts_of(x[k], scale);
+        term[k] = exp_pair(what == ALL ? parts : exp_up_to(second, x[k], parts));
+        e[k] = what == OTHERS_KEEPING_ALL ? exp_pair(parts) : term[k];
+    }
+    return exp_sum_add(s, term, count);
 }
 
 /* Of each part of the exponentials of a row of ROWS that is kept: its length. */
 SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
 
 /* Elements [i, i + STEP) of a row; whole says that the row has so many. */
-SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, int two,
+SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, enum sum_of what,
                              real *keep, pair s[GROUPS]) {
     for (int g = 0; g < GROUPS; g++) {
         vec v[4];
@@ -149,7 +185,7 @@ SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole,
             const ptrdiff_t at = i + k * LANES + g * WIDTH;
             v[k] = whole ? v_load(x + at) : v_load_first(x + at, n - at, MINUS_INFINITY);
         }
-        s[g] = exp_step(s[g], v, 4, scale, second, two, e);
+        s[g] = exp_step(s[g], v, 4, scale, second, what, e);
         if (keep)
             for (int k = 0; k < 4; k++) {
                 real *to = keep + i + k * LANES + g * WIDTH;
@@ -160,7 +196,7 @@ SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole,
 }
 
 /* In the first lane. */
-SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, int two) {
+SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) {
     enum { CHAINS = 4 }; /* independent maxima, to hide the latency */
     largest m[CHAINS];
     for (int c = 0; c < CHAINS; c++)
@@ -168,38 +204,41 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, int two) {
     ptrdiff_t i = 0;
     for (; i + CHAINS * WIDTH <= n; i += CHAINS * WIDTH)
         for (int c = 0; c < CHAINS; c++)
-            m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), two);
+            m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), what);
     for (int c = 0; i < n; i += WIDTH, c++)
-        m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), two);
+        m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), what);
     for (int c = 1; c < CHAINS; c++)
         m[0] = largest_merge(m[0], m[c]);
     for (int half = WIDTH / 2; half > 0; half /= 2) {
         const largest upper = {v_move_down(m[0].first, half), v_move_down(m[0].second, half)};
         m[0] = largest_merge(m[0], upper);
     }
-    return largest_end(m[0], two);
+    return largest_end(m[0], what);
 }
 
 /* Row by row, vectors running along the row. First the maxima of all rows: the end of one row's search, a chain of
    dependent operations, then hides behind the next row. */
-SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, int keep) {
+SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
     const ptrdiff_t n = tile->n;
     real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
+    real start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
     clear_partial(tile, partial);
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
-        largest m = largest_of_row(x, n, two);
+        largest m = largest_of_row(x, n, what);
         real first = v_first(m.first);
         if (isinf(first))
             first = find_nan(x, 1, n, first);
         second[row] = v_first(m.second);
         partial[partial_at(0, width, row)] = first;
         partial[partial_at(1, width, row)] = second[row];
-        const exp_scale scale = exp_scale_of(reference_of(m, t), t);
-        rounder[row] = v_first(scale.rounder);
-        floor[row] = v_first(scale.floor);
+        const exp_frame frame = exp_frame_of(m, what, t);
+        rounder[row] = v_first(frame.scale.rounder);
+        floor[row] = v_first(frame.scale.floor);
+        start[row] = v_first(frame.start);
+        root[row] = v_first(frame.root);
     }
 
     for (int row = 0; row < width; row++) {
@@ -209,28 +248,28 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         real *kept = keep ? (real *)tile->keep + 2 * row * kept_row(n) : NULL;
         pair s[GROUPS];
         for (int g = 0; g < GROUPS; g++)
-            s[g] = exp_sum_begin();
+            s[g] = exp_sum_begin(v_set1(start[row]));
         ptrdiff_t i = 0;
         for (; i + STEP <= n; i += STEP)
-            exp_row_step(x, i, n, 1, scale, threshold, two, kept, s);
+            exp_row_step(x, i, n, 1, scale, threshold, what, kept, s);
         if (i < n)
-            exp_row_step(x, i, n, 0, scale, threshold, two, kept, s);
+            exp_row_step(x, i, n, 0, scale, threshold, what, kept, s);
         for (int g = 0; g < GROUPS; g++)
-            s[g] = exp_sum_end(s[g]);
-        const pair total = sum_lanes(sum_vectors(s, GROUPS));
+            s[g] = exp_sum_end(s[g], v_set1(start[row]));
+        const pair total = exp_sum_settle(sum_lanes(sum_vectors(s, GROUPS)), v_set1(root[row]), what);
         partial[partial_at(2, width, row)] = v_first(total.high);
         partial[partial_at(3, width, row)] = v_first(total.low);
     }
 }
 
 /* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
-SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, int two,
+SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, enum sum_of what,
                                 real *kept) {
     vec v[4];
     pair e[4];
     for (int k = 0; k < count; k++)
         v[k] = v_load(x + k * step);
-    s = exp_step(s, v, count, scale, second, two, e);
+    s = exp_step(s, v, count, scale, second, what, e);
     for (int k = 0; kept && k < count; k++) {
         v_store(x + k * step, e[k].high);
         v_store(kept + k * step, e[k].low);
@@ -239,7 +278,7 @@ SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_
 }
 
 /* A strip of WIDTH rows at a time, each lane another row. */
-SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, int two, int keep) {
+SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
@@ -247,8 +286,8 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
         real *x = row_of(&tile->in[0], row), *kept = keep ? (real *)tile->keep + row : NULL;
         largest m = largest_begin();
         for (ptrdiff_t j = 0; j < n; j++)
-            m = largest_add(m, v_load(x + j * pitch), two);
-        m = largest_end(m, two);
+            m = largest_add(m, v_load(x + j * pitch), what);
+        m = largest_end(m, what);
         if (!v_all_le(v_abs(m.first), HUGEST)) {
             real lane[WIDTH];
             v_store(lane, m.first);
@@ -256,13 +295,13 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
                 lane[k] = find_nan(x + k, pitch, n, lane[k]);
             m.first = v_load(lane);
         }
-        const exp_scale scale = exp_scale_of(reference_of(m, t), t);
+        const exp_frame frame = exp_frame_of(m, what, t);
 
         pair s[LANES];
         for (int i = 0; i < count; i++)
-            s[i] = exp_sum_begin();
+            s[i] = exp_sum_begin(frame.start);
         const ptrdiff_t step = count * pitch;
-#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, scale, m.second, two, keep ? kept + at : NULL)
+#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, frame.scale, m.second, what, keep ? kept + at : NULL)
         ptrdiff_t j = 0;
         for (; j + 4 * count <= n; j += 4 * count)
             for (int i = 0; i < count; i++) {
@@ -275,28 +314,28 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
         }
 #undef STEP_OF
         for (int i = 0; i < count; i++)
-            s[i] = exp_sum_end(s[i]);
-        store_exp_partial(tile, partial, row, m, sum_vectors(s, count));
+            s[i] = exp_sum_end(s[i], frame.start);
+        store_exp_partial(tile, partial, row, m, exp_sum_settle(sum_vectors(s, count), frame.root, what));
     }
 }
 
-SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, int two, int keep) {
+SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what, int keep) {
     if (tile->layout == SMX_ROWS)
-        exp_reduce_rows(tile, partial, two, keep);
+        exp_reduce_rows(tile, partial, what, keep);
     else if (partial_sums(tile) == 1)
-        exp_reduce_columns(tile, partial, 1, two, keep);
+        exp_reduce_columns(tile, partial, 1, what, keep);
     else
-        exp_reduce_columns(tile, partial, LANES, two, 0);
+        exp_reduce_columns(tile, partial, LANES, what, 0);
 }
 
 static void softmax_reduce(const smx_tile *tile, void *partial) {
     if (tile->keep)
-        exp_reduce(tile, partial, 0, 1);
+        exp_reduce(tile, partial, ALL, 1);
     else
-        exp_reduce(tile, partial, 0, 0);
+        exp_reduce(tile, partial, ALL, 0);
 }
 
-static void log_softmax_reduce(const smx_tile *tile, void *partial) { exp_reduce(tile, partial, 1, 0); }
+static void log_softmax_reduce(const smx_tile *tile, void *partial) { exp_reduce(tile, partial, OTHERS, 0); }
 
 typedef struct {
     largest m;
@@ -764,7 +803,7 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
             [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
             [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
             [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL},
-            [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 0, 1, label_loss_reduce, loss_finish, label_loss_write},
+            [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, label_loss_reduce, loss_finish, label_loss_write},
             [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL},
             [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write},
             [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL},
