@@ -246,7 +246,8 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
         pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
         loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
         const vec rounded = v_add(loss.high, loss.low);
-        const vec value = v_select_le(v_abs(sums.s.high), HUGEST, rounded, sums.s.high);
+        const vec plain = v_fma(sums.t.high, logarithm.high, sums.s.high);
+        const vec value = v_select_le(v_abs(sums.s.high), HUGEST, rounded, plain);
         v_store(constant + LOSS * SMX_TILE_ROWS, one_nan(if_in_range(total, t, value, EVERY_NAN)));
 
         /* (T / divisor) / sum as factor (1 + rest): one Newton step on the rounded quotient */
