@@ -62,6 +62,7 @@ typedef struct {
     int along[SMX_MAX_INPUTS];        /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along, out_side_by_side;
     int is_masked;
+    int rows_side_by_side; /* results of one number a row are neighbours */
     ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
     ptrdiff_t block_bytes, keep_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
     int threads;
@@ -74,6 +75,8 @@ typedef struct {
     smx_view mask;            /* of the piece, in bytes */
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
+    int64_t label[SMX_TILE_ROWS];
+    double factor[SMX_TILE_ROWS]; /* room for reals */
 } worker;
 
 static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
@@ -133,6 +136,7 @@ static void choose_memory(job *j) {
     }
     j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
     j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
+    j->rows_side_by_side = j->op->has_row_out ? even && along_outer(j, &plan->row_out, 0) : j->out_side_by_side;
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
     j->out_in_place &= plan->out.storage == SMX_REAL;
     needs_block |= j->op->elementwise && !j->out_in_place;
@@ -161,6 +165,20 @@ static void choose_memory(job *j) {
 
 /* ---- a tile ---------------------------------------------------------------------------------------------------------- */
 
+/* Of an operand of one number a row: those of the tile, one after the other. */
+static const void *gather_rows(const worker *w, const smx_operand *from, ptrdiff_t size, void *to) {
+    const job *j = w->job;
+    const ptrdiff_t step = from->outer[j->plan->outer_dims - 1], rows = w->tile.width;
+    const char *at = smx_find_row(j->plan, from, w->first);
+    if (j->evenly_spaced && step == size)
+        return at;
+    if (j->evenly_spaced)
+        smx_copy_elements(to, size, at, step, rows, size, 0);
+    for (ptrdiff_t r = 0; !j->evenly_spaced && r < rows; r++)
+        smx_copy_elements((char *)to + r * size, 0, smx_find_row(j->plan, from, w->first + r), 0, 1, size, 0);
+    return to;
+}
+
 static void open_tile(worker *w, ptrdiff_t number) {
     const job *j = w->job;
     const ptrdiff_t run = number / j->tiles_in_run, in_run = number % j->tiles_in_run * j->tile_rows;
@@ -170,6 +188,12 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.temperature = j->temperature;
     w->tile.stream = j->streams;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
+    w->tile.targets = &j->plan->targets;
+    w->tile.label = NULL;
+    if (j->op->has_labels) {
+        w->tile.label = gather_rows(w, &j->plan->label, sizeof(int64_t), w->label);
+        w->tile.factor = gather_rows(w, &j->plan->factor, j->size, w->factor);
+    }
 }
 
 /* The operand's rows of the tile, from element number start on. */
@@ -367,6 +391,7 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
 static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     const job *j = w->job;
     const ptrdiff_t start = piece * SMX_PIECE;
+    w->tile.first = start;
     w->tile.n = least(SMX_PIECE, j->n - start);
     w->tile.keep = j->keeps ? w->keep : NULL;
     if (j->is_masked)
@@ -430,23 +455,25 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
         store_block(w, piece, hides);
 }
 
-/* One number a row, where the operation has no more to say. */
+/* One number a row: all that the operation has to say, or what it says beside the elements. */
 static void store_rows(worker *w, const char *constants) {
     const job *j = w->job;
-    const smx_operand *out = &j->plan->out;
-    const ptrdiff_t size = smx_item_size(j->plan, out);
+    const smx_operand *to = j->op->has_row_out ? &j->plan->row_out : &j->plan->out;
+    const ptrdiff_t size = smx_item_size(j->plan, to);
     char half[2 * SMX_TILE_ROWS];
-    if (out->storage != SMX_REAL) {
-        j->plan->kernels->narrow(out->storage, constants, w->tile.width, half);
+    if (to->storage != SMX_REAL) {
+        j->plan->kernels->narrow(to->storage, constants, w->tile.width, half);
         constants = half;
     }
-    if (j->out_side_by_side) {
-        memcpy(smx_find_row(j->plan, out, w->first), constants, (size_t)(w->tile.width * size));
+    if (j->rows_side_by_side) {
+        memcpy(smx_find_row(j->plan, to, w->first), constants, (size_t)(w->tile.width * size));
         return;
     }
     for (int r = 0; r < w->tile.width; r++)
-        smx_copy_element(smx_find_row(j->plan, out, w->first + r), constants + r * size, size, out->swapped);
+        smx_copy_elements(smx_find_row(j->plan, to, w->first + r), 0, constants + r * size, 0, 1, size, to->swapped);
 }
+
+static int has_row_results(const job *j) { return !j->op->elementwise || j->op->has_row_out; }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
 
@@ -459,7 +486,7 @@ typedef struct {
 static int finish_tile(const worker *w, const void *partials, tile_state *state) {
     const job *j = w->job;
     const void *shift = state->is_shifted ? state->shift : NULL;
-    state->flags = j->op->finish(w->tile.width, j->pieces, partials, j->temperature, shift, state->constants);
+    state->flags = j->op->finish(&w->tile, j->pieces, partials, shift, state->constants);
     if (!(state->flags & SMX_TOO_LARGE) || state->is_shifted)
         return 1;
     memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->size,
@@ -485,10 +512,10 @@ static void do_tile(worker *w, ptrdiff_t number) {
             j->op->reduce(&w->tile, partial_of(j, w, w->partials, piece));
         }
     } while (!finish_tile(w, w->partials, &state));
-    if (!j->op->elementwise) {
+    if (has_row_results(j))
         store_rows(w, (const char *)state.constants);
+    if (!j->op->elementwise)
         return;
-    }
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1)
             open_piece(w, piece, shift);
@@ -586,7 +613,7 @@ static int run_pieces(const job *j) {
                     if (ready && (round == 0 || state[t].is_shifted)) {
                         open_tile(&w, t);
                         again |= !finish_tile(&w, partials + t * j->partial_bytes, &state[t]);
-                        if (!j->op->elementwise)
+                        if (has_row_results(j))
                             store_rows(&w, (const char *)state[t].constants);
                     }
                 if (!again)

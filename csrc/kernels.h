@@ -3,7 +3,7 @@
    A tile is a few rows that are worked on together. A row longer than SMX_PIECE elements is worked on in pieces of
    that size. For each tile the driver calls
 
-       reduce   for every piece: what the operation must know of the piece, four numbers a row (a "partial")
+       reduce   for every piece: what the operation must know of the piece, a few numbers a row (a "partial")
        finish   once: combines the partials of each row's pieces into the constants of the row
        write    for every piece: the results, element by element, from the inputs and the constants
 
@@ -18,6 +18,7 @@
 #define SMX_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum smx_op {
     SMX_SOFTMAX,
@@ -26,6 +27,13 @@ enum smx_op {
     SMX_SOFTMAX_VJP,
     SMX_LOG_SOFTMAX_VJP,
     SMX_LOG_SOFTMAX_JVP,
+    /* cross-entropy of labels, of labels smoothed, of probabilities; each also with its gradient */
+    SMX_LABEL_LOSS,
+    SMX_LABEL_LOSS_GRAD,
+    SMX_SMOOTH_LOSS,
+    SMX_SMOOTH_LOSS_GRAD,
+    SMX_TARGET_LOSS,
+    SMX_TARGET_LOSS_GRAD,
     SMX_OP_COUNT
 };
 
@@ -35,11 +43,11 @@ enum {
     SMX_STEP = 64,       /* no step of a loop over a row, at any level and for any type, is longer */
     SMX_TILE_ROWS = 256, /* rows of a tile at most, in COLUMNS */
     SMX_ROWS_AT_ONCE = 16, /* in ROWS */
-    SMX_PARTIALS = 4,    /* numbers in a partial, each for all rows of the tile, rounded up to lanes */
-    SMX_CONSTANTS = 5,   /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
-    SMX_SHIFT = 4,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
+    SMX_PARTIALS = 8,    /* numbers in a partial, each for all rows of the tile, rounded up to lanes */
+    SMX_CONSTANTS = 9,   /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
+    SMX_SHIFT = 8,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
     SMX_TEMPERATURE = 8, /* doubles that hold a temperature's constants */
-    SMX_MAX_INPUTS = 2
+    SMX_MAX_INPUTS = 3
 };
 
 enum smx_layout { SMX_ROWS, SMX_COLUMNS };
@@ -54,9 +62,16 @@ typedef struct {
     ptrdiff_t row, element;
 } smx_view;
 
+/* What a cross-entropy is called with, but for its arrays: class j has the target weight[j] (keep q[j] + spread), q
+   being the probabilities, or 1 at the label. The gradient is that of the sum of the losses / divisor. */
+typedef struct {
+    double keep, spread, divisor;
+} smx_targets;
+
 typedef struct {
     enum smx_layout layout;
     int width;         /* rows */
+    ptrdiff_t first;   /* number of the piece's first element in its row */
     ptrdiff_t n;       /* elements of each row in this piece */
     ptrdiff_t length;  /* elements of the whole row: it fixes the order of the sums */
     smx_view in[SMX_MAX_INPUTS];
@@ -66,6 +81,9 @@ typedef struct {
     void *keep;
     const void *temperature; /* as set_temperature leaves it */
     int stream;              /* ROWS: write past the cache */
+    const smx_targets *targets;
+    const int64_t *label; /* of each row; of one that does not count, -1 */
+    const void *factor;   /* of each row: its label's target */
 } smx_tile;
 
 /* What finish found out about a tile, as flags. */
@@ -81,13 +99,14 @@ typedef struct {
 } smx_hidden;
 
 typedef struct {
-    int inputs;        /* x; or y and g */
+    int inputs;        /* x; y and g; x and weight; x, weight and q */
     int elementwise;   /* writes a result for each element; else one for each row, in constants[0] */
+    int has_row_out;   /* leaves one for each row in constants[0] beside those for each element */
+    int has_labels;    /* takes a label and a factor for each row */
     int uses_keep;     /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
     void (*reduce)(const smx_tile *tile, void *partial);
-    int (*finish)(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
-                  void *constants);
+    int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
     void (*write)(const smx_tile *tile, const void *constants);
     smx_hidden hidden;
 } smx_op_kernels;

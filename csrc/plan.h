@@ -21,7 +21,7 @@ typedef struct {
     enum smx_storage storage;
     int swapped; /* bytes in the order that is not this machine's */
     ptrdiff_t outer[SMX_MAX_DIMS];
-    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used for an output of one number a row */
+    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used where there is one number a row */
 } smx_operand;
 
 /* A byte for each element: 0 hides it. */
@@ -48,6 +48,11 @@ typedef struct {
        decrease, from 0 to the axis' length. NULL: there is one, the whole row. */
     const ptrdiff_t *indptr;
     ptrdiff_t segments;
+    /* One number a row, where the operation has them. */
+    smx_operand row_out; /* beside the elements of out */
+    smx_operand label;   /* int64_t; label and factor in the order of this machine */
+    smx_operand factor;
+    smx_targets targets;
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };

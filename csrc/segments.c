@@ -300,14 +300,14 @@ static void do_tile(worker *w, columns where) {
     tile.out = tile.in[0];
 
     j->op->reduce(&tile, w->partials);
-    int flags = j->op->finish(tile.width, 1, w->partials, tile.temperature, NULL, constants);
+    int flags = j->op->finish(&tile, 1, w->partials, NULL, constants);
     if (flags & SMX_TOO_LARGE) {
         memcpy(shift, (char *)constants + SMX_SHIFT * SMX_TILE_ROWS * j->size, SMX_TILE_ROWS * (size_t)j->size);
         fill_up(w, 0, where);
         copy_rows(w, &j->plan->in[0], w->block[0], where.from, where.to);
         kernels->subtract(&tile, shift);
         j->op->reduce(&tile, w->partials);
-        flags = j->op->finish(tile.width, 1, w->partials, tile.temperature, shift, constants);
+        flags = j->op->finish(&tile, 1, w->partials, shift, constants);
     }
     j->op->write(&tile, constants);
     if (flags & SMX_NOT_FINITE)

@@ -5,25 +5,35 @@
 #include <stdint.h>
 #include <string.h>
 
-static int operand_count(const smx_plan *plan) { return plan->kernels->op[plan->op].inputs + 1; }
+/* The operands of the plan's operation: the inputs, the output, those of one number a row. */
+static int operand_count(const smx_plan *plan) {
+    const smx_op_kernels *op = &plan->kernels->op[plan->op];
+    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels;
+}
 
 static smx_operand *operand_at(smx_plan *plan, int k) {
-    const int inputs = plan->kernels->op[plan->op].inputs;
-    return k < inputs ? &plan->in[k] : &plan->out;
+    const smx_op_kernels *op = &plan->kernels->op[plan->op];
+    if (k <= op->inputs)
+        return k < op->inputs ? &plan->in[k] : &plan->out;
+    k -= op->inputs + 1;
+    if (k < 2 * op->has_labels)
+        return k == 0 ? &plan->label : &plan->factor;
+    return &plan->row_out;
 }
 
 /* Axes that belong together: outer or inner ones, of all operands or of the mask. */
 typedef struct {
     ptrdiff_t *shape;
     int count;
-    ptrdiff_t *stride[SMX_MAX_INPUTS + 1], item[SMX_MAX_INPUTS + 1];
+    ptrdiff_t *stride[SMX_MAX_INPUTS + 4], item[SMX_MAX_INPUTS + 4];
 } axes;
 
 static axes axes_of_operands(smx_plan *plan, int inner) {
+    const smx_op_kernels *op = &plan->kernels->op[plan->op];
     axes a;
     a.shape = inner ? plan->inner_shape : plan->outer_shape;
-    /* an output of one number a row has no inner ones */
-    a.count = operand_count(plan) - (inner && !plan->kernels->op[plan->op].elementwise);
+    /* what has one number a row has no inner ones */
+    a.count = inner ? op->inputs + op->elementwise : operand_count(plan);
     for (int k = 0; k < a.count; k++) {
         smx_operand *operand = operand_at(plan, k);
         a.stride[k] = inner ? operand->inner : operand->outer;
@@ -137,8 +147,8 @@ static uint16_t swap16(uint16_t x) { return (uint16_t)(x >> 8 | x << 8); }
 static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x << 8 & 0xff0000u) | x << 24; }
 
 /* memcpy, because an element need not be aligned; the compiler makes it one move. */
-static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, size_t size,
-                          int swapped) {
+void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
+                       int swapped) {
     if (size == 2) {
         uint16_t x;
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -163,10 +173,6 @@ static void copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff
     }
 }
 
-void smx_copy_element(char *to, const char *from, ptrdiff_t size, int swapped) {
-    copy_elements(to, 0, from, 0, 1, (size_t)size, swapped);
-}
-
 /* How many elements from number i on lie at one stride. */
 static ptrdiff_t run_length(ptrdiff_t size, ptrdiff_t i, ptrdiff_t n) {
     const ptrdiff_t run = size - i % size;
@@ -177,8 +183,8 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
                 ptrdiff_t to_step) {
     while (n > 0) {
         const ptrdiff_t run = run_length(plan->inner_shape[plan->inner_dims - 1], first, n);
-        copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1], run,
-                      (size_t)smx_item_size(plan, from), from->swapped);
+        smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1],
+                          run, smx_item_size(plan, from), from->swapped);
         to += run * to_step;
         first += run;
         n -= run;
@@ -189,8 +195,8 @@ void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff
                  ptrdiff_t from_step) {
     while (n > 0) {
         const ptrdiff_t run = run_length(plan->inner_shape[plan->inner_dims - 1], first, n);
-        copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step, run,
-                      (size_t)smx_item_size(plan, to), to->swapped);
+        smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step,
+                          run, smx_item_size(plan, to), to->swapped);
         from += run * from_step;
         first += run;
         n -= run;

@@ -24,8 +24,9 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step);
 
-/* One element, its bytes turned round if swapped. */
-void smx_copy_element(char *to, const char *from, ptrdiff_t size, int swapped);
+/* Elements of 4 or 8 bytes, so many bytes apart, their own bytes turned round if swapped. */
+void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
+                       int swapped);
 
 /* Offset of element i of a row from its first. */
 ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptrdiff_t i);

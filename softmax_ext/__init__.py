@@ -15,6 +15,7 @@ from softmax_ext._core import (
     softmax_vjp,
 )
 from softmax_ext._jacobian import softmax_jacobian
+from softmax_ext._loss import cross_entropy, cross_entropy_with_grad
 from softmax_ext._ragged import (
     segment_log_softmax,
     segment_log_softmax_vjp,
@@ -25,6 +26,8 @@ from softmax_ext._version import __version__
 
 __all__ = [
     "__version__",
+    "cross_entropy",
+    "cross_entropy_with_grad",
     "get_buffer_limit",
     "get_num_threads",
     "log_softmax",

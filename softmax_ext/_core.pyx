@@ -36,6 +36,12 @@ cdef extern from "plan.h":
         SMX_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_JVP
+        SMX_LABEL_LOSS
+        SMX_LABEL_LOSS_GRAD
+        SMX_SMOOTH_LOSS
+        SMX_SMOOTH_LOSS_GRAD
+        SMX_TARGET_LOSS
+        SMX_TARGET_LOSS_GRAD
 
     enum smx_op:
         pass
@@ -63,6 +69,10 @@ cdef extern from "plan.h":
         ptrdiff_t inner_shape[64]
         ptrdiff_t outer[64]
         ptrdiff_t inner[64]
+    ctypedef struct smx_targets:
+        double keep
+        double spread
+        double divisor
 
     ctypedef struct smx_plan:
         smx_op op
@@ -73,11 +83,15 @@ cdef extern from "plan.h":
         int inner_dims
         ptrdiff_t outer_shape[64]
         ptrdiff_t inner_shape[64]
-        smx_operand input "in" [2]
+        smx_operand input "in" [3]
         smx_operand out
         smx_mask mask
         const ptrdiff_t *indptr
         ptrdiff_t segments
+        smx_operand row_out
+        smx_operand label
+        smx_operand factor
+        smx_targets targets
 
     int smx_run(smx_plan *plan) nogil
 
@@ -314,9 +328,10 @@ _handler.allocator.free = &_free
 cdef object _recycling = PyCapsule_New(&_handler, "mem_handler", NULL)
 
 
-cdef object _large_like(object x, object dtype):
-    """A new array of x's shape and layout, in memory that may have been another's."""
-    before = PyDataMem_SetHandler(_recycling) if smx_get_buffer_limit() > 0 else None
+cdef object _new_like(object x, object dtype):
+    """A new array of x's shape and layout; a large one in memory that may have been another's."""
+    cdef bint is_large = x.size * (x.itemsize if dtype is None else dtype.itemsize) >= SMX_BUFFER_LEAST
+    before = PyDataMem_SetHandler(_recycling) if is_large and smx_get_buffer_limit() > 0 else None
     try:
         return np.empty_like(x, dtype=dtype, subok=False)
     finally:
@@ -495,7 +510,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
     cdef bint elementwise = op != SMX_LOGSUMEXP
     if out is None:
         if elementwise and elements * size >= SMX_BUFFER_LEAST:
-            out = _large_like(x, None)
+            out = _new_like(x, None)
         else:
             out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     plan.op = <smx_op>op
@@ -518,7 +533,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
 
 # ---- the general way: arguments, each with an error that names it ---------------------------------------------------
 
-cdef object _integer(object value, str name):
+cpdef object _integer(object value, str name):
     # True is an index to Python, but no one means it as a number.
     if isinstance(value, (bool, np.bool)):
         raise TypeError(f"{name}: got {value!r}, expected an integer")
@@ -531,7 +546,7 @@ cdef object _integer(object value, str name):
 _TYPES = "float16, bfloat16, float32, float64"
 
 
-cdef object _real_array(object value, str name):
+cpdef object _real_array(object value, str name):
     """The value as an array of a type that the kernels read, in either byte order; not copied if it is one."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
@@ -735,8 +750,7 @@ cdef object _compute(
     if out is not None and _fits(out, working, inputs, where, elementwise, indptr):
         target = out
     elif elementwise:
-        large = x.size * stored.itemsize >= SMX_BUFFER_LEAST
-        target = _large_like(x, stored) if large else np.empty_like(x, dtype=stored, subok=False)
+        target = _new_like(x, stored)
     else:
         target = np.empty(shape, stored)
 
@@ -845,13 +859,15 @@ cdef inline bint _takes_plain_pair(object y, object g, object axis, object where
     )
 
 
-def _row_axis(y, axis):
-    """The array, to be computed with, the one axis, and the type of the result of `softmax_jacobian`, checked."""
-    array = _real_array(y, "y")
+def _row_axis(y, axis, name="y"):
+    """Of `softmax_jacobian` and the losses: the array, to be computed with, the one axis, and the type of the result."""
+    array = _real_array(y, name)
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
-    return _cast(array, _working(array.dtype)), number, array.dtype.newbyteorder("=")
+    own = array.dtype.newbyteorder("=")
+    working = _working(own)
+    return array if own == working else _cast(array, working), number, own
 
 
 def _segmented_axis(value, name):
@@ -878,6 +894,69 @@ def _segment_softmax_vjp(y, g, indptr, out):
 
 def _segment_log_softmax_vjp(y, g, indptr, out):
     return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+
+
+cdef void _fill_rows(smx_operand *operand, cnp.ndarray array):
+    """An operand of one number a row; of an array of no dimension, each row has that number."""
+    cdef int d, dims = cnp.PyArray_NDIM(array)
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.storage = SMX_REAL
+    operand.swapped = 0
+    for d in range(SMX_MAX_DIMS):
+        operand.outer[d] = cnp.PyArray_STRIDE(array, d) if d < dims else 0
+
+
+def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
+    """Cross-entropy of each row along the axis, and its gradient or None: for `_loss.py`, which checks.
+
+    weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label (int64)
+    and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has factor, or no
+    dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
+    """
+    cdef smx_plan plan
+    cdef int d, op
+    cdef cnp.ndarray losses
+    dtype = x.dtype.newbyteorder("=")
+    losses = np.empty(x.shape[:axis] + x.shape[axis + 1:], dtype)
+    gradient = _new_like(x, dtype) if with_gradient else None
+    if label is None:
+        op = SMX_TARGET_LOSS_GRAD if with_gradient else SMX_TARGET_LOSS
+    elif weight is None:
+        op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
+    else:
+        op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
+    plan.op = <smx_op>op
+    plan.kernels = _kernels(dtype.itemsize == 8)
+    plan.temperature = 1
+    plan.mask.data = NULL
+    plan.indptr = NULL
+    plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
+    plan.inner_dims = 1
+    plan.inner_shape[0] = x.shape[axis]
+    plan.outer_dims = x.ndim - 1
+    for d in range(plan.outer_dims):
+        plan.outer_shape[d] = x.shape[d if d < axis else d + 1]
+    inner = {axis}
+    _fill_operand(&plan.input[0], x, inner, True)
+    if weight is not None:
+        plan.input[1].data = <char *>cnp.PyArray_DATA(<cnp.ndarray>weight)
+        plan.input[1].storage = SMX_REAL
+        plan.input[1].swapped = 0
+        plan.input[1].inner[0] = dtype.itemsize
+        for d in range(plan.outer_dims):
+            plan.input[1].outer[d] = 0
+    if q is not None:
+        _fill_operand(&plan.input[2], q, inner, True)
+    if label is not None:
+        _fill_rows(&plan.label, label)
+        _fill_rows(&plan.factor, factor)
+    if with_gradient:
+        _fill_operand(&plan.out, gradient, inner, True)
+        _fill_rows(&plan.row_out, losses)
+    else:
+        _fill_rows(&plan.out, losses)
+    _run(&plan, x.size)
+    return losses, gradient
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------

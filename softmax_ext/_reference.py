@@ -28,6 +28,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 __all__ = [
+    "cross_entropy",
+    "cross_entropy_with_grad",
     "log_softmax",
     "log_softmax_jvp",
     "log_softmax_vjp",
@@ -189,6 +191,85 @@ def log_softmax_jvp(y, v, axis=-1, *, where=None):
     array([ 0.5, -0.5, -0.5])
     """
     return _with_vector(lambda y, v: v - _sum(np.exp(y) * v), y, v, axis, where, -np.inf)
+
+
+def cross_entropy(
+    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0
+):
+    """Return the cross-entropy, -Σ t·log_softmax(logits) of each row, or their sum or mean.
+
+    Parameters
+    ----------
+    logits : array_like
+        As in `softmax`.
+    labels : array_like
+        Integers in the shape of `logits` without the axis, or floats in its shape: q, which is 1 at the label.
+    axis : int, default -1
+        The axis of a row, of length C.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean divides by Σ weight of the labels that count, or by the number of rows of probabilities.
+    weight : array_like of shape (C,), optional
+        Of the classes.
+    ignore_index : int, optional
+        A label of rows that do not count.
+    label_smoothing : float, default 0.0
+        s in the targets t = weight·((1 - s)·q + s/C).
+
+    Returns
+    -------
+    scalar or ndarray
+        0 where nothing counts.
+
+    Examples
+    --------
+    >>> cross_entropy([[0.0, 0.0], [7.0, 7.0]], [0, 1]).round(6)
+    np.float64(0.693147)
+    """
+    return _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing)[0]
+
+
+def cross_entropy_with_grad(
+    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0
+):
+    """Return `cross_entropy` and its gradient (with "none" that of the sum): p·Σ t - t, p the softmax.
+
+    Parameters are those of `cross_entropy`.
+
+    Examples
+    --------
+    >>> cross_entropy_with_grad([[0.0, 0.0]], [0])[1]
+    array([[-0.5,  0.5]])
+    """
+    return _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing)
+
+
+@np.errstate(all="ignore")
+def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing):
+    x = _array(logits, "logits")
+    result = x.dtype.newbyteorder("=")
+    rows = _Rows(x.shape, axis)
+    classes = x.shape[axis]
+    w = np.ones(classes) if weight is None else np.asarray(weight, result)
+    x, w = rows.split(x), w.astype(np.longdouble)
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "f":
+        q, counts = rows.split(labels.astype(result)), np.ones(rows.others, bool)
+        divisor = np.longdouble(counts.size)
+    else:
+        counts = np.ones(rows.others, bool) if ignore_index is None else labels != ignore_index
+        q = np.equal(labels[..., None], np.arange(classes)).astype(np.longdouble)
+        divisor = np.where(counts, (q * w).sum(axis=-1), 0).sum()
+    smoothing = np.longdouble(label_smoothing)
+    t = w * ((1 - smoothing) * q + smoothing / max(classes, 1))
+    log_p = x - _max(x) - np.log1p(_others(x))
+    loss = np.where(counts, -_sum(np.where(t == 0, 0, t * log_p))[..., 0], 0)
+    gradient = np.where(counts[..., None], _sum(t) * np.exp(log_p) - t, 0)
+    if reduction == "mean":
+        gradient = gradient / divisor if divisor else np.zeros_like(gradient)
+        loss = loss.sum() / divisor if divisor else np.longdouble(0)
+    elif reduction == "sum":
+        loss = loss.sum()
+    return loss.astype(result)[()], rows.join(gradient).astype(result)
 
 
 @np.errstate(all="ignore")

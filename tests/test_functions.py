@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import softmax_ext
 from softmax_ext import (
+    cross_entropy,
+    cross_entropy_with_grad,
     log_softmax,
     log_softmax_jvp,
     log_softmax_vjp,
@@ -24,7 +26,11 @@ U = 2.0**-53  # one rounding in float64
 MAP = {"x": ..., "axis": -1, "out": None, "dtype": None, "where": None}
 VJP = {"y": ..., "g": ..., "axis": -1, "out": None, "where": None}
 JVP = {"y": ..., "v": ..., "axis": -1, "out": None, "where": None}
+LOSS = {"logits": ..., "labels": ..., "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None}
+LOSS["label_smoothing"] = 0.0
 SIGNATURES = {
+    cross_entropy: LOSS,
+    cross_entropy_with_grad: LOSS,
     softmax: MAP,
     log_softmax: MAP,
     logsumexp: {"x": ..., "axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None},
@@ -42,7 +48,7 @@ def test_signature(function):
     found = {p.name: ... if p.default is p.empty else p.default for p in parameters}
     assert found == SIGNATURES[function]
     for p in parameters:
-        expected = p.POSITIONAL_OR_KEYWORD if p.name in ("x", "y", "g", "v", "axis") else p.KEYWORD_ONLY
+        expected = p.POSITIONAL_OR_KEYWORD if p.name in ("x", "y", "g", "v", "logits", "labels", "axis") else p.KEYWORD_ONLY
         assert p.kind == expected, p.name
     assert function.__doc__
 

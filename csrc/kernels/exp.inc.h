@@ -128,8 +128,12 @@ SMX_INLINE vec exp_polynomial(vec r) {
 #define POWER(j)                                                                                                       \
     real_from_bits(bits_of_real(CONSTANT(POWER_##j)) - bits_of_real(1) - ((real_bits)(j) << (FRACTION_BITS - 2)))
 
-/* Both parts of the exponential, times 2^(HEADROOM - N); where bounded, those of x > bound are 0. */
-SMX_INLINE pair exp_bounded(vec x, exp_scale scale, int bounded, vec bound) {
+/* The power 2^(n / 4 - N + HEADROOM), and p. */
+typedef struct {
+    vec power, p;
+} exp_parts;
+
+SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
     const table powers = v_table(POWER(0), POWER(1), POWER(2), POWER(3));
     const table rests = v_table(0, CONSTANT(REST_1), CONSTANT(REST_2), CONSTANT(REST_3));
     const vec held = v_max(scale.floor, x); /* a NaN in x stays */
@@ -138,14 +142,19 @@ SMX_INLINE pair exp_bounded(vec x, exp_scale scale, int bounded, vec bound) {
     const vec r1 = v_fnma(n, scale.step_high, held);
     const vec r2 = v_fnma(n, scale.step_low, r1);
     const vec r = v_fma(r2, scale.inverse, v_look_up(rests, shifted));
-    const vec p = v_fma(v_mul(r, r), exp_polynomial(r), r);
-    vec power = v_add_quarters(v_look_up(powers, shifted), shifted);
-    if (bounded)
-        power = v_keep_le(x, bound, power);
-    return pair_of(power, v_mul(power, p)); /* of a NaN, the second part is NaN */
+    const exp_parts e = {v_add_quarters(v_look_up(powers, shifted), shifted), v_fma(v_mul(r, r), exp_polynomial(r), r)};
+    return e;
 }
-SMX_INLINE pair exp_of(vec x, exp_scale scale) { return exp_bounded(x, scale, 0, x); }
-SMX_INLINE pair exp_up_to(vec bound, vec x, exp_scale scale) { return exp_bounded(x, scale, 1, bound); }
+
+/* Both parts of the exponential, times 2^(HEADROOM - N). Of a NaN, the second is NaN. */
+SMX_INLINE pair exp_pair(exp_parts e) { return pair_of(e.power, v_mul(e.power, e.p)); }
+SMX_INLINE pair exp_of(vec x, exp_scale scale) { return exp_pair(exp_parts_of(x, scale)); }
+
+/* 0 where x > bound; a NaN stays. */
+SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
+    e.power = v_keep_le(x, bound, e.power);
+    return e;
+}
 
 /* exp(x) for x of no row, such as a log-probability, rounded. Beyond the range of the scale, 0 or inf. */
 SMX_INLINE vec exp_alone(vec x) {

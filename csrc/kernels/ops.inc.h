@@ -71,7 +71,14 @@ SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_S
    rest is small, and then a sum that held the 1 would have lost the rest. So its reduction finds the two largest
    elements, ties counting as two, and adds up exp(x) for x <= second: without the maximum if it stands alone, else
    with all that equal it, and finish takes one off. Terms are scaled by the second, or by the maximum - NEGLIGIBLE if
-   that is more. For softmax "second" is the maximum itself. NaNs are passed over; the sum meets them. */
+   that is more. For softmax "second" is the maximum itself. NaNs are passed over; the sum meets them.
+
+   Cross-entropy wants that sum, and every exponential for its gradient: there the terms are relative to the maximum, so
+   that it can be kept, the sum starts where one relative to the second would, and is brought to its scale at the end. All
+   by powers of two, so only what is less than the smallest subnormal loss gets lost. */
+
+/* What is summed up, and what is kept of it. */
+enum sum_of { ALL, OTHERS, OTHERS_KEEPING_ALL };
 
 typedef struct {
     vec first, second;
@@ -82,8 +89,8 @@ SMX_INLINE largest largest_begin(void) {
     return none;
 }
 
-SMX_INLINE largest largest_add(largest m, vec x, int two) {
-    if (two)
+SMX_INLINE largest largest_add(largest m, vec x, enum sum_of what) {
+    if (what != ALL)
         m.second = v_max(v_min(x, m.first), m.second);
     m.first = v_max(x, m.first);
     return m;
@@ -96,8 +103,8 @@ SMX_INLINE largest largest_merge(largest a, largest b) {
     return m;
 }
 
-SMX_INLINE largest largest_end(largest m, int two) {
-    if (!two)
+SMX_INLINE largest largest_end(largest m, enum sum_of what) {
+    if (what == ALL)
         m.second = m.first;
     return m;
 }
@@ -141,11 +148,40 @@ SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, 
     v_store(partial + partial_at(3, tile->width, row), s.low);
 }
 
-/* Up to four vectors of elements into the partial sum that is theirs. */
-SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, int two, pair *e) {
-    for (int k = 0; k < count; k++)
-        e[k] = two ? exp_up_to(second, x[k], scale) : exp_of(x[k], scale);
-    return exp_sum_add(s, e, count);
+/* The scale of the terms, where their sum starts, and the square root of what brings it to the scale of `reference_of`. */
+typedef struct {
+    exp_scale scale;
+    vec start, root;
+} exp_frame;
+
+SMX_INLINE exp_frame exp_frame_of(largest m, enum sum_of what, const exp_temperature *t) {
+    const vec reference = reference_of(m, t), one = v_set1(1);
+    exp_frame frame = {exp_scale_of(reference, t), v_set1(EXP_SUM_START), one};
+    if (what == OTHERS_KEEPING_ALL) {
+        const vec own = exp_reference(m.first, t), half = v_mul(v_sub(own, reference), v_set1((real)0.5));
+        const vec down = power_of_two(v_sub(v_set1(0), half));
+        frame.scale = exp_scale_of(own, t);
+        frame.start = v_mul(v_mul(frame.start, down), down);
+        frame.root = power_of_two(half);
+    }
+    return frame;
+}
+
+SMX_INLINE pair exp_sum_settle(pair s, vec root, enum sum_of what) {
+    if (what == OTHERS_KEEPING_ALL)
+        s = pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
+    return s;
+}
+
+/* Up to four vectors of elements into the partial sum that is theirs; e: what may be kept. */
+SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what, pair *e) {
+    pair term[4];
+    for (int k = 0; k < count; k++) {
+        const exp_parts parts = exp_parts_of(x[k], scale);
+        term[k] = exp_pair(what == ALL ? parts : exp_up_to(second, x[k], parts));
+        e[k] = what == OTHERS_KEEPING_ALL ? exp_pair(parts) : term[k];
+    }
+    return exp_sum_add(s, term, count);
 }
 
 /* Of each part of the exponentials of a row of ROWS that is kept: its length. */
@@ -154,12 +190,12 @@ SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STE
 /* So many vectors of a row, at x and then LANES apart, into the partial sum that is theirs; left: elements from x to the end
    of the row, enough if whole. */
 SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, int count, exp_scale scale, vec second,
-                             int two, real *keep, ptrdiff_t to_low) {
+                             enum sum_of what, real *keep, ptrdiff_t to_low) {
     vec v[4];
     pair e[4];
     for (int k = 0; k < count; k++)
         v[k] = whole ? v_load(x + k * LANES) : v_load_first(x + k * LANES, left - k * LANES, MINUS_INFINITY);
-    s = exp_step(s, v, count, scale, second, two, e);
+    s = exp_step(s, v, count, scale, second, what, e);
     for (int k = 0; keep && k < count; k++) {
         v_store(keep + k * LANES, e[k].high);
         v_store(keep + k * LANES + to_low, e[k].low);
@@ -168,7 +204,7 @@ SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, i
 }
 
 /* In the first lane. */
-SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, int two) {
+SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) {
     enum { CHAINS = 4 }; /* independent maxima, to hide the latency */
     largest m[CHAINS];
     for (int c = 0; c < CHAINS; c++)
@@ -176,38 +212,41 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, int two) {
     ptrdiff_t i = 0;
     for (; i + CHAINS * WIDTH <= n; i += CHAINS * WIDTH)
         for (int c = 0; c < CHAINS; c++)
-            m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), two);
+            m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), what);
     for (int c = 0; i < n; i += WIDTH, c++)
-        m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), two);
+        m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), what);
     for (int c = 1; c < CHAINS; c++)
         m[0] = largest_merge(m[0], m[c]);
     for (int half = WIDTH / 2; half > 0; half /= 2) {
         const largest upper = {v_move_down(m[0].first, half), v_move_down(m[0].second, half)};
         m[0] = largest_merge(m[0], upper);
     }
-    return largest_end(m[0], two);
+    return largest_end(m[0], what);
 }
 
 /* Row by row, vectors running along the row. First the maxima of all rows: the end of one row's search, a chain of
    dependent operations, then hides behind the next row. */
-SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, int keep) {
+SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
     const ptrdiff_t n = tile->n;
     real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
+    real start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
     clear_partial(tile, partial);
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
-        largest m = largest_of_row(x, n, two);
+        largest m = largest_of_row(x, n, what);
         real first = v_first(m.first);
         if (isinf(first) && !v_all_le(nans_of_row(x, n), v_set1(0)))
             first = (real)NAN;
         second[row] = v_first(m.second);
         partial[partial_at(0, width, row)] = first;
         partial[partial_at(1, width, row)] = second[row];
-        const exp_scale scale = exp_scale_of(reference_of(m, t), t);
-        rounder[row] = v_first(scale.rounder);
-        floor[row] = v_first(scale.floor);
+        const exp_frame frame = exp_frame_of(m, what, t);
+        rounder[row] = v_first(frame.scale.rounder);
+        floor[row] = v_first(frame.scale.floor);
+        start[row] = v_first(frame.start);
+        root[row] = v_first(frame.root);
     }
 
     for (int row = 0; row < width; row++) {
@@ -218,8 +257,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         real *kept = keep ? (real *)tile->keep + 2 * row * to_low : NULL;
         pair s[GROUPS];
         for (int g = 0; g < GROUPS; g++)
-            s[g] = exp_sum_begin();
-#define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, threshold, two, to, to_low)
+            s[g] = exp_sum_begin(v_set1(start[row]));
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, threshold, what, to, to_low)
         ptrdiff_t i = 0;
         for (; i + STEP <= n; i += STEP)
             for (int g = 0; g < GROUPS; g++) {
@@ -234,21 +273,21 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int two, in
         }
 #undef STEP_OF
         for (int g = 0; g < GROUPS; g++)
-            s[g] = exp_sum_end(s[g]);
-        const pair total = sum_lanes(sum_vectors(s, GROUPS));
+            s[g] = exp_sum_end(s[g], v_set1(start[row]));
+        const pair total = exp_sum_settle(sum_lanes(sum_vectors(s, GROUPS)), v_set1(root[row]), what);
         partial[partial_at(2, width, row)] = v_first(total.high);
         partial[partial_at(3, width, row)] = v_first(total.low);
     }
 }
 
 /* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
-SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, int two,
-                                real *kept) {
+SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second,
+                                enum sum_of what, real *kept) {
     vec v[4];
     pair e[4];
     for (int k = 0; k < count; k++)
         v[k] = v_load(x + k * step);
-    s = exp_step(s, v, count, scale, second, two, e);
+    s = exp_step(s, v, count, scale, second, what, e);
     for (int k = 0; kept && k < count; k++) {
         v_store(x + k * step, e[k].high);
         v_store(kept + k * step, e[k].low);
@@ -257,7 +296,7 @@ SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_
 }
 
 /* A strip of WIDTH rows at a time, each lane another row. */
-SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, int two, int keep) {
+SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
@@ -265,19 +304,19 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
         real *x = row_of(&tile->in[0], row), *kept = keep ? (real *)tile->keep + row : NULL;
         largest m = largest_begin();
         for (ptrdiff_t j = 0; j < n; j++)
-            m = largest_add(m, v_load(x + j * pitch), two);
-        m = largest_end(m, two);
+            m = largest_add(m, v_load(x + j * pitch), what);
+        m = largest_end(m, what);
         if (!v_all_le(v_abs(m.first), HUGEST)) {
             const vec seen = v_select_le(nans_of_columns(x, pitch, n), v_set1(0), m.first, EVERY_NAN);
             m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
         }
-        const exp_scale scale = exp_scale_of(reference_of(m, t), t);
+        const exp_frame frame = exp_frame_of(m, what, t);
 
         pair s[LANES];
         for (int i = 0; i < count; i++)
-            s[i] = exp_sum_begin();
+            s[i] = exp_sum_begin(frame.start);
         const ptrdiff_t step = count * pitch;
-#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, scale, m.second, two, keep ? kept + at : NULL)
+#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, frame.scale, m.second, what, keep ? kept + at : NULL)
         ptrdiff_t j = 0;
         for (; j + 4 * count <= n; j += 4 * count)
             for (int i = 0; i < count; i++) {
@@ -290,28 +329,28 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
         }
 #undef STEP_OF
         for (int i = 0; i < count; i++)
-            s[i] = exp_sum_end(s[i]);
-        store_exp_partial(tile, partial, row, m, sum_vectors(s, count));
+            s[i] = exp_sum_end(s[i], frame.start);
+        store_exp_partial(tile, partial, row, m, exp_sum_settle(sum_vectors(s, count), frame.root, what));
     }
 }
 
-SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, int two, int keep) {
+SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what, int keep) {
     if (tile->layout == SMX_ROWS)
-        exp_reduce_rows(tile, partial, two, keep);
+        exp_reduce_rows(tile, partial, what, keep);
     else if (partial_sums(tile) == 1)
-        exp_reduce_columns(tile, partial, 1, two, keep);
+        exp_reduce_columns(tile, partial, 1, what, keep);
     else
-        exp_reduce_columns(tile, partial, LANES, two, 0);
+        exp_reduce_columns(tile, partial, LANES, what, 0);
 }
 
 static void softmax_reduce(const smx_tile *tile, void *partial) {
     if (tile->keep)
-        exp_reduce(tile, partial, 0, 1);
+        exp_reduce(tile, partial, ALL, 1);
     else
-        exp_reduce(tile, partial, 0, 0);
+        exp_reduce(tile, partial, ALL, 0);
 }
 
-static void log_softmax_reduce(const smx_tile *tile, void *partial) { exp_reduce(tile, partial, 1, 0); }
+static void log_softmax_reduce(const smx_tile *tile, void *partial) { exp_reduce(tile, partial, OTHERS, 0); }
 
 typedef struct {
     largest m;
@@ -379,9 +418,10 @@ SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, v
 
 enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_ROUNDER, SOFTMAX_FLOOR };
 
-static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                           void *constants) {
-    const exp_temperature *t = temperature;
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
@@ -400,8 +440,8 @@ static int softmax_finish(int width, ptrdiff_t pieces, const void *partials, con
     return flags;
 }
 
-/* log sum exp((x - maximum) / T) = log(1 + z), z = sum of the others / exp(maximum / T), as a pair */
-SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
+/* log(1 + z), z = sum of the others / exp(maximum / T): the logarithm of the sum, relative to the maximum, as a pair */
+SMX_INLINE pair log_over_maximum(exp_total total, const exp_temperature *t) {
     /* the quotient of two pairs: one Newton step on the rounded one */
     const vec own = exp_reference(total.m.first, t);
     const pair divisor = sum_settle(exp_of(total.m.first, exp_scale_of(own, t)));
@@ -414,23 +454,22 @@ SMX_INLINE pair log_of_total(exp_total total, const exp_temperature *t) {
     z.high = v_mul(v_mul(z.high, root), root);
     z.low = v_mul(v_mul(z.low, root), root);
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
-    z = sum_settle(sum_add(z, tied));
-
-    return log_of_1_plus(z);
+    return log_of_1_plus(sum_settle(sum_add(z, tied)));
 }
 
 /* The last one where T is not 1; where it is, the pair includes the maximum. */
 enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
 
-static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
-                              const void *shift, void *constants) {
-    const exp_temperature *t = temperature;
+static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                              void *constants) {
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(partials, pieces, width, row, t);
-        pair logarithm = log_of_total(total, t);
+        pair logarithm = log_over_maximum(total, t);
         if (t->inverse == 1)
             logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
         v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
@@ -441,16 +480,17 @@ static int log_softmax_finish(int width, ptrdiff_t pieces, const void *partials,
     return flags;
 }
 
-static int logsumexp_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature,
-                            const void *shift, void *constants) {
-    const exp_temperature *t = temperature;
+static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                            void *constants) {
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
     int flags = 0;
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(partials, pieces, width, row, t);
         const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
         const pair maximum = sum_add(pair_of(shifted_by, v_set1(0)), total.m.first);
-        const pair logarithm = sum_add_sum(maximum, log_of_total(total, t));
+        const pair logarithm = sum_add_sum(maximum, log_over_maximum(total, t));
         const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
         v_store(constant, one_nan(value));
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
@@ -528,10 +568,10 @@ static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_re
 /* The gradient of a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
 #define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
 
-static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const void *temperature, const void *shift,
+static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                       void *constants) {
+    const int width = tile->width;
     int flags = 0;
-    (void)temperature;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
         long_sum total = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
@@ -551,49 +591,50 @@ static int sum_finish(int width, ptrdiff_t pieces, const void *partials, const v
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
 /* v: an element of each input; c: the constants of its row */
-typedef vec (*formula)(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t);
+typedef vec (*formula)(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t);
 
 /* exp(x) / sum, the inverse of the sum being scale (1 + rest). Where the result is subnormal, the smaller product may be
    as well: that costs half a unit in the last place there, and nothing elsewhere. */
-SMX_INLINE vec softmax_of_parts(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec softmax_of_parts(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     const vec high = v[0], low = v_fma(c[SOFTMAX_REST], v[0], v[1]);
     (void)t;
     return v_fma(c[SOFTMAX_SCALE], high, v_mul(c[SOFTMAX_SCALE], low));
 }
-SMX_INLINE vec softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     const pair e = exp_of(v[0], exp_scale_with(c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR], t));
-    const vec parts[2] = {e.high, e.low};
+    const vec parts[SMX_MAX_INPUTS] = {e.high, e.low};
     return softmax_of_parts(parts, c, t);
 }
-SMX_INLINE vec log_softmax_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
 /* (x - maximum) / T as a pair, so that all of its digits are there where it is close to the logarithm. */
-SMX_INLINE vec log_softmax_tempered_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS],
+                                       const exp_temperature *t) {
     const vec gap = v_sub(v[0], c[LOG_MAXIMUM]), high = v_mul(gap, v_set1(t->inverse));
     const vec lost = v_fma(gap, v_set1(t->inverse), v_sub(v_set1(0), high));
     const vec low = v_fma(gap, v_set1(t->inverse_low), lost);
     const vec finite = v_select_le(v_abs(high), HUGEST, low, v_set1(0)); /* of an infinite one, what was lost is NaN */
     return v_sub(v_sub(high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
 }
-SMX_INLINE vec softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return one_nan(v_mul(v[0], v_sub(v[1], c[0])));
 }
-SMX_INLINE vec log_softmax_vjp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return one_nan(v_fnma(exp_alone(v[0]), c[0], v[1]));
 }
-SMX_INLINE vec log_softmax_jvp_of(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_jvp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return one_nan(v_sub(v[0], c[0]));
 }
-SMX_INLINE vec less_constant(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec less_constant(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;
     return v_sub(v[0], c[0]);
 }
-SMX_INLINE vec settled(const vec v[2], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)c;
     (void)t;
     return one_nan(v[0]);
@@ -607,8 +648,8 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     for (int row = 0; row < width; row += by_row ? 1 : WIDTH) {
-        vec v[2], c[SMX_CONSTANTS];
-        const real *in[2];
+        vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+        const real *in[SMX_MAX_INPUTS];
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             c[k] = by_row ? v_set1(*constant) : v_load(constant);
@@ -667,7 +708,7 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
 }
 
 SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, formula f) {
-    const smx_view *const from[2] = {&tile->in[0], &tile->in[1]};
+    const smx_view *const from[SMX_MAX_INPUTS] = {&tile->in[0], &tile->in[1], &tile->in[2]};
     write_from(tile, from, inputs, constants, constant_count, f);
 }
 
@@ -704,6 +745,8 @@ static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
     const smx_view *const from[1] = {&tile->in[1]};
     write_from(tile, from, 1, constants, 1, log_softmax_jvp_of);
 }
+
+#include "loss.inc.h"
 
 /* ---- what a tile may need beside ---------------------------------------------------------------------------------- */
 
@@ -800,18 +843,29 @@ const smx_kernels
             .lanes = LANES,
             .op =
                 {
-                    [SMX_SOFTMAX] = {1, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write,
+                    [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, softmax_reduce, softmax_finish, softmax_write,
                                      HIDDEN(-INFINITY, 0, 0, 1)},
-                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
+                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
                                          HIDDEN(-INFINITY, 0, -INFINITY, 1)},
-                    [SMX_LOGSUMEXP] = {1, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL,
+                    [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL,
                                        HIDDEN(-INFINITY, 0, 0, 1)},
-                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
+                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
                                          HIDDEN(0, MASKED_GRADIENT, 0, 1)},
-                    [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
+                    [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0,
+                                             0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
                                              HIDDEN(-INFINITY, 0, 0, 1)},
-                    [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
+                    [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0,
+                                             0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
                                              HIDDEN(-INFINITY, 0, 0, 0)},
+                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1)},
+                    [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, label_loss_reduce, loss_finish, label_loss_write,
+                                             HIDDEN(0, 0, 0, 1)},
+                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1)},
+                    [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write,
+                                              HIDDEN(0, 0, 0, 1)},
+                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1)},
+                    [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write,
+                                              HIDDEN(0, 0, 0, 1)},
                 },
             .rows_to_columns = rows_to_columns,
             .columns_to_rows = columns_to_rows,

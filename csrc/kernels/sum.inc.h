@@ -69,12 +69,13 @@ SMX_INLINE pair sum_settle(pair s) {
     return pair_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
-/* A sum of exponentials, each of two parts. It starts at EXP_SUM_START, which no term exceeds, so that the cheaper
-   Fast2Sum is exact for every term however the terms are ordered; exp_sum_end takes the start off again, exactly. Of the
-   small parts, four are added plainly first: that loses less than u/10 of the four terms' sum. */
+/* A sum of exponentials, each of two parts. It starts at a number that no term exceeds, EXP_SUM_START times the power of two
+   that the terms are relative to, so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
+   exp_sum_end takes the start off again, exactly. Of the small parts, four are added plainly first: that loses less than
+   u/10 of the four terms' sum. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
-SMX_INLINE pair exp_sum_begin(void) { return pair_of(v_set1(EXP_SUM_START), v_set1(0)); }
+SMX_INLINE pair exp_sum_begin(vec start) { return pair_of(start, v_set1(0)); }
 
 /* Up to four terms; fewer give the bits that four with 0 for the missing ones would. */
 SMX_INLINE pair exp_sum_add(pair s, const pair *e, int count) {
@@ -91,7 +92,7 @@ SMX_INLINE pair exp_sum_add(pair s, const pair *e, int count) {
     return sum_add_smaller(s, small);
 }
 
-SMX_INLINE pair exp_sum_end(pair s) { return pair_of(v_sub(s.high, v_set1(EXP_SUM_START)), s.low); }
+SMX_INLINE pair exp_sum_end(pair s, vec start) { return pair_of(v_sub(s.high, start), s.low); }
 
 /* The partial sums of a piece, pairwise: a vector for each of count (1, GROUPS or LANES) ... */
 SMX_INLINE pair sum_vectors(pair *s, int count) {
