@@ -223,7 +223,9 @@ def _evaluate(
             weights = np.ones(classes, dtype)
         targets = (1 - smoothing, smoothing / classes, divisor)
         losses, gradient = _core._row_losses(x, number, weights, q, label, factor, targets, with_gradient)
-    return _reduced(losses, reduction, divisor, result), None if gradient is None else _as_type(gradient, result)
+    return _reduced(losses, reduction, divisor, result), None if gradient is None else _as_type(
+        gradient, result
+    )
 
 
 def _reduced(losses: NDArray[Any], reduction: str, divisor: float, dtype: np.dtype[Any]) -> Any:
@@ -306,7 +308,9 @@ def _check_labels(
             "floats of the logits' shape, which are probabilities)"
         )
     skipped = None
-    if labels.size and not (np.minimum.reduce(labels, None) >= 0 and np.maximum.reduce(labels, None) < classes):
+    if labels.size and not (
+        np.minimum.reduce(labels, None) >= 0 and np.maximum.reduce(labels, None) < classes
+    ):
         skipped = np.zeros(shape, bool) if ignored is None else np.equal(labels, ignored)
         bad = ~skipped & ((labels < 0) | (labels >= classes))
         if bad.any():

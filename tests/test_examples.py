@@ -18,6 +18,12 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What the docstrings of a public function have to have.
 SECTIONS = ["Parameters", "Returns", "Examples"]
+# what takes nothing or returns nothing
+LACKING = {
+    (section, f"{verb}_{name}")
+    for section, verb in [("Parameters", "get"), ("Returns", "set")]
+    for name in ["num_threads", "buffer_limit"]
+}
 FUNCTIONS = [name for name in softmax_ext.__all__ if callable(getattr(softmax_ext, name))]
 
 

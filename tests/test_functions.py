@@ -23,7 +23,7 @@ from softmax_ext import (
 pytestmark = pytest.mark.usefixtures("isa")
 U = 2.0**-53  # one rounding in float64
 
-MAP = {"x": ..., "axis": -1, "out": None, "dtype": None, "where": None}
+MAP = {"x": ..., "axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0}
 VJP = {"y": ..., "g": ..., "axis": -1, "out": None, "where": None}
 JVP = {"y": ..., "v": ..., "axis": -1, "out": None, "where": None}
 LOSS = {"logits": ..., "labels": ..., "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None}
@@ -48,7 +48,11 @@ def test_signature(function):
     found = {p.name: ... if p.default is p.empty else p.default for p in parameters}
     assert found == SIGNATURES[function]
     for p in parameters:
-        expected = p.POSITIONAL_OR_KEYWORD if p.name in ("x", "y", "g", "v", "logits", "labels", "axis") else p.KEYWORD_ONLY
+        expected = (
+            p.POSITIONAL_OR_KEYWORD
+            if p.name in ("x", "y", "g", "v", "logits", "labels", "axis")
+            else p.KEYWORD_ONLY
+        )
         assert p.kind == expected, p.name
     assert function.__doc__
 

@@ -214,9 +214,7 @@ def test_confident_rows_keep_their_digits(dtype, isa):
     x = np.stack([0 * gap, -gap, -gap], axis=1).astype(dtype)
     want = np.log1p(2 * np.exp(-gap))
     for labels in (np.zeros(len(gap), int), np.eye(3)[np.zeros(len(gap), int)]):
-        assert_allclose(
-            cross_entropy(x, labels, reduction="none"), want, rtol=4 * np.finfo(dtype).eps
-        )
+        assert_allclose(cross_entropy(x, labels, reduction="none"), want, rtol=4 * np.finfo(dtype).eps)
 
 
 def test_no_warning_and_no_change_of_the_arguments():
@@ -364,7 +362,9 @@ def test_gradient_is_that_of_log_softmax():
 
 several = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)
-long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(st.integers(60, 300), st.integers(1, 40))
+long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(
+    st.integers(60, 300), st.integers(1, 40)
+)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, -np.inf, np.nan, 88.7, -103.9, 1e30, -1e30]
 
 
@@ -502,13 +502,19 @@ def test_same_bits_at_every_level_axis_and_batch(dtype):
             for x, labels, kwargs in cases(28, n, dtype):
                 softmax_ext._core._set_isa(levels[0])
                 want = bits(x, labels, -1, kwargs)
-                turned = np.ascontiguousarray(x.T), labels if labels.ndim == 1 else np.asfortranarray(labels.T)
+                turned = (
+                    np.ascontiguousarray(x.T),
+                    labels if labels.ndim == 1 else np.asfortranarray(labels.T),
+                )
                 for level in levels:
                     softmax_ext._core._set_isa(level)
                     assert bits(x, labels, -1, kwargs) == want, (level, n)
                     assert bits(*turned, 0, kwargs) == want, (level, n, "side by side")
                     some = slice(3, 9)
-                    kept = want[0][3 * x.itemsize : 9 * x.itemsize], want[1][3 * x[0].nbytes : 9 * x[0].nbytes]
+                    kept = (
+                        want[0][3 * x.itemsize : 9 * x.itemsize],
+                        want[1][3 * x[0].nbytes : 9 * x[0].nbytes],
+                    )
                     assert bits(x[some], labels[some], -1, kwargs) == kept, (level, n, "some")
     finally:
         softmax_ext._core._set_isa(former)
@@ -532,7 +538,9 @@ def test_same_bits_in_every_layout(layout, dtype, isa):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape", [(1, 400_003), (3, 100_001), (50, 8193), (2000, 101), (100_003, 3), (40, 5000)])
+@pytest.mark.parametrize(
+    "shape", [(1, 400_003), (3, 100_001), (50, 8193), (2000, 101), (100_003, 3), (40, 5000)]
+)
 def test_same_bits_with_any_number_of_threads(shape, dtype, threads):
     for x, labels, kwargs in cases(*shape, dtype):
         threads(1)
