@@ -728,8 +728,8 @@ cdef object _compute(
     int op, list inputs, set inner, object where, object out, object working, object result_dtype, bint keepdims,
     double temperature=1, cnp.ndarray indptr=None,
 ):
-    """The operation on arrays of one shape; rows run along the inner axes, or are the segments of the one inner axis that
-    a checked indptr tells.
+    """The operation on arrays of one shape; rows run along the inner axes, or are the segments of the one inner axis
+    that a checked indptr tells.
 
     working is the type of the arithmetic, in which the inputs can be read, result_dtype that of the result, unless
     there is an out, to which it is rounded.
@@ -860,7 +860,7 @@ cdef inline bint _takes_plain_pair(object y, object g, object axis, object where
 
 
 def _row_axis(y, axis, name="y"):
-    """Of `softmax_jacobian` and the losses: the array, to be computed with, the one axis, and the type of the result."""
+    """Of `softmax_jacobian` and the losses: the array to be computed with, the one axis, the type of the result."""
     array = _real_array(y, name)
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
@@ -909,9 +909,9 @@ cdef void _fill_rows(smx_operand *operand, cnp.ndarray array):
 def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
     """Cross-entropy of each row along the axis, and its gradient or None: for `_loss.py`, which checks.
 
-    weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label (int64)
-    and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has factor, or no
-    dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
+    weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label
+    (int64) and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has
+    factor, or no dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
     """
     cdef smx_plan plan
     cdef int d, op
@@ -986,8 +986,8 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
         be they NaN, and their results are 0: all results of a row in which nothing is left. The visible elements have
         the bits that they would have if the hidden ones were -inf.
     temperature : float, default 1.0
-        T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1 it
-        sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
+        T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1
+        it sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
         2**100) the arithmetic is done in float64.
 
     Returns
