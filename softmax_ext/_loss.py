@@ -209,7 +209,7 @@ def _evaluate(
         label, divisor = _check_labels(given, shape, classes, ignored, weights)
         factor = np.asarray(1 - smoothing, dtype)
         if weights is not None and classes:
-            factor = ((1 - smoothing) * weights.astype(np.float64)).astype(dtype)[label]
+            factor = np.asarray(((1 - smoothing) * weights.astype(np.float64)).astype(dtype)[label])
     if reduction != "mean":
         divisor = 1.0
 
@@ -329,7 +329,5 @@ def _check_labels(
         label[skipped] = -1
     if weights is None or not classes:
         return label, float(label.size if skipped is None else label.size - np.count_nonzero(skipped))
-    counted = weights.astype(np.float64)[label]
-    if skipped is not None:
-        counted[skipped] = 0
+    counted = np.where(label < 0, 0, weights.astype(np.float64)[label])
     return label, float(np.add.reduce(counted.ravel()))

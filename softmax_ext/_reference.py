@@ -262,7 +262,8 @@ def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothi
     smoothing = np.longdouble(label_smoothing)
     t = w * ((1 - smoothing) * q + smoothing / max(classes, 1))
     log_p = x - _max(x) - np.log1p(_others(x))
-    loss = np.where(counts, -_sum(np.where(t == 0, 0, t * log_p))[..., 0], 0)
+    terms = np.where((t == 0) & np.isneginf(log_p), 0, t * log_p)
+    loss = np.where(counts, -_sum(terms)[..., 0], 0)
     gradient = np.where(counts[..., None], _sum(t) * np.exp(log_p) - t, 0)
     if reduction == "mean":
         gradient = gradient / divisor if divisor else np.zeros_like(gradient)

@@ -5,8 +5,9 @@ A claim is one line (the row may run on over comment lines that follow)::
     claim: softmax float32 <= 2 ulp; found 1.52 at hex: 0x1.8p+1, -0x1p-3
 
 It bounds every element of the function's results on every row, says the largest error found, and
-the row on which it was found, in C99 hexadecimal. For products with a Jacobian the unit is ``u``,
-half the machine epsilon times the element's natural scale, and the row is `y` followed by `g`.
+the row on which it was found, in C99 hexadecimal. For products with a Jacobian and for gradients the unit
+is ``u``, half the machine epsilon times the element's natural scale. A function of two arrays has a row
+of each, the second after the first.
 Claims of other names are of inner steps such as exp, which are not reached from Python.
 """
 
@@ -20,7 +21,7 @@ import ulp
 SOURCES = Path(__file__).resolve().parents[1] / "csrc" / "kernels"
 
 #: What the contract promises, whatever the sources say.
-CONTRACT = dict.fromkeys(ulp.MAPS, 2) | dict.fromkeys(ulp.PRODUCTS, 4)
+CONTRACT = dict.fromkeys((*ulp.MAPS, "label_loss"), 2) | dict.fromkeys((*ulp.GRADIENTS, "target_loss"), 4)
 
 _NUMBER = r"[-+]?0x[0-9a-f.]+p[-+]?\d+"
 _CLAIM = re.compile(
@@ -39,7 +40,7 @@ class Claim(NamedTuple):
 
     def __str__(self):
         numbers = ", ".join(_hex(v) for row in self.rows for v in row[0])
-        unit = "u" if self.function in ulp.PRODUCTS else "ulp"
+        unit = "u" if self.function in ulp.GRADIENTS else "ulp"
         return (
             f"claim: {self.function} {np.dtype(self.dtype)} <= {self.bound:g} {unit}; "
             f"found {self.found:.2f} at hex: {numbers}"
@@ -56,7 +57,7 @@ def read():
 def _parse(function, dtype, bound, found, row):
     dtype = getattr(np, dtype)
     row = np.array([float.fromhex(v) for v in re.findall(_NUMBER, row, re.IGNORECASE)], dtype)
-    rows = np.split(row, 2) if function in ulp.PRODUCTS else [row]
+    rows = np.split(row, 2) if function in ulp.OF_TWO else [row]
     return Claim(function, dtype, float(bound), float(found), tuple(r[None] for r in rows))
 
 

@@ -27,21 +27,18 @@ SURVIVORS = 256
 LENGTHS = (2, 3, 4, 6, 12)
 
 
-def call(function, *rows):
-    kwargs = {"keepdims": True} if function == "logsumexp" else {}
-    return getattr(softmax_ext, function)(*rows, **kwargs)
-
-
 def errors(function, genes, truth=ulp.wide):
     """Return the largest error of each row."""
     rows = rows_of(function, genes)
-    return ulp.errors(function, call(function, *rows), truth(function, *rows), *rows).max(axis=-1)
+    return ulp.errors(function, ulp.call(softmax_ext, function, *rows), truth(function, *rows), *rows).max(axis=-1)
 
 
 def rows_of(function, genes):
     """Return the function's arguments: genes are (1 or 2, rows, n), inputs of softmax first."""
-    if function not in ulp.PRODUCTS:
+    if function not in ulp.OF_TWO:
         return (genes[0],)
+    if function in ulp.TARGET_LOSSES:
+        return genes[0], np.abs(genes[1])
     forward = _reference.log_softmax if function.startswith("log") else _reference.softmax
     return forward(genes[0]), genes[1]
 
@@ -68,7 +65,7 @@ def changed(rng, genes):
 
 def search(function, dtype, length, seconds, rng):
     """Return (error, genes of one row) of the worst row of a length."""
-    kinds = 2 if function in ulp.PRODUCTS else 1
+    kinds = 2 if function in ulp.OF_TWO else 1
     end = time.monotonic() + seconds
     best = (-1.0, None)
     while time.monotonic() < end:  # every round starts anew, and ends when it is stuck

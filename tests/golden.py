@@ -15,9 +15,11 @@ x or y, 2 for the vector) comes from splitmix64 at position c = s·2^40 + k + 1,
     m = (z >> 40) - 2^23            a signed integer of 24 bits: exact in float32, as is all below
 
 An array takes its numbers in C order, from k = 0; `FAMILIES` makes m into x, `PAIRS` makes it into y
-and the vector. ``>>`` of a signed integer rounds down.
+and the vector. ``>>`` of a signed integer rounds down. Of a cross-entropy, probabilities are
+(n + 2^23 + 1)·2^-30, the weights of classes (abs(n) + 1)·2^-22 for the n of the first row, the label of
+row r is (7 r + 3) mod the row's length, but every fifth row (r mod 5 = 4) is ignored; see `LOSSES`.
 
-**Digest**: SHA-256 over the results on the arrays of each of `SHAPES` in turn, along the last axis,
+**Digest**: SHA-256 over the results (with a gradient, each row's loss follows its gradient) on the arrays of each of `SHAPES` in turn, along the last axis,
 as little-endian bytes in C order; its first 32 hexadecimal digits. No result is NaN, whose bits are
 the processor's affair.
 """
@@ -65,6 +67,14 @@ PAIRS = {
 }
 PAIRS["log_softmax_jvp"] = PAIRS["log_softmax_vjp"]
 
+# the options of cross-entropy, and the families of its logits
+LOSSES = {
+    "label_loss": {"ignore_index": -1},
+    "smooth_loss": {"ignore_index": -1, "label_smoothing": 0.125},
+    "target_loss": {"label_smoothing": 0.125},
+}
+LOGITS = ("unit", "wide", "huge", "confident", "masked")
+
 
 def integers(stream, shape):
     """Return m for the first numbers of a stream, as int64."""
@@ -86,21 +96,47 @@ def cases():
         for function, families in PAIRS.items():
             for family in families:
                 yield function, dtype, family
+        for function in LOSSES:
+            for family in LOGITS:
+                yield function, dtype, family
+                yield f"{function}_grad", dtype, family
 
 
 def inputs(function, dtype, family, shape):
     """Return the function's arrays, exact in either type."""
-    if function in PAIRS:
+    if function.removesuffix("_grad") in LOSSES:
+        n = integers(2, shape)
+        x = FAMILIES[family](integers(1, shape), np.arange(shape[1]))
+        arrays = (x, (np.abs(n[0]) + 1) * 2.0**-22, (n + 2**23 + 1) * 2.0**-30)
+    elif function in PAIRS:
         arrays = PAIRS[function][family](integers(1, shape), integers(2, shape))
     else:
         arrays = (FAMILIES[family](integers(1, shape), np.arange(shape[1])),)
     return [a.astype(dtype) for a in arrays]
 
 
+def results(function, dtype, family, shape):
+    arrays = inputs(function, dtype, family, shape)
+    loss = function.removesuffix("_grad")
+    if loss not in LOSSES:
+        return getattr(softmax_ext, function)(*arrays)
+    x, weight, labels = arrays
+    options = {"reduction": "none", **LOSSES[loss]}
+    if loss != "label_loss":
+        options["weight"] = weight
+    if loss != "target_loss":
+        row = np.arange(len(x))
+        labels = np.where(row % 5 == 4, -1, (7 * row + 3) % x.shape[1])
+    if function == loss:
+        return softmax_ext.cross_entropy(x, labels, **options)
+    losses, gradient = softmax_ext.cross_entropy_with_grad(x, labels, **options)
+    return np.concatenate([gradient, losses[:, None]], axis=1)
+
+
 def digest(function, dtype, family):
     sha = hashlib.sha256()
     for shape in SHAPES:
-        result = getattr(softmax_ext, function)(*inputs(function, dtype, family, shape))
+        result = results(function, dtype, family, shape)
         sha.update(result.astype(result.dtype.newbyteorder("<")).tobytes())
     return sha.hexdigest()[:32]
 

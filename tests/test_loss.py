@@ -360,7 +360,7 @@ def test_gradient_is_that_of_log_softmax():
 
 # Against the reference -----------------------------------------------------------------------------
 
-several = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)
 long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(
     st.integers(60, 300), st.integers(1, 40)
@@ -559,4 +559,4 @@ def test_the_sum_over_rows_is_accurate():
     labels = np.zeros(len(x), np.int8)
     x[0], labels[0] = [3e4, 0], 1
     want = 3e4 + 1_000_000 * np.log1p(np.exp(-9.0))
-    assert cross_entropy(x, labels, reduction="sum") == pytest.approx(want, rel=2 * np.finfo(np.float32).eps)
+    assert cross_entropy(x, labels, reduction="sum") == pytest.approx(want, rel=2.0**-22)

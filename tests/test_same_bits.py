@@ -247,7 +247,7 @@ def test_golden_inputs_are_what_their_description_says():
 
 def test_golden_results_hold_no_nan():
     for case in golden.cases():
-        result = getattr(softmax_ext, case[0])(*golden.inputs(*case, (19, 65)))
+        result = golden.results(*case, (19, 65))
         assert not np.isnan(result).any(), case
 
 

@@ -28,6 +28,20 @@ WIDE_ENOUGH = {np.float32: True, np.float64: np.finfo(np.longdouble).nmant >= 63
 
 MAPS = ("softmax", "log_softmax", "logsumexp")  # of x
 PRODUCTS = ("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp")  # of y and g
+LABEL_LOSSES = ("label_loss", "label_loss_grad")  # cross-entropy of x and label 0, and its gradient
+TARGET_LOSSES = ("target_loss", "target_loss_grad")  # of x and probabilities
+GRADIENTS = (*PRODUCTS, "label_loss_grad", "target_loss_grad")  # measured in u
+OF_TWO = (*PRODUCTS, *TARGET_LOSSES)
+
+
+def call(module, function, *rows):
+    """Call a function of the package or of its reference on 2-D arrays of rows; the result is 2-D."""
+    if function in LABEL_LOSSES + TARGET_LOSSES:
+        labels = rows[1] if len(rows) == 2 else np.zeros(len(rows[0]), int)
+        loss, gradient = module.cross_entropy_with_grad(rows[0], labels, reduction="none")
+        return gradient if function in GRADIENTS else loss[:, None]
+    kwargs = {"keepdims": True} if function == "logsumexp" else {}
+    return getattr(module, function)(*rows, **kwargs)
 
 
 class Truth:
@@ -104,14 +118,14 @@ def _scale(x, exponent):
 def errors(function, got, truth, *rows):
     """Return the error of each element in the unit in which the contract bounds it.
 
-    softmax, log_softmax: ULP at the true value. logsumexp: ULP at the larger of the true value and
-    the row's maximum, both absolute. Products with a Jacobian: u = eps/2 times the element's
+    softmax, log_softmax, losses: ULP at the true value. logsumexp: ULP at the larger of the true value and
+    the row's maximum, both absolute. Products with a Jacobian and gradients of losses: u = eps/2 times the element's
     natural scale, which is the formula with every term in absolute value. Each product of a row may
     be subnormal and lose half of the subnormals' spacing, whatever u is: a quarter of that for each
     element of the row is added to the unit, so that a bound of 4 u leaves room for one such loss an element.
     """
     dtype = got.dtype
-    if function in ("softmax", "log_softmax"):
+    if function not in (*GRADIENTS, "logsumexp"):
         return truth.distance(got, spacing(truth.exponent, dtype))
     if function == "logsumexp":
         (x,) = rows
@@ -138,7 +152,21 @@ def _log_softmax_jvp_scale(y, v):
     return v + (np.exp(y) * v).sum(axis=-1, keepdims=True)
 
 
+def _label_loss_scale(x):
+    return _target_loss_scale(x, _first(x))
+
+
+def _target_loss_scale(x, q):
+    return _reference.softmax(x) * q.sum(axis=-1, keepdims=True) + q
+
+
+def _first(x):
+    return np.where(np.arange(x.shape[-1]) == 0, 1.0, np.zeros(x.shape))
+
+
 _NATURAL_SCALE = {
+    "label_loss_grad": _label_loss_scale,
+    "target_loss_grad": _target_loss_scale,
     "softmax_vjp": _softmax_vjp_scale,
     "log_softmax_vjp": _log_softmax_vjp_scale,
     "log_softmax_jvp": _log_softmax_jvp_scale,
@@ -158,9 +186,7 @@ def exact(function, *rows):
 
 def wide(function, *rows):
     """Return the truth for 2-D arrays of rows (x; or y and g), from longdouble."""
-    formula = getattr(_reference, function)
-    kwargs = {"keepdims": True} if function == "logsumexp" else {}
-    return Truth.of_wide(formula(*(a.astype(np.longdouble) for a in rows), **kwargs))
+    return Truth.of_wide(call(_reference, function, *(a.astype(np.longdouble) for a in rows)))
 
 
 def _softmax(x):
@@ -202,7 +228,28 @@ def _log_softmax_jvp(y, v):
     return [b - dot for b in v]
 
 
+def _target_loss(x, q):
+    return [-gmpy2.fsum([b * a for a, b in zip(_log_softmax(x), q, strict=True) if b])]
+
+
+def _target_loss_grad(x, q):
+    total = gmpy2.fsum(q)
+    return [a * total - b for a, b in zip(_softmax(x), q, strict=True)]
+
+
+def _label_loss(x):
+    return [-_log_softmax(x)[0]]
+
+
+def _label_loss_grad(x):
+    return _target_loss_grad(x, [mpfr(1), *[mpfr(0)] * (len(x) - 1)])
+
+
 _EXACT = {
+    "label_loss": _label_loss,
+    "label_loss_grad": _label_loss_grad,
+    "target_loss": _target_loss,
+    "target_loss_grad": _target_loss_grad,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "logsumexp": _logsumexp,

@@ -24,6 +24,12 @@ static const char *const op_names[SMX_OP_COUNT] = {
     [SMX_SOFTMAX_VJP] = "softmax_vjp",
     [SMX_LOG_SOFTMAX_VJP] = "log_softmax_vjp",
     [SMX_LOG_SOFTMAX_JVP] = "log_softmax_jvp",
+    [SMX_LABEL_LOSS] = "label_loss",
+    [SMX_LABEL_LOSS_GRAD] = "label_loss_grad",
+    [SMX_SMOOTH_LOSS] = "smooth_loss",
+    [SMX_SMOOTH_LOSS_GRAD] = "smooth_loss_grad",
+    [SMX_TARGET_LOSS] = "target_loss",
+    [SMX_TARGET_LOSS_GRAD] = "target_loss_grad",
 };
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------------
@@ -176,8 +182,38 @@ static const family of_logarithms[MAX_FAMILIES] = {
     {"overflow", SPECIAL, moderate, vector_of_extremes},
 };
 
+/* the second function makes probabilities */
+static double shares(place p) { return ldexp((double)(p.other + (1 << 23) + 1), -30); }
+static double shares_with_zeros(place p) { return p.j % 3 ? 0 : shares(p); }
+static double shares_with_nan(place p) { return p.j == p.n / 2 ? some_nan(p) : shares(p); }
+
+static const family of_logits[MAX_FAMILIES] = {
+    {"unit", GOLDEN, unit, shares},
+    {"wide", GOLDEN, wide, shares},
+    {"huge", GOLDEN, huge, shares},
+    {"confident", GOLDEN, confident, shares},
+    {"masked", GOLDEN, masked, shares},
+    {"ties", PLAIN, ties, shares},
+    {"masked_and_zeros", PLAIN, masked, shares_with_zeros},
+    {"subnormal", PLAIN, subnormal, vector_of_subnormals},
+    {"one_left", PLAIN, one_left, one_hot},
+    {"far_30", SPECIAL, far_30, shares},
+    {"near_large", SPECIAL, near_large, shares},
+    {"extreme", SPECIAL, extreme, shares},
+    {"with_nan", SPECIAL, with_nan, shares},
+    {"with_infinity", SPECIAL, with_infinity, shares_with_zeros},
+    {"all_masked", SPECIAL, all_masked, shares},
+    {"shares_with_nan", SPECIAL, unit, shares_with_nan},
+    {"overflow", SPECIAL, unit, vector_of_extremes},
+};
+
+static int is_loss(enum smx_op op) { return op >= SMX_LABEL_LOSS; }
+
 static const family *families(enum smx_op op) {
-    return op == SMX_SOFTMAX_VJP ? of_probabilities : op > SMX_SOFTMAX_VJP ? of_logarithms : of_x;
+    return is_loss(op)             ? of_logits
+           : op == SMX_SOFTMAX_VJP ? of_probabilities
+           : op > SMX_SOFTMAX_VJP  ? of_logarithms
+                                   : of_x;
 }
 
 /* How many of them there are up to the last of that kind. */
@@ -208,15 +244,15 @@ typedef struct {
 } layout;
 
 static const layout layouts[] = {
-    {"contiguous rows", {ALONG, ALONG}, ALONG, 0},
-    {"columns", {SIDE, SIDE}, SIDE, 0},
-    {"columns, second input in rows, reversed result", {SIDE, ALONG}, REVERSED, 0},
-    {"rows, second input in columns, result in columns", {ALONG, SIDE}, SIDE, 0},
-    {"reversed", {REVERSED, REVERSED}, REVERSED, 0},
-    {"rows along two axes", {SPLIT, SPLIT}, SPLIT, 0},
-    {"odd address, swapped bytes", {ODD_SWAPPED, ODD_SWAPPED}, ODD_SWAPPED, 0},
-    {"contiguous rows, in place", {ALONG, ALONG}, ALONG, 1},
-    {"columns, in place", {SIDE, SIDE}, SIDE, 1},
+    {"contiguous rows", {ALONG, ALONG, ALONG}, ALONG, 0},
+    {"columns", {SIDE, SIDE, SIDE}, SIDE, 0},
+    {"columns, second input in rows, reversed result", {SIDE, ALONG, SIDE}, REVERSED, 0},
+    {"rows, second input in columns, result in columns", {ALONG, SIDE, ALONG}, SIDE, 0},
+    {"reversed", {REVERSED, REVERSED, REVERSED}, REVERSED, 0},
+    {"rows along two axes", {SPLIT, SPLIT, SPLIT}, SPLIT, 0},
+    {"odd address, swapped bytes", {ODD_SWAPPED, ODD_SWAPPED, ODD_SWAPPED}, ODD_SWAPPED, 0},
+    {"contiguous rows, in place", {ALONG, ALONG, ALONG}, ALONG, 1},
+    {"columns, in place", {SIDE, SIDE, SIDE}, SIDE, 1},
 };
 enum { LAYOUTS = sizeof layouts / sizeof *layouts, FEW_LAYOUTS = 3, GAP = 3, SENTINEL = 0xA5 };
 
@@ -291,7 +327,42 @@ static void *need_memory(size_t size) {
     return memory;
 }
 
-static ptrdiff_t results_per_row(const call *c) { return c->op == SMX_LOGSUMEXP ? 1 : c->n; }
+/* A gradient is followed by the row's loss. */
+static ptrdiff_t results_per_row(const call *c) {
+    const smx_op_kernels *op = &smx_scalar_f32.op[c->op];
+    return (op->elementwise ? c->n : 0) + (op->has_row_out || !op->elementwise);
+}
+
+/* What a cross-entropy is called with beside its arrays: that of tests/golden.py. */
+typedef struct {
+    int64_t *label;
+    char *factor, *loss;
+} row_arrays;
+
+static void put(char *to, size_t size, double value);
+static double get(const char *from, size_t size);
+
+static row_arrays add_targets(const call *c, smx_plan *plan) {
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const row_arrays side = {need_memory((size_t)c->rows * sizeof(int64_t)), need_memory((size_t)c->rows * c->size),
+                             need_memory((size_t)c->rows * c->size)};
+    const double smoothing = c->op >= SMX_SMOOTH_LOSS ? 0.125 : 0;
+    plan->targets.keep = 1 - smoothing;
+    plan->targets.spread = smoothing / (double)c->n;
+    plan->targets.divisor = 1;
+    for (ptrdiff_t row = 0; row < c->rows; row++) {
+        const ptrdiff_t label = (7 * row + 3) % c->n;
+        const double weight = c->op >= SMX_SMOOTH_LOSS ? get(c->in[1] + label * size, c->size) : 1;
+        side.label[row] = row % 5 == 4 ? -1 : label;
+        put(side.factor + row * size, c->size, plan->targets.keep * weight);
+    }
+    plan->label.data = (char *)side.label;
+    plan->label.outer[0] = sizeof(int64_t);
+    plan->factor.data = side.factor;
+    plan->row_out.data = side.loss;
+    plan->factor.outer[0] = plan->row_out.outer[0] = size;
+    return side;
+}
 
 /* Makes the call with the kernels and leaves the results, contiguous, in result. Returns what is wrong, or NULL. */
 static const char *run(const call *c, const smx_kernels *kernels, const layout *how, char *result) {
@@ -315,7 +386,11 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
                 copy_element(element(&plan.in[k], inner, row, j), c->in[k] + (row * c->n + j) * (ptrdiff_t)c->size,
                              c->size, plan.in[k].swapped);
     }
-    char *out = memory[how->in_place && c->op != SMX_LOGSUMEXP ? 0 : inputs];
+    row_arrays side = {NULL, NULL, NULL};
+    if (is_loss(c->op))
+        side = add_targets(c, &plan);
+    const smx_op_kernels *op = &kernels->op[c->op];
+    char *out = memory[how->in_place && op->elementwise ? 0 : inputs];
     lay_out(c, how->out, out, &plan.out, inner);
     const smx_operand target = plan.out; /* the driver may rewrite the plan */
     const char *wrong = smx_run(&plan) == SMX_DONE ? NULL : "no memory";
@@ -324,6 +399,10 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
     const ptrdiff_t count = results_per_row(c);
     for (ptrdiff_t row = 0; row < c->rows; row++)
         for (ptrdiff_t j = 0; j < count; j++, result += c->size) {
+            if (op->has_row_out && j == c->n) {
+                memcpy(result, side.loss + row * (ptrdiff_t)c->size, c->size);
+                continue;
+            }
             char *at = element(&target, inner, row, j);
             copy_element(result, at, c->size, target.swapped);
             memset(at, SENTINEL, c->size);
@@ -333,6 +412,9 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
             wrong = "wrote beside the output";
     for (int k = 0; k <= inputs; k++)
         free(memory[k]);
+    free(side.label);
+    free(side.factor);
+    free(side.loss);
     return wrong;
 }
 
@@ -351,13 +433,18 @@ static double get(const char *from, size_t size) {
     return value;
 }
 
-static void make_row(const call *c, const family *f, ptrdiff_t row, uint64_t position) {
+static void make_row(const call *c, const family *f, ptrdiff_t row, uint64_t first_row, uint64_t position) {
     for (ptrdiff_t j = 0; j < c->n; j++) {
         const place p = {integer(1, position + (uint64_t)j), integer(2, position + (uint64_t)j), j, c->n,
                          (int)c->size * 8};
         const ptrdiff_t at = (row * c->n + j) * (ptrdiff_t)c->size;
         put(c->in[0] + at, c->size, f->first(p));
         put(c->in[1] + at, c->size, f->second ? f->second(p) : 0);
+        if (is_loss(c->op)) { /* the weights of the classes, from the first row's numbers; probabilities */
+            const int64_t n = integer(2, first_row + (uint64_t)j);
+            put(c->in[1] + at, c->size, ldexp((double)(n < 0 ? -n : n) + 1, -22));
+            put(c->in[2] + at, c->size, f->second(p));
+        }
     }
 }
 
@@ -422,7 +509,7 @@ static void compare(const call *c, const char *level, const layout *how, const f
         fprintf(stderr, "%s\n", wrong);
         return;
     }
-    const ptrdiff_t row = first / count, j = first % count, in = (row * c->n + j) * size;
+    const ptrdiff_t row = first / count, j = first % count, in = (row * c->n + (j < c->n ? j : 0)) * size;
     fprintf(stderr, "%td differ, %td of them in the bits of a NaN; at row %td (%s), element %td: ", differ, nans, row,
             row_families[row]->name, j);
     print_bits(got + first * size, c->size);
@@ -443,11 +530,12 @@ static void check_length(enum smx_op op, size_t size, ptrdiff_t rows, ptrdiff_t 
     const size_t bytes = (size_t)(rows * n) * size;
     for (int k = 0; k < SMX_MAX_INPUTS; k++)
         c.in[k] = need_memory(bytes);
-    char *want = need_memory(bytes), *got = need_memory(bytes);
+    const size_t result_bytes = (size_t)(rows * (n + 1)) * size;
+    char *want = need_memory(result_bytes), *got = need_memory(result_bytes);
     const family *row_families[64];
     for (ptrdiff_t row = 0; row < rows; row++) {
         row_families[row] = families(op) + (row + n) % family_count(op, kinds);
-        make_row(&c, row_families[row], row, ((uint64_t)n << 20) + ((uint64_t)row << 14));
+        make_row(&c, row_families[row], row, (uint64_t)n << 20, ((uint64_t)n << 20) + ((uint64_t)row << 14));
     }
     for (int level = 0; level < level_count; level++)
         for (int k = 0; k < layout_count; k++) {
@@ -563,14 +651,14 @@ static void golden(size_t size) {
     call c = {.size = size};
     for (int k = 0; k < SMX_MAX_INPUTS; k++)
         c.in[k] = need_memory(LARGEST * size);
-    char *result = need_memory(LARGEST * size);
+    char *result = need_memory((LARGEST + 1) * size);
     for (int level = 0; level < level_count; level++)
         for (int op = 0; op < SMX_OP_COUNT; op++)
             for (int k = 0; k < family_count(op, GOLDEN); k++) {
                 const family *f = &families(op)[k];
                 ptrdiff_t total = 0;
                 for (int s = 0; s < SHAPES; s++)
-                    total += shapes[s][0] * (op == SMX_LOGSUMEXP ? 1 : shapes[s][1]);
+                    c.op = op, c.n = shapes[s][1], total += shapes[s][0] * results_per_row(&c);
                 printf("case %s %s %s %s %td\n", levels[level].name, op_names[op], type_name(size), f->name,
                        total * (ptrdiff_t)size);
                 for (int s = 0; s < SHAPES; s++) {
@@ -578,7 +666,7 @@ static void golden(size_t size) {
                     c.rows = shapes[s][0];
                     c.n = shapes[s][1];
                     for (ptrdiff_t row = 0; row < c.rows; row++)
-                        make_row(&c, f, row, (uint64_t)(row * c.n));
+                        make_row(&c, f, row, 0, (uint64_t)(row * c.n));
                     const char *wrong = run(&c, kernels_of(&levels[level], size), &layouts[0], result);
                     if (wrong) {
                         fprintf(stderr, "%s\n", wrong);
