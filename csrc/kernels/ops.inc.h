@@ -612,8 +612,11 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
         } else {
             const int whole = row + WIDTH <= width;
             for (ptrdiff_t j = 0; j < n; j++) {
-                for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(in[k] + j * from[k]->element);
+                for (int k = 0; k < inputs; k++) {
+                    const real *at = in[k] + j * from[k]->element;
+                    /* settle_nans reads results where they are, and nothing need be there beyond the last row */
+                    v[k] = whole ? v_load(at) : v_load_first(at, width - row, v_set1(0));
+                }
                 if (whole)
                     v_store(out + j * to->element, f(v, c, t));
                 else
