@@ -353,22 +353,6 @@ static int is_for_all_threads(const job *j, ptrdiff_t k) {
     return j->threads > 1 && elements > j->share && smx_threads_for(j->plan, elements) > 1;
 }
 
-/* Such a segment reaches over the end of a part. */
-static int run_with_all_threads(const job *j) {
-    smx_plan alone = *j->plan;
-    int status = SMX_DONE;
-    ptrdiff_t done = -1;
-    alone.indptr = NULL;
-    for (int part = 1; part <= j->parts; part++) {
-        const ptrdiff_t k = segment_at(j, part * j->share) - 1;
-        if (k > done && is_for_all_threads(j, k)) {
-            status |= run_alone(&alone, j, k, j->threads);
-            done = k;
-        }
-    }
-    return status;
-}
-
 static void do_part(worker *w, int part) {
     const job *j = w->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
@@ -422,6 +406,22 @@ static int run_serial(const job *j) {
 }
 
 #ifdef _OPENMP
+
+/* Such a segment reaches over the end of a part. */
+static int run_with_all_threads(const job *j) {
+    smx_plan alone = *j->plan;
+    int status = SMX_DONE;
+    ptrdiff_t done = -1;
+    alone.indptr = NULL;
+    for (int part = 1; part <= j->parts; part++) {
+        const ptrdiff_t k = segment_at(j, part * j->share) - 1;
+        if (k > done && is_for_all_threads(j, k)) {
+            status |= run_alone(&alone, j, k, j->threads);
+            done = k;
+        }
+    }
+    return status;
+}
 
 static int run_parallel(const job *j) {
     int failed = 0;

@@ -5,6 +5,7 @@ Types of 16 bits have a file of their own, `test_half_types.py`, and so have mas
 
 import contextlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -525,3 +526,49 @@ def test_result_is_a_new_contiguous_array(name, x):
         assert type(got) is np.ndarray
         assert got.flags.writeable
         assert not np.may_share_memory(got, array)
+
+
+AT_THE_EDGE = """
+import ctypes, itertools, mmap
+import numpy as np
+import softmax_ext
+
+page = mmap.PAGESIZE
+memory = mmap.mmap(-1, 16 * page)
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+protect = ctypes.CDLL(None, use_errno=True).mprotect
+protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+for edge in (0, 15 * page):  # pages that must not be touched
+    assert protect(address + edge, page, 0) == 0, ctypes.get_errno()
+
+
+def at_the_edge(x):
+    for start in (page, 15 * page - x.nbytes):
+        view = np.frombuffer(memory, x.dtype, x.size, start).reshape(x.shape)
+        view[...] = x
+        yield view
+
+
+shapes = [(3, 7), (7, 3), (5, 1), (80, 9), (9, 81), (100, 5), (5, 100), (4, 33), (33, 4), (2, 500), (500, 2)]
+for level in softmax_ext._core._isa_available():
+    softmax_ext._core._set_isa(level)
+    for dtype, shape, axis in itertools.product((np.float32, np.float64), shapes, (0, 1)):
+        for value in (0.5, np.nan, 1e30):
+            x = np.full(shape, value, dtype)
+            x[0, 0] = 0
+            indptr = [0, 1, 1, shape[0] - 1, shape[0]]
+            for view in at_the_edge(x):
+                softmax_ext.logsumexp(view, axis)
+                for name in ("softmax", "log_softmax"):
+                    getattr(softmax_ext, name)(view, axis, out=view)
+                    getattr(softmax_ext, name + "_vjp")(view, view, axis, out=view)
+                    getattr(softmax_ext, "segment_" + name)(view, indptr, out=view)
+                    getattr(softmax_ext, "segment_" + name)(view.ravel(), [0, 3, x.size], out=view.ravel())
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+def test_nothing_beside_an_array_is_touched(python):
+    """Neither read nor written: arrays end, and begin, where memory does."""
+    assert python("-c", AT_THE_EDGE).strip() == "done"
