@@ -32,6 +32,11 @@ def reverse(a):
     return np.ascontiguousarray(a[flip])[flip]
 
 
+def repeated(a):
+    """Return a view whose last axis has a stride of 0: the first element, n times. Other numbers than those of `a`."""
+    return np.broadcast_to(a[..., :1].copy(), a.shape)
+
+
 LAYOUTS = {
     "C": np.ascontiguousarray,
     "Fortran": np.asfortranarray,

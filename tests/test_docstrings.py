@@ -11,8 +11,8 @@ import softmax_ext
 
 pytest.importorskip("numpydoc", reason="numpydoc is in the extra `coverage`")
 
-from numpydoc.docscrape import get_doc_object  # noqa: E402
-from numpydoc.validate import Validator, validate  # noqa: E402
+from numpydoc.docscrape import get_doc_object
+from numpydoc.validate import Validator, validate
 
 PUBLIC = [name for name in softmax_ext.__all__ if callable(getattr(softmax_ext, name))]
 

@@ -6,9 +6,10 @@ test one by one. Few examples each, since every run draws new ones.
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from layouts import LAYOUTS
+from layouts import LAYOUTS, repeated
 from numpy.testing import assert_array_equal
 
 import softmax_ext
@@ -51,7 +52,7 @@ def arrays(draw, shape, dtype):
         x = np.where(hidden, rng.choice(draw(st.lists(st.sampled_from(SPECIAL), min_size=1)), size=shape), x)
         with np.errstate(all="ignore"):
             x = x.astype(dtype)
-    return draw(st.sampled_from(list(LAYOUTS.values())))(x) if x.ndim and x.size else x
+    return draw(st.sampled_from([*LAYOUTS.values(), repeated]))(x) if x.ndim and x.size else x
 
 
 @st.composite
@@ -180,22 +181,51 @@ def test_jacobian(data, shape):
     assert want.shape == (*np.delete(shape, axis), shape[axis], shape[axis])
 
 
+def window(draw, buffer, rows, n):
+    """Return a view of the buffer of that shape, of some strides, from some place on."""
+    steps = draw(st.sampled_from([(n, 1), (1, rows), (2 * n, 2), (n + 3, 1), (2, 2 * rows)]))
+    start = draw(st.integers(0, 100))
+    size = [buffer.itemsize * s for s in steps]
+    view = np.lib.stride_tricks.as_strided(buffer[start:], (rows, n), size, writeable=True)
+    return view[::-1] if draw(st.booleans()) else view
+
+
 @several
-@given(st.data(), st.sampled_from([f for f in MAPS if f != "logsumexp"]))
-def test_out_that_overlaps(data, name):
-    """Two windows into one buffer, of any strides: the result is as if they were apart."""
+@given(
+    st.data(),
+    st.sampled_from([f for f in MAPS if f != "logsumexp"] + PRODUCTS),
+    st.sampled_from(["f4", "f8"]),
+)
+def test_out_that_overlaps(data, name, dtype):
+    """Windows into one buffer, of any strides: the result is as if they were apart."""
     rows, n = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 70))
-    buffer = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=4 * rows * n + 300)
-
-    def window():
-        steps = data.draw(st.sampled_from([(n, 1), (1, rows), (2 * n, 2), (n + 3, 1), (2, 2 * rows)]))
-        start = data.draw(st.integers(0, 100))
-        size = [8 * s for s in steps]
-        view = np.lib.stride_tricks.as_strided(buffer[start:], (rows, n), size, writeable=True)
-        return view[::-1] if data.draw(st.booleans()) else view
-
-    x, out = window(), window()
+    buffer = (
+        np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=4 * rows * n + 300).astype(dtype)
+    )
+    inputs = [window(data.draw, buffer, rows, n) for _ in range(2 if name in PRODUCTS else 1)]
+    out = window(data.draw, buffer, rows, n)
     axis = data.draw(axes(2))
-    want = getattr(softmax_ext, name)(x.copy(), axis)
-    getattr(softmax_ext, name)(x, axis, out=out)
+    want = getattr(softmax_ext, name)(*[a.copy() for a in inputs], axis)
+    getattr(softmax_ext, name)(*inputs, axis, out=out)
     assert out.tobytes() == want.tobytes()
+
+
+@several
+@given(st.data(), st.sampled_from(MAPS + PRODUCTS), shapes | long_shapes, types)
+def test_out_of_any_type_and_layout(data, name, shape, out_type):
+    """`out` is filled with the result, cast, however it lies in memory; or refused, and not touched."""
+    x = data.draw(arrays(shape, np.dtype(data.draw(st.sampled_from(["f4", "f8"])))))
+    inputs = [x, x] if name in PRODUCTS else [x]
+    axis = data.draw(axes(len(shape)))
+    want = np.asarray(getattr(softmax_ext, name)(*inputs, axis))
+    out = np.full(want.shape, 7, out_type)
+    out = data.draw(st.sampled_from(list(LAYOUTS.values())))(out) if out.ndim and out.size else out
+    if np.can_cast(want.dtype, out.dtype, "same_kind"):
+        assert getattr(softmax_ext, name)(*inputs, axis, out=out) is out
+        with np.errstate(all="ignore"):
+            assert out.tobytes() == want.astype(out.dtype).tobytes()
+    else:
+        kept = out.tobytes()
+        with pytest.raises(TypeError, match=r"\bout\b"):
+            getattr(softmax_ext, name)(*inputs, axis, out=out)
+        assert out.tobytes() == kept
