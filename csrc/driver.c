@@ -262,7 +262,8 @@ static void store_rows(worker *w, const char *constants) {
         return;
     }
     for (int r = 0; r < w->tile.width; r++)
-        smx_copy_elements(smx_find_row(j->plan, to, w->first + r), 0, constants + r * j->size, 0, 1, j->size, to->swapped);
+        smx_copy_elements(smx_find_row(j->plan, to, w->first + r), 0, constants + r * j->size, 0, 1, j->size,
+                          to->swapped);
 }
 
 static int stores_rows(const job *j) { return !j->op->elementwise || j->op->has_row_out; }

@@ -151,8 +151,8 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
                 ptrdiff_t to_step) {
     while (n > 0) {
         const ptrdiff_t run = run_length(plan, first, n);
-        smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1], run,
-                      (ptrdiff_t)plan->kernels->real_size, from->swapped);
+        smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1],
+                          run, (ptrdiff_t)plan->kernels->real_size, from->swapped);
         to += run * to_step;
         first += run;
         n -= run;
@@ -163,8 +163,8 @@ void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff
                  ptrdiff_t from_step) {
     while (n > 0) {
         const ptrdiff_t run = run_length(plan, first, n);
-        smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step, run,
-                      (ptrdiff_t)plan->kernels->real_size, to->swapped);
+        smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step,
+                          run, (ptrdiff_t)plan->kernels->real_size, to->swapped);
         from += run * from_step;
         first += run;
         n -= run;

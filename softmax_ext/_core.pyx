@@ -521,9 +521,9 @@ cdef void _fill_rows(smx_operand *operand, cnp.ndarray array):
 def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
     """Cross-entropy of each row along the axis, and its gradient or None: for `_loss.py`, which checks.
 
-    weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label (int64)
-    and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has factor, or no
-    dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
+    weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label
+    (int64) and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has
+    factor, or no dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
     """
     cdef smx_plan plan
     cdef int d, op

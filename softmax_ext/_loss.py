@@ -89,8 +89,8 @@ def cross_entropy(
     Notes
     -----
     As PyTorch defines it (``torch.nn.CrossEntropyLoss``), and without smoothing ONNX (operator SoftmaxCrossEntropyLoss).
-    There, the mean over no row is NaN, and so is a target of 0 times a logarithm of -inf. Losses close to 0 keep their
-    digits, as in `log_softmax`. They are added up in float64, in an order that depends on nothing but their number.
+    There, the mean over no row is NaN, and so is a target of 0 times a logarithm of -inf. Losses close to 0 keep
+    their digits, as in `log_softmax`. They are added up in float64, in an order that depends on their number alone.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def _reduced(losses: NDArray[Any], reduction: str, divisor: float) -> Any:
         return losses.dtype.type(total / divisor if divisor else 0.0)
 
 
-# ---- arguments --------------------------------------------------------------------------------------------------------
+# ---- arguments ----------------------------------------------------------------------------------------------------
 
 
 def _smoothing(label_smoothing: float) -> float:
@@ -306,7 +306,9 @@ def _check_labels(
             "floats of the logits' shape, which are probabilities)"
         )
     skipped = None
-    if labels.size and not (np.minimum.reduce(labels, None) >= 0 and np.maximum.reduce(labels, None) < classes):
+    if labels.size and not (
+        np.minimum.reduce(labels, None) >= 0 and np.maximum.reduce(labels, None) < classes
+    ):
         skipped = np.zeros(shape, bool) if ignored is None else np.equal(labels, ignored)
         bad = ~skipped & ((labels < 0) | (labels >= classes))
         if bad.any():

@@ -48,7 +48,11 @@ def test_signature(function):
     found = {p.name: ... if p.default is p.empty else p.default for p in parameters}
     assert found == SIGNATURES[function]
     for p in parameters:
-        expected = p.POSITIONAL_OR_KEYWORD if p.name in ("x", "y", "g", "v", "logits", "labels", "axis") else p.KEYWORD_ONLY
+        expected = (
+            p.POSITIONAL_OR_KEYWORD
+            if p.name in ("x", "y", "g", "v", "logits", "labels", "axis")
+            else p.KEYWORD_ONLY
+        )
         assert p.kind == expected, p.name
     assert function.__doc__
 

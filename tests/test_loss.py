@@ -1,4 +1,4 @@
-"""Cross-entropy and its gradient: values, types, options, errors (contract 1.1), beside the promises of the other files.
+"""Cross-entropy and its gradient: values, types, options, errors (contract 1.1), and the same bits (1.5).
 
 What PyTorch and ONNX define is worked out by hand here; where PyTorch is at hand, it is asked as well.
 """
@@ -20,7 +20,7 @@ U = 2.0**-53
 
 # Rows of probabilities that are powers of two: losses are multiples of ln 2.
 P = np.array([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75], [0.25, 0.5, 0.25]])
-LOGITS = np.log(P) + [[3.0], [-700.0], [0.25]]
+LOGITS = np.log(P) + np.array([[3.0], [-700.0], [0.25]])
 LABELS = np.array([0, 1, 2])
 LOSSES = np.array([1, 3, 2]) * LN2
 WEIGHT = np.array([1.0, 2.0, 0.5])
@@ -214,9 +214,7 @@ def test_confident_rows_keep_their_digits(dtype, isa):
     x = np.stack([0 * gap, -gap, -gap], axis=1).astype(dtype)
     want = np.log1p(2 * np.exp(-gap))
     for labels in (np.zeros(len(gap), int), np.eye(3)[np.zeros(len(gap), int)]):
-        assert_allclose(
-            cross_entropy(x, labels, reduction="none"), want, rtol=4 * np.finfo(dtype).eps
-        )
+        assert_allclose(cross_entropy(x, labels, reduction="none"), want, rtol=4 * np.finfo(dtype).eps)
 
 
 def test_no_warning_and_no_change_of_the_arguments():
@@ -237,8 +235,8 @@ def test_labels_of_any_integer_type(kind):
     labels = np.array([2, 0, 1, 2]).astype(kind)
     x = np.random.default_rng(0).normal(size=(4, 3))
     want = cross_entropy_with_grad(x, labels.astype(np.int64))
-    for given in (labels, np.repeat(labels, 2)[::2], labels[::-1].copy()[::-1]):
-        got = cross_entropy_with_grad(x, given)
+    for same in (labels, np.repeat(labels, 2)[::2], labels[::-1].copy()[::-1]):
+        got = cross_entropy_with_grad(x, same)
         assert got[0] == want[0]
         assert_array_equal(got[1], want[1])
     if "u" in kind:
@@ -364,7 +362,9 @@ def test_gradient_is_that_of_log_softmax():
 
 several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)
-long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(st.integers(60, 300), st.integers(1, 40))
+long_shapes = st.tuples(st.integers(1, 3), st.integers(60, 300)) | st.tuples(
+    st.integers(60, 300), st.integers(1, 40)
+)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, -np.inf, np.nan, 88.7, -103.9, 1e30, -1e30]
 
 
@@ -502,13 +502,19 @@ def test_same_bits_at_every_level_axis_and_batch(dtype):
             for x, labels, kwargs in cases(28, n, dtype):
                 softmax_ext._core._set_isa(levels[0])
                 want = bits(x, labels, -1, kwargs)
-                turned = np.ascontiguousarray(x.T), labels if labels.ndim == 1 else np.asfortranarray(labels.T)
+                turned = (
+                    np.ascontiguousarray(x.T),
+                    labels if labels.ndim == 1 else np.asfortranarray(labels.T),
+                )
                 for level in levels:
                     softmax_ext._core._set_isa(level)
                     assert bits(x, labels, -1, kwargs) == want, (level, n)
                     assert bits(*turned, 0, kwargs) == want, (level, n, "side by side")
                     some = slice(3, 9)
-                    kept = want[0][3 * x.itemsize : 9 * x.itemsize], want[1][3 * x[0].nbytes : 9 * x[0].nbytes]
+                    kept = (
+                        want[0][3 * x.itemsize : 9 * x.itemsize],
+                        want[1][3 * x[0].nbytes : 9 * x[0].nbytes],
+                    )
                     assert bits(x[some], labels[some], -1, kwargs) == kept, (level, n, "some")
     finally:
         softmax_ext._core._set_isa(former)
@@ -532,7 +538,9 @@ def test_same_bits_in_every_layout(layout, dtype, isa):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape", [(1, 400_003), (3, 100_001), (50, 8193), (2000, 101), (100_003, 3), (40, 5000)])
+@pytest.mark.parametrize(
+    "shape", [(1, 400_003), (3, 100_001), (50, 8193), (2000, 101), (100_003, 3), (40, 5000)]
+)
 def test_same_bits_with_any_number_of_threads(shape, dtype, threads):
     for x, labels, kwargs in cases(*shape, dtype):
         threads(1)

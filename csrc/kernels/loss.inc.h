@@ -5,17 +5,18 @@
        loss        sum t_j (-log p_j) = S + T log(1 + z),    S = sum t_j (max - x_j),    T = sum t_j
        gradient    (T p_j - t_j) / divisor
 
-   log(1 + z), z being the sum of the other exponentials relative to the maximum's, is what log_softmax has, and every term
-   of the loss is positive if the targets are: nothing cancels, and the loss of a confident row, close to 0, keeps its
-   digits. A target of 0 adds 0, at a logit of -inf as well. S, T, T / divisor and the sum of the exponentials are pairs.
+   log(1 + z), z being the sum of the other exponentials relative to the maximum's, is what log_softmax has, and every
+   term of the loss is positive if the targets are: nothing cancels, and the loss of a confident row, close to 0, keeps
+   its digits. A target of 0 adds 0, at a logit of -inf as well. S, T, T / divisor and the sum of the exponentials are
+   pairs.
 
-   S and T of a piece are relative to its own maximum; finish brings them to that of the row. What a label's target adds is
-   looked up, row by row, and taken off its element of the gradient at the end: three operations differ in what other targets
-   there are. Of none, the reduction keeps its exponentials for the gradient, as softmax does.
+   S and T of a piece are relative to its own maximum; finish brings them to that of the row. What a label's target adds
+   is looked up, row by row, and taken off its element of the gradient at the end: the three operations differ in what
+   other targets there are. Where there are none, reduce keeps its exponentials for the gradient, as softmax does.
 
-   The claims are of targets that are not negative, without weights and smoothing, whose roundings (one each) come on top:
-   label_loss of x and label 0, target_loss of x and q. One ULP is that of the true loss; u is half the machine epsilon
-   times an element's natural scale, T p + t.
+   The claims are of targets that are not negative, without weights and smoothing, whose roundings (one each) come on
+   top: label_loss of x and label 0, target_loss of x and q. One ULP is that of the true loss; u is half the machine
+   epsilon times an element's natural scale, T p + t.
 
    claim: label_loss float32 <= 2 ulp; found 1.14 at hex: -0x1.e57162p-1, -0x1.a42ee6p-2
    claim: label_loss float64 <= 2 ulp; found 1.13 at hex: -0x1.0f05b2bb166f9p-2, 0x1.0ce0f6dbfea82p-2
@@ -36,7 +37,7 @@
 
 enum { LOSS, LOSS_SOFTMAX, LOSS_LABEL = LOSS_SOFTMAX + 4, LOSS_KEEP, LOSS_SPREAD };
 
-/* ---- sums over the targets ---------------------------------------------------------------------------------------- */
+/* ---- sums over the targets --------------------------------------------------------------------------------------- */
 
 typedef struct {
     pair t, s;
@@ -203,7 +204,7 @@ static void target_loss_reduce(const smx_tile *tile, void *partial) {
     target_reduce(tile, partial, 3);
 }
 
-/* ---- the constants of a row ----------------------------------------------------------------------------------------- */
+/* ---- the constants of a row -------------------------------------------------------------------------------------- */
 
 /* S and T of rows whose maximum that is. */
 SMX_INLINE target_sums target_combine(const real *partials, ptrdiff_t pieces, int width, int row, vec maximum) {
@@ -298,7 +299,7 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
     return flags;
 }
 
-/* ---- the gradient ------------------------------------------------------------------------------------------------- */
+/* ---- the gradient ------------------------------------------------------------------------------------------------ */
 
 enum { LOSS_CONSTANTS = LOSS_SPREAD - LOSS_SOFTMAX + 1 }; /* from LOSS_SOFTMAX on */
 

@@ -177,8 +177,8 @@ SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec s
 SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
 
 /* Elements [i, i + STEP) of a row; whole says that the row has so many. */
-SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second, enum sum_of what,
-                             real *keep, pair s[GROUPS]) {
+SMX_INLINE void exp_row_step(const real *x, ptrdiff_t i, ptrdiff_t n, int whole, exp_scale scale, vec second,
+                             enum sum_of what, real *keep, pair s[GROUPS]) {
     for (int g = 0; g < GROUPS; g++) {
         vec v[4];
         pair e[4];
@@ -264,8 +264,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, enum sum_of
 }
 
 /* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
-SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second, enum sum_of what,
-                                real *kept) {
+SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second,
+                                enum sum_of what, real *kept) {
     vec v[4];
     pair e[4];
     for (int k = 0; k < count; k++)
@@ -599,7 +599,8 @@ SMX_INLINE vec log_softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONST
     return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
 }
 /* The same bits where T = 1. */
-SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS],
+                                       const exp_temperature *t) {
     const pair x = over_temperature(v[0], c[LOG_INVERSE], c[LOG_INVERSE_LOW]);
     (void)t;
     return v_sub(v_sub(x.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], x.low));
@@ -791,31 +792,35 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
-const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
-    .level = STRING(LEVEL),
-    .real_size = sizeof(real),
-    .lanes = LANES,
-    .op =
+const smx_kernels
+    JOIN(smx_, LEVEL, _f, REAL_BITS) =
         {
-            [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, softmax_reduce, softmax_finish, softmax_write},
-            [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
-            [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
-            [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
-            [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
-            [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL},
-            [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, label_loss_reduce, loss_finish, label_loss_write},
-            [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL},
-            [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write},
-            [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL},
-            [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write},
-        },
-    .rows_to_columns = rows_to_columns,
-    .columns_to_rows = columns_to_rows,
-    .no_temperature = &no_temperature,
-    .set_temperature = set_temperature,
-    .subtract = subtract,
-    .settle_nans = settle_nans,
+            .level = STRING(LEVEL),
+            .real_size = sizeof(real),
+            .lanes = LANES,
+            .op =
+                {
+                    [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, softmax_reduce, softmax_finish, softmax_write},
+                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write},
+                    [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL},
+                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write},
+                    [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0,
+                                             0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write},
+                    [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0,
+                                             0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write},
+                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL},
+                    [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, label_loss_reduce, loss_finish, label_loss_write},
+                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL},
+                    [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write},
+                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL},
+                    [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write},
+                },
+            .rows_to_columns = rows_to_columns,
+            .columns_to_rows = columns_to_rows,
+            .no_temperature = &no_temperature,
+            .set_temperature = set_temperature,
+            .subtract = subtract,
+            .settle_nans = settle_nans,
 };
 
 END_OF_TARGET
