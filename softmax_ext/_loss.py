@@ -37,8 +37,8 @@ def cross_entropy(
     .. math:: \ell = -\sum_c w_c \left((1 - \varepsilon) q_c + \frac{\varepsilon}{C}\right) \log p_c,
         \quad p = \mathrm{softmax}(x)
 
-    of each row x of C logits, q being 1 at the row's label and 0 elsewhere, or the row's probabilities; w the weights of
-    the classes and :math:`\varepsilon` the label smoothing.
+    of each row x of C logits, q being 1 at the row's label and 0 elsewhere, or the row's probabilities; w the weights
+    of the classes and :math:`\varepsilon` the label smoothing.
 
     Parameters
     ----------
@@ -88,9 +88,8 @@ def cross_entropy(
 
     Notes
     -----
-    As PyTorch defines it (``torch.nn.CrossEntropyLoss``), and without smoothing ONNX (operator SoftmaxCrossEntropyLoss).
-    There, the mean over no row is NaN, and so is a target of 0 times a logarithm of -inf. Losses close to 0 keep their
-    digits, as in `log_softmax`. They are added up in float64, in an order that depends on nothing but their number.
+    As PyTorch defines it (``torch.nn.CrossEntropyLoss``), and without smoothing ONNX (SoftmaxCrossEntropyLoss). There, the mean over no row is NaN, and so is a target of 0 times a logarithm of -inf. Losses close to 0 keep
+    their digits, as in `log_softmax`. They are added up in float64, in an order that depends on their number alone.
 
     Examples
     --------
@@ -236,7 +235,7 @@ def _reduced(losses: NDArray[Any], reduction: str, divisor: float, dtype: np.dty
         return dtype.type(total / divisor if divisor else 0.0)
 
 
-# ---- arguments --------------------------------------------------------------------------------------------------------
+# ---- arguments ----------------------------------------------------------------------------------------------------
 
 
 def _smoothing(label_smoothing: float) -> float:

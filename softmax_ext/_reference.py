@@ -267,9 +267,9 @@ def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothi
     gradient = np.where(counts[..., None], _sum(t) * np.exp(log_p) - t, 0)
     if reduction == "mean":
         gradient = gradient / divisor if divisor else np.zeros_like(gradient)
-        loss = loss.sum() / divisor if divisor else np.longdouble(0)
+        loss = np.asarray(loss.sum() / divisor if divisor else np.longdouble(0))
     elif reduction == "sum":
-        loss = loss.sum()
+        loss = np.asarray(loss.sum())
     return loss.astype(result)[()], rows.join(gradient).astype(result)
 
 

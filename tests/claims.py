@@ -21,7 +21,7 @@ import ulp
 SOURCES = Path(__file__).resolve().parents[1] / "csrc" / "kernels"
 
 #: What the contract promises, whatever the sources say.
-CONTRACT = dict.fromkeys((*ulp.MAPS, "label_loss"), 2) | dict.fromkeys((*ulp.GRADIENTS, "target_loss"), 4)
+CONTRACT = dict.fromkeys((*ulp.MAPS, "label_loss", "target_loss"), 2) | dict.fromkeys(ulp.GRADIENTS, 4)
 
 _NUMBER = r"[-+]?0x[0-9a-f.]+p[-+]?\d+"
 _CLAIM = re.compile(

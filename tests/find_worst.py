@@ -30,7 +30,9 @@ LENGTHS = (2, 3, 4, 6, 12)
 def errors(function, genes, truth=ulp.wide):
     """Return the largest error of each row."""
     rows = rows_of(function, genes)
-    return ulp.errors(function, ulp.call(softmax_ext, function, *rows), truth(function, *rows), *rows).max(axis=-1)
+    return ulp.errors(function, ulp.call(softmax_ext, function, *rows), truth(function, *rows), *rows).max(
+        axis=-1
+    )
 
 
 def rows_of(function, genes):

@@ -19,9 +19,9 @@ and the vector. ``>>`` of a signed integer rounds down. Of a cross-entropy, prob
 (n + 2^23 + 1)·2^-30, the weights of classes (abs(n) + 1)·2^-22 for the n of the first row, the label of
 row r is (7 r + 3) mod the row's length, but every fifth row (r mod 5 = 4) is ignored; see `LOSSES`.
 
-**Digest**: SHA-256 over the results (with a gradient, each row's loss follows its gradient) on the arrays of each of `SHAPES` in turn, along the last axis,
-as little-endian bytes in C order; its first 32 hexadecimal digits. No result is NaN, whose bits are
-the processor's affair.
+**Digest**: SHA-256 over the results on the arrays of each of `SHAPES` in turn, along the last axis,
+as little-endian bytes in C order; its first 32 hexadecimal digits. With a gradient, each row's loss follows
+its gradient. No result is NaN, whose bits are the processor's affair.
 """
 
 import argparse

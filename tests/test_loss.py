@@ -1,4 +1,4 @@
-"""Cross-entropy and its gradient: values, types, options, errors (contract 1.1), beside the promises of the other files.
+"""Cross-entropy and its gradient: values, types, options, errors (contract 1.1), and the same bits (1.5).
 
 What PyTorch and ONNX define is worked out by hand here; where PyTorch is at hand, it is asked as well.
 """
@@ -20,7 +20,7 @@ U = 2.0**-53
 
 # Rows of probabilities that are powers of two: losses are multiples of ln 2.
 P = np.array([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75], [0.25, 0.5, 0.25]])
-LOGITS = np.log(P) + [[3.0], [-700.0], [0.25]]
+LOGITS = np.log(P) + np.array([[3.0], [-700.0], [0.25]])
 LABELS = np.array([0, 1, 2])
 LOSSES = np.array([1, 3, 2]) * LN2
 WEIGHT = np.array([1.0, 2.0, 0.5])
@@ -235,8 +235,8 @@ def test_labels_of_any_integer_type(kind):
     labels = np.array([2, 0, 1, 2]).astype(kind)
     x = np.random.default_rng(0).normal(size=(4, 3))
     want = cross_entropy_with_grad(x, labels.astype(np.int64))
-    for given in (labels, np.repeat(labels, 2)[::2], labels[::-1].copy()[::-1]):
-        got = cross_entropy_with_grad(x, given)
+    for same in (labels, np.repeat(labels, 2)[::2], labels[::-1].copy()[::-1]):
+        got = cross_entropy_with_grad(x, same)
         assert got[0] == want[0]
         assert_array_equal(got[1], want[1])
     if "u" in kind:

@@ -10,6 +10,7 @@
        softmax_vjp         d = sum y g                         y (g - d)
        log_softmax_vjp     d = sum g                           g - exp(y) d
        log_softmax_jvp     d = sum exp(y) g                    g - d
+       cross-entropy       see loss.inc.h
 
    The claims, with the worst cases found by tests/find_worst.py; tests/test_accuracy.py reads them here. One ULP is
    that of the true value (logsumexp: of the larger of it and the maximum); u is half the machine epsilon times an

@@ -69,10 +69,10 @@ SMX_INLINE pair sum_settle(pair s) {
     return pair_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
-/* A sum of exponentials, each of two parts. It starts at a number that no term exceeds, EXP_SUM_START times the power of two
-   that the terms are relative to, so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
-   exp_sum_end takes the start off again, exactly. Of the small parts, four are added plainly first: that loses less than
-   u/10 of the four terms' sum. */
+/* A sum of exponentials, each of two parts. It starts at a number that no term exceeds (EXP_SUM_START, times the power
+   of two of the largest term), so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
+   exp_sum_end takes the start off again, exactly. Of the small parts, four are added plainly first: that loses less
+   than u/10 of the four terms' sum. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
 SMX_INLINE pair exp_sum_begin(vec start) { return pair_of(start, v_set1(0)); }
