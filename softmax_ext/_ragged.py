@@ -248,4 +248,4 @@ def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
         k = int(falls.argmax())
         raise ValueError(f"indptr: got {array[k]}, then {array[k + 1]} at position {k + 1}, {expected}")
     # Between 0 and the length, every element is a number of this type.
-    return np.ascontiguousarray(array, np.intp)
+    return np.array(array, np.intp)  # a copy, which nobody changes during the call
