@@ -88,8 +88,9 @@ def cross_entropy(
 
     Notes
     -----
-    As PyTorch defines it (``torch.nn.CrossEntropyLoss``), and without smoothing ONNX (SoftmaxCrossEntropyLoss). There, the mean over no row is NaN, and so is a target of 0 times a logarithm of -inf. Losses close to 0 keep
-    their digits, as in `log_softmax`. They are added up in float64, in an order that depends on their number alone.
+    As PyTorch defines it (``torch.nn.CrossEntropyLoss``), and without smoothing ONNX (SoftmaxCrossEntropyLoss). There,
+    the mean over no row is NaN, and so is a target of 0 times a logarithm of -inf. Losses close to 0 keep their digits,
+    as in `log_softmax`. They are added up in float64, in an order that depends on their number alone.
 
     Examples
     --------
@@ -222,9 +223,9 @@ def _evaluate(
             weights = np.ones(classes, dtype)
         targets = (1 - smoothing, smoothing / classes, divisor)
         losses, gradient = _core._row_losses(x, number, weights, q, label, factor, targets, with_gradient)
-    return _reduced(losses, reduction, divisor, result), None if gradient is None else _as_type(
-        gradient, result
-    )
+    if gradient is not None:
+        gradient = _as_type(gradient, result)
+    return _reduced(losses, reduction, divisor, result), gradient
 
 
 def _reduced(losses: NDArray[Any], reduction: str, divisor: float, dtype: np.dtype[Any]) -> Any:

@@ -230,7 +230,7 @@ def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
     if isinstance(indptr, np.ma.MaskedArray):
         raise ValueError(f"indptr: got {type(indptr).__name__}, expected an array without a mask")
     try:
-        array = np.asarray(indptr)
+        array = np.array(indptr, order="C")  # a copy, which nobody changes between the check and the end of the call
     except ValueError as error:
         raise ValueError(f"indptr: {expected}: {error}") from None
     if array.dtype.kind not in "iu":
@@ -248,4 +248,4 @@ def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
         k = int(falls.argmax())
         raise ValueError(f"indptr: got {array[k]}, then {array[k + 1]} at position {k + 1}, {expected}")
     # Between 0 and the length, every element is a number of this type.
-    return np.array(array, np.intp)  # a copy, which nobody changes during the call
+    return array.astype(np.intp, copy=False)
