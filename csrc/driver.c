@@ -37,8 +37,6 @@ enum {
     STACK_SCRATCH = 32 * 1024,
     /* Bytes of a result from which on it is written past the cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
-    /* Elements below which another thread costs more than it helps: waking one takes tens of microseconds. */
-    WORTH_A_THREAD = 32 * 1024,
     TILES_PER_THREAD = 4
 };
 
@@ -639,7 +637,7 @@ static int run_pieces(const job *j) {
 #endif
 
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
-    return (int)most(1, least(plan->threads, elements / WORTH_A_THREAD));
+    return (int)most(1, least(plan->threads, elements / plan->kernels->op[plan->op].worth_a_thread));
 }
 
 int smx_run(smx_plan *plan) {

@@ -109,6 +109,7 @@ typedef struct {
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
     void (*write)(const smx_tile *tile, const void *constants);
     smx_hidden hidden;
+    int worth_a_thread; /* elements that take some 8 us: less for a thread, and it costs more than it helps */
 } smx_op_kernels;
 
 typedef struct {

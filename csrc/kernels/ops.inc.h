@@ -834,6 +834,8 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
+/* Measured: bench/README.md. In thousands of floats; doubles take twice the time. */
+#define WORTH_A_THREAD(thousands) ((thousands) * 1024 * 32 / REAL_BITS)
 #define HIDDEN(first, second, out, comes_by_itself) {{first, second}, out, comes_by_itself}
 
 const smx_kernels
@@ -845,28 +847,31 @@ const smx_kernels
             .op =
                 {
                     [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, softmax_reduce, softmax_finish, softmax_write,
-                                     HIDDEN(-INFINITY, 0, 0, 1)},
+                                     HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(16)},
                     [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
-                                         HIDDEN(-INFINITY, 0, -INFINITY, 1)},
+                                         HIDDEN(-INFINITY, 0, -INFINITY, 1), WORTH_A_THREAD(16)},
                     [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL,
-                                       HIDDEN(-INFINITY, 0, 0, 1)},
+                                       HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(20)},
                     [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
-                                         HIDDEN(0, MASKED_GRADIENT, 0, 1)},
+                                         HIDDEN(0, MASKED_GRADIENT, 0, 1), WORTH_A_THREAD(24)},
                     [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0,
                                              0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
-                                             HIDDEN(-INFINITY, 0, 0, 1)},
+                                             HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(12)},
                     [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0,
                                              0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
-                                             HIDDEN(-INFINITY, 0, 0, 0)},
-                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1)},
+                                             HIDDEN(-INFINITY, 0, 0, 0), WORTH_A_THREAD(12)},
+                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1),
+                                        WORTH_A_THREAD(12)},
                     [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, label_loss_reduce, loss_finish, label_loss_write,
-                                             HIDDEN(0, 0, 0, 1)},
-                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1)},
+                                             HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(12)},
+                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL,
+                                         HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
                     [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write,
-                                              HIDDEN(0, 0, 0, 1)},
-                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1)},
+                                              HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
+                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL,
+                                         HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
                     [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write,
-                                              HIDDEN(0, 0, 0, 1)},
+                                              HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
                 },
             .rows_to_columns = rows_to_columns,
             .columns_to_rows = columns_to_rows,
