@@ -7,7 +7,7 @@ import pytest
 
 import softmax_ext
 
-KEYS = ["version", "isa", "isa_available", "compiler", "openmp", "threads"]
+KEYS = ["version", "isa", "isa_available", "compiler", "openmp", "threads", "buffer_limit"]
 LEVELS = ["scalar", "avx2", "avx512", "neon"]
 
 
