@@ -27,8 +27,8 @@
 enum {
     /* Reals in one block of a tile of short rows: with what reduce keeps beside it, it stays in the first-level cache. */
     SHORT_BLOCK = 2048,
-    /* Bytes in one block of a tile of long rows side by side: a good part of the second-level cache. */
-    LONG_BLOCK = 128 * 1024,
+    /* Bytes in the blocks of a tile of long rows side by side: a part of the second-level cache. */
+    LONG_BLOCK = 256 * 1024,
     /* Reals in the rows of a tile of contiguous rows. */
     ROWS_BLOCK = 2048,
     /* Reals in the stage, where it holds lines of a block. */
@@ -108,7 +108,7 @@ static void choose_layout(job *j) {
     j->evenly_spaced = j->run == neighbours;
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
-        const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n : LONG_BLOCK / (piece * j->size);
+        const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n : LONG_BLOCK / (j->op->inputs * piece * j->size);
         j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, fit / lanes * lanes));
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);

@@ -230,7 +230,8 @@ def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
     if isinstance(indptr, np.ma.MaskedArray):
         raise ValueError(f"indptr: got {type(indptr).__name__}, expected an array without a mask")
     try:
-        array = np.array(indptr, order="C")  # a copy, which nobody changes between the check and the end of the call
+        # A copy, which nobody changes between the check and the end of the call.
+        array = np.array(indptr, order="C")
     except ValueError as error:
         raise ValueError(f"indptr: {expected}: {error}") from None
     if array.dtype.kind not in "iu":
