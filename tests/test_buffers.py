@@ -2,7 +2,6 @@
 
 import gc
 import os
-import subprocess
 import sys
 import threading
 import tracemalloc
@@ -181,7 +180,7 @@ def test_threads_do_not_share_memory():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_of_the_process_stays_flat():
+def test_memory_of_the_process_stays_flat(python):
     code = """
 import numpy as np, softmax_ext, os
 def resident():
@@ -198,14 +197,12 @@ before = resident()
 calls(300)
 print(resident() - before)
 """
-    grown = int(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    )
+    grown = int(python("-c", code))
     assert grown < 8 * MIB
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_child_of_a_fork_starts_with_none():
+def test_child_of_a_fork_starts_with_none(python):
     code = """
 import os, numpy as np, softmax_ext
 from softmax_ext import _core
@@ -220,10 +217,7 @@ if pid == 0:
     os._exit(0 if good else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), _core._buffers_held() > 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.split() == ["0", "True"]
+    assert python("-c", code).split() == ["0", "True"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(-1, "-1"), (2**63, str(2**63))])
@@ -239,18 +233,13 @@ def test_limit_no_integer(value):
 
 
 @pytest.mark.parametrize(("value", "expected"), [("0", 0), (" 4096 ", 4096), ("", 128 * MIB)])
-def test_environment(value, expected, monkeypatch):
-    monkeypatch.setenv("SOFTMAX_EXT_BUFFER_LIMIT", value)
+def test_environment(value, expected, python):
     code = "import softmax_ext; print(softmax_ext.get_buffer_limit())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == expected
+    assert int(python("-c", code, SOFTMAX_EXT_BUFFER_LIMIT=value)) == expected
 
 
 @pytest.mark.parametrize("value", ["-1", "64M", "1e9", str(2**63)])
-def test_environment_that_is_no_number(value, monkeypatch):
-    monkeypatch.setenv("SOFTMAX_EXT_BUFFER_LIMIT", value)
-    done = subprocess.run(
-        [sys.executable, "-c", "import softmax_ext"], capture_output=True, text=True, check=False
-    )
+def test_environment_that_is_no_number(value, python):
+    done = python("-c", "import softmax_ext", check=False, SOFTMAX_EXT_BUFFER_LIMIT=value)
     assert done.returncode != 0
     assert f"SOFTMAX_EXT_BUFFER_LIMIT: got '{value}'" in done.stderr
