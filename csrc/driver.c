@@ -650,7 +650,9 @@ int smx_run(smx_plan *plan) {
     j.size = (ptrdiff_t)plan->kernels->real_size;
     j.temperature = plan->kernels->no_temperature;
     if (plan->temperature != 1) {
+        const smx_fpstate before = smx_enter_fpstate();
         plan->kernels->set_temperature(plan->temperature, j.own_temperature);
+        smx_leave_fpstate(before);
         j.temperature = j.own_temperature;
     }
     j.n = j.rows = 1;
