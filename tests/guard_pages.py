@@ -21,7 +21,7 @@ import softmax_ext
 
 PAGE = mmap.PAGESIZE
 LONGEST, ROWS = 300, (1, 3, 19)
-TYPES = ("f4", "f8", ">f4", ">f8")
+TYPES = ("f2", "f4", "f8", ">f4", ">f8")
 MAPS = ("softmax", "log_softmax", "logsumexp")
 PRODUCTS = ("softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp")
 # How rows lie in memory, as an axis order and a step; steps along the last axis in memory.
