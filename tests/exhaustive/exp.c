@@ -138,7 +138,7 @@ INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
         for (int i = 0; i < BLOCK; i++) {
             const double expected = n[i] - get(&reference2, bits, i) + bias(bits) + headroom(bits);
             const double got = (double)field(&high, bits, i), difference = fabs(get(&t2, bits, i) - get(&t, bits, i));
-            const int subnormal = fabs(get(&low, bits, i)) < ldexp(1, 1 - bias(bits));
+            const int subnormal = fabs(get(&low, bits, i)) <= ldexp(1, 1 - bias(bits)); /* or rounded up from one */
             const int close = difference <= ldexp(1, 1 - fraction_bits(bits) - (int)got);
             const int equal =
                 (got == expected) & (get(&m2, bits, i) == get(&m, bits, i)) & ((difference == 0) | (subnormal & close));
