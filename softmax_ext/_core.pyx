@@ -380,8 +380,13 @@ cdef inline int _storage(cnp.ndarray array):
     return -1
 
 
-cdef inline const smx_kernels *_kernels(bint is_double):
-    return _level.f64 if is_double else _level.f32
+cdef inline void _open_plan(smx_plan *plan, int op, bint is_double, double temperature):
+    """A plan of that operation, as yet without arrays, without a mask and without segments."""
+    plan.op = <smx_op>op
+    plan.kernels = _level.f64 if is_double else _level.f32
+    plan.temperature = temperature
+    plan.mask.data = NULL
+    plan.indptr = NULL
 
 
 cdef inline bint _broadcasts(cnp.ndarray where, cnp.ndarray x):
@@ -513,10 +518,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
             out = _new_like(x, None)
         else:
             out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
-    plan.op = <smx_op>op
-    plan.kernels = _kernels(kind == cnp.NPY_DOUBLE)
-    plan.temperature = temperature
-    plan.indptr = NULL
+    _open_plan(&plan, op, kind == cnp.NPY_DOUBLE, temperature)
     plan.outer_dims = plan.inner_dims = 1
     plan.outer_shape[0] = elements // n
     plan.inner_shape[0] = n
@@ -524,7 +526,6 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
     if g is not None:
         _plain_operand(&plan.input[1], g, n, size, storage)
     _plain_operand(&plan.out, out, n if elementwise else 1, size, storage)
-    plan.mask.data = NULL
     if where is not None:
         _fill_mask(&plan.mask, where, x, None)
     _run(&plan, elements)
@@ -759,10 +760,7 @@ cdef object _compute(
         spread = target
         if not elementwise and not keepdims:
             spread = np.expand_dims(target, tuple(inner))
-        plan.op = <smx_op>op
-        plan.kernels = _kernels(working.itemsize == 8)
-        plan.temperature = temperature
-        plan.indptr = NULL
+        _open_plan(&plan, op, working.itemsize == 8, temperature)
         if indptr is not None:
             plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
             plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
@@ -777,7 +775,6 @@ cdef object _compute(
         for k, array in enumerate(inputs):
             _fill_operand(&plan.input[k], array, inner, True)
         _fill_operand(&plan.out, spread, inner, elementwise)
-        plan.mask.data = NULL
         if where is not None:
             _fill_mask(&plan.mask, where, x, inner)
         _run(&plan, x.size)
@@ -925,11 +922,7 @@ def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradie
         op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
     else:
         op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
-    plan.op = <smx_op>op
-    plan.kernels = _kernels(dtype.itemsize == 8)
-    plan.temperature = 1
-    plan.mask.data = NULL
-    plan.indptr = NULL
+    _open_plan(&plan, op, dtype.itemsize == 8, 1)
     plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
     plan.inner_dims = 1
     plan.inner_shape[0] = x.shape[axis]
