@@ -8,7 +8,7 @@ of the neighbours' threads; the aim is at most 1.25 for softmax. What it is depe
 and the BLAS, so nothing is asserted.
 
     python -m bench.neighbours --size 512 --threads 2
-    OMP_WAIT_POLICY=passive python -m bench.neighbours    softmax's threads sleep at once
+    GOMP_SPINCOUNT=300000 python -m bench.neighbours    GNU OpenMP's own default instead of ours
 """
 
 import argparse

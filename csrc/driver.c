@@ -20,6 +20,7 @@
 #include "plan.h"
 #include "segments.h"
 #include "strided.h"
+#include "threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,9 @@ enum {
     STACK_SCRATCH = 32 * 1024,
     /* Bytes of a result from which on it is written past the cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
-    TILES_PER_THREAD = 4
+    TILES_PER_THREAD = 4,
+    /* Shares for a thread that a call must have to wake threads that sleep. Measured: it takes them some 60 us to come. */
+    WORTH_WAKING = 16
 };
 
 typedef struct {
@@ -636,13 +639,13 @@ static int run_pieces(const job *j) {
 
 #endif
 
+static ptrdiff_t worth_a_thread(const smx_plan *plan) { return plan->kernels->op[plan->op].worth_a_thread; }
+
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
-    return (int)most(1, least(plan->threads, elements / plan->kernels->op[plan->op].worth_a_thread));
+    return (int)most(1, least(plan->threads, elements / worth_a_thread(plan)));
 }
 
-int smx_run(smx_plan *plan) {
-    if (plan->indptr)
-        return smx_run_segments(plan);
+static int run_rows(smx_plan *plan) {
     job j;
     smx_simplify(plan);
     j.plan = plan;
@@ -670,4 +673,19 @@ int smx_run(smx_plan *plan) {
         return run_tiles(&j);
 #endif
     return run_serial(&j);
+}
+
+int smx_run(smx_plan *plan) {
+    ptrdiff_t elements = 1;
+    for (int d = 0; d < plan->inner_dims; d++)
+        elements *= plan->inner_shape[d];
+    for (int d = 0; d < plan->outer_dims; d++)
+        elements *= plan->outer_shape[d];
+    const int may_share = smx_threads_for(plan, elements) > 1;
+    if (may_share && !smx_are_threads_awake() && elements < WORTH_WAKING * worth_a_thread(plan))
+        plan->threads = 1;
+    const int status = plan->indptr ? smx_run_segments(plan) : run_rows(plan);
+    if (may_share)
+        smx_threads_rest();
+    return status;
 }

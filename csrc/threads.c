@@ -5,7 +5,11 @@
    number at import is what "been told since" is measured against.
 
    After fork the child has one thread, while the runtime's own records still speak of the pool of the parent: GNU's
-   would wait for it for ever at the next parallel region. So a child stays serial. */
+   would wait for it for ever at the next parallel region. So a child stays serial.
+
+   A call that comes alone, and would have to wake threads for little work, does it by itself; calls that follow one another
+   find them awake. So what runs between the calls of another library, whose threads want the processors, leaves its
+   own asleep unless they are worth it. */
 
 #include "threads.h"
 
@@ -28,6 +32,8 @@ typedef int setting;
 #define READ(s) __atomic_load_n(&(s), __ATOMIC_RELAXED)
 #define WRITE(s, value) __atomic_store_n(&(s), (value), __ATOMIC_RELAXED)
 #endif
+
+enum { AWAKE = 50 }; /* us that threads wait for more work, about */
 
 static setting limit_set = 1;
 
@@ -55,12 +61,22 @@ int smx_get_threads(void) {
     return runtime < READ(runtime_at_import) && runtime < limit ? runtime : limit;
 }
 
+static setting rest_began = 0;
+
+/* In microseconds; it wraps, and only differences count. */
+static unsigned now(void) { return (unsigned)(unsigned long long)(omp_get_wtime() * 1e6); }
+
+int smx_are_threads_awake(void) { return now() - (unsigned)READ(rest_began) < AWAKE; }
+void smx_threads_rest(void) { WRITE(rest_began, (int)now()); }
+
 int smx_openmp_version(void) { return _OPENMP; }
 
 #else
 
 void smx_threads_begin(int limit) { WRITE(limit_set, limit); }
 int smx_get_threads(void) { return 1; }
+int smx_are_threads_awake(void) { return 0; }
+void smx_threads_rest(void) {}
 int smx_openmp_version(void) { return 0; }
 
 #endif

@@ -14,6 +14,11 @@ void smx_set_threads(int limit);
    another parallel region, and in a child made by fork. */
 int smx_get_threads(void);
 
+/* Threads that have no work spin for a short time, then sleep (softmax_ext/_threads.py). Whether the last call that could
+   use them ended less than that ago; and that one ends now. */
+int smx_are_threads_awake(void);
+void smx_threads_rest(void);
+
 /* The version date of the OpenMP specification that this was compiled for; 0 without OpenMP. */
 int smx_openmp_version(void);
 

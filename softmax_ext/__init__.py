@@ -1,5 +1,10 @@
 """Softmax, log-softmax and their derivatives for NumPy arrays: within 2 ULP, the same bits everywhere, fast."""
 
+from softmax_ext._threads import brief_waits as _brief_waits
+
+with _brief_waits():
+    from softmax_ext import _core as _core  # loads the OpenMP runtime
+
 from softmax_ext._config import show_config
 from softmax_ext._core import (
     get_buffer_limit,

@@ -1,6 +1,31 @@
-"""How many threads to use by default: what the environment asks for, else what the machine gives this process."""
+"""The OpenMP runtime's start: how many threads to use by default, and how long they wait for more work."""
 
+import contextlib
 import os
+
+# What OpenMP runtimes read, when they are loaded, about threads that have nothing to do. What the user sets rules.
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+# GNU's runtime would spin 300,000 times, LLVM's for 200 ms: all the while on a processor that another library's threads
+# want. Some 50 us (1 ms, the least that LLVM's knows) bridge the time between two calls in a row.
+BRIEFLY = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}
+
+
+@contextlib.contextmanager
+def brief_waits():
+    """Have an OpenMP runtime that is loaded meanwhile let threads without work spin for a short time only.
+
+    Leaves the environment as it was. A runtime that another package has loaded before, and shares, stays as it is.
+    """
+    if any(name in os.environ for name in WAITING):
+        yield
+        return
+    os.environ.update(BRIEFLY)
+    try:
+        yield
+    finally:
+        for name in BRIEFLY:
+            os.environ.pop(name, None)
 
 
 def default_threads() -> int:

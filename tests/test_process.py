@@ -146,6 +146,52 @@ def test_threadpoolctl_limit_keeps_the_pool_from_growing(python):
     assert python("-c", code(script), OMP_NUM_THREADS="3").split() == ["0"]
 
 
+@pytest.mark.skipif("GNU" not in str(CONFIG["openmp"]), reason="another OpenMP runtime gives another account")
+@pytest.mark.parametrize(
+    ("asked", "spins"),
+    [({}, 2000), ({"OMP_WAIT_POLICY": "active"}, 30_000_000_000), ({"GOMP_SPINCOUNT": "77"}, 77)],
+    ids=str,
+)
+def test_idle_threads_spin_briefly_unless_told_otherwise(python, asked, spins):
+    """So that they do not keep the processors from another library's threads; by the runtime's own account."""
+    script = """
+        import os
+        before = dict(os.environ)
+        import softmax_ext
+        assert os.environ == before
+        """
+    unset = dict.fromkeys(["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+    environment = unset | asked | {"OMP_DISPLAY_ENV": "VERBOSE"}
+    done = python("-c", textwrap.dedent(script), check=False, **environment)
+    assert done.returncode == 0, done.stderr
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
+
+
+@needs_linux
+@needs_openmp
+def test_a_call_that_comes_alone_wakes_no_threads_for_little_work(python):
+    """How often the runtime's thread was run at all: in calls in a row it is, in one after a pause it is not."""
+    script = """
+        import time
+        x = np.zeros((64, 1000), np.float32)
+        set_num_threads(2)
+        for _ in range(100):
+            softmax(x)
+        (worker,) = set(os.listdir("/proc/self/task")) - before
+        def switches():
+            with open(f"/proc/self/task/{worker}/status") as file:
+                return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+        time.sleep(0.1)
+        count = switches()
+        for _ in range(20):
+            time.sleep(0.01)
+            softmax(x)
+        print(switches() - count)
+        """
+    before = 'import os\nimport numpy as np\nbefore = set(os.listdir("/proc/self/task"))\n'
+    assert python("-c", before + code(script)).split() == ["0"]
+
+
 # The level of instructions ------------------------------------------------------------------------
 
 
