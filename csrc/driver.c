@@ -28,8 +28,13 @@
 enum {
     /* Reals in one block of a tile of short rows: with what reduce keeps beside it, it stays in the first-level cache. */
     SHORT_BLOCK = 2048,
-    /* Bytes in the blocks of a tile of long rows side by side: a part of the second-level cache. */
+    /* Bytes in the blocks of a tile of long rows side by side: a part of the second-level cache, more of it where a line, of
+       one element of each of them, would be shorter than LONG_LINE. */
     LONG_BLOCK = 256 * 1024,
+    LONGEST_BLOCK = 512 * 1024,
+    LONG_LINE = 256,
+    /* Lines of a block that are asked for before they are needed: too far apart for the processor to foresee them. */
+    LINES_AHEAD = 6,
     /* Reals in the rows of a tile of contiguous rows. */
     ROWS_BLOCK = 2048,
     /* Reals in the stage, where it holds lines of a block. */
@@ -111,7 +116,9 @@ static void choose_layout(job *j) {
     j->evenly_spaced = j->run == neighbours;
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
-        const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n : LONG_BLOCK / (j->op->inputs * piece * j->size);
+        const ptrdiff_t row_bytes = j->op->inputs * piece * j->size, line = LONG_LINE / j->size;
+        const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n
+                                         : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
         j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, fit / lanes * lanes));
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
@@ -293,6 +300,17 @@ static int masks_lines(const worker *w) {
     return w->job->is_masked && w->mask.row == 1 && w->mask.element == w->tile.width;
 }
 
+/* Of the line after the last, what lies beside the first: there the next tile is likely to begin. */
+static void prefetch(const char *from, ptrdiff_t bytes) {
+#if defined(__GNUC__)
+    for (ptrdiff_t b = 0; b < bytes; b += 64)
+        __builtin_prefetch(from + b);
+#else
+    (void)from;
+    (void)bytes;
+#endif
+}
+
 /* Rows that are neighbours in memory: line by line, an element of each of them. Returns whether the mask was applied. */
 static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *block) {
     const job *j = w->job;
@@ -305,11 +323,14 @@ static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *b
     const smx_view stage = {w->stage, 1, rows};
     const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
     if (!is_half && !is_staged) {
-        const size_t bytes = (size_t)(rows * j->size);
+        const ptrdiff_t bytes = rows * j->size;
         const ptrdiff_t step = block->element * j->size;
         char *to = block->start;
-        for (ptrdiff_t i = 0; i < n; i++)
-            memcpy(to + i * step, first + smx_inner_offset(j->plan, from, start + i), bytes);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const ptrdiff_t ahead = i + LINES_AHEAD;
+            prefetch(first + smx_inner_offset(j->plan, from, start + ahead % n) + (ahead < n ? 0 : bytes), bytes);
+            memcpy(to + i * step, first + smx_inner_offset(j->plan, from, start + i), (size_t)bytes);
+        }
         return 0;
     }
     for (ptrdiff_t i = 0; i < n; i += lines) {

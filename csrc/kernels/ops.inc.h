@@ -52,6 +52,7 @@
 
 #define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
 #define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
+#define STRIPS 4               /* of WIDTH rows side by side, written together */
 #define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
 #define MINUS_INFINITY v_set1(-(real)INFINITY)
 #define EVERY_NAN v_set1(real_from_bits(QUIET_NAN))
@@ -641,61 +642,93 @@ SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], 
     return one_nan(v[0]);
 }
 
+/* Elements of a row, from i on: as many as fill a vector, or left of them. */
+SMX_INLINE void apply_to_row(real *out, const real *const *in, ptrdiff_t i, ptrdiff_t left, int inputs, const vec *c,
+                             const exp_temperature *t, int stream, formula f) {
+    vec v[SMX_MAX_INPUTS];
+    for (int k = 0; k < inputs; k++)
+        v[k] = left >= WIDTH ? v_load(in[k] + i) : v_load_first(in[k] + i, left, v_set1(0));
+    if (left < WIDTH)
+        v_store_first(out + i, left, f(v, c, t));
+    else if (stream)
+        v_stream(out + i, f(v, c, t));
+    else
+        v_store(out + i, f(v, c, t));
+}
+
 /* to = the formula of so many inputs and constants, over a tile; stream: past the cache. */
-SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                      const void *constants, int constant_count, int stream, formula f) {
-    const int by_row = tile->layout == SMX_ROWS, width = tile->width;
+SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+                              const void *constants, int constant_count, int stream, formula f) {
     const ptrdiff_t n = tile->n;
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    for (int row = 0; row < width; row += by_row ? 1 : WIDTH) {
-        vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+    for (int row = 0; row < tile->width; row++) {
+        vec c[SMX_CONSTANTS];
         const real *in[SMX_MAX_INPUTS];
-        for (int k = 0; k < constant_count; k++) {
-            const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
-            c[k] = by_row ? v_set1(*constant) : v_load(constant);
-        }
+        for (int k = 0; k < constant_count; k++)
+            c[k] = v_set1(((const real *)constants)[k * SMX_TILE_ROWS + row]);
         for (int k = 0; k < inputs; k++)
             in[k] = row_of(from[k], row);
         real *out = row_of(to, row);
-        if (by_row) {
-            ptrdiff_t i = 0;
-            if (stream) {
-                /* up to the first whole line */
-                const ptrdiff_t head = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real));
-                i = head < n ? head : n;
-                for (int k = 0; k < inputs; k++)
-                    v[k] = v_load_first(in[k], i, v_set1(0));
-                v_store_first(out, i, f(v, c, t));
-            }
-            for (; i + WIDTH <= n; i += WIDTH) {
-                for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(in[k] + i);
-                if (stream)
-                    v_stream(out + i, f(v, c, t));
-                else
-                    v_store(out + i, f(v, c, t));
-            }
-            if (i < n) {
-                for (int k = 0; k < inputs; k++)
-                    v[k] = v_load_first(in[k] + i, n - i, v_set1(0));
-                v_store_first(out + i, n - i, f(v, c, t));
-            }
-        } else {
-            const int whole = row + WIDTH <= width;
-            for (ptrdiff_t j = 0; j < n; j++) {
-                for (int k = 0; k < inputs; k++) {
-                    /* a block is padded to whole vectors, a caller's array is not */
-                    const real *at = in[k] + j * from[k]->element;
-                    v[k] = whole ? v_load(at) : v_load_first(at, width - row, v_set1(0));
-                }
-                if (whole)
-                    v_store(out + j * to->element, f(v, c, t));
-                else
-                    v_store_first(out + j * to->element, width - row, f(v, c, t));
-            }
+        ptrdiff_t i = 0;
+        if (stream) {
+            /* up to the first whole line */
+            const ptrdiff_t head = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real));
+            i = head < n ? head : n;
+            apply_to_row(out, in, 0, i, inputs, c, t, 0, f);
         }
+        for (; i + WIDTH <= n; i += WIDTH)
+            apply_to_row(out, in, i, WIDTH, inputs, c, t, stream, f);
+        if (i < n)
+            apply_to_row(out, in, i, n - i, inputs, c, t, 0, f);
     }
+}
+
+/* So many strips of WIDTH rows from row on, of which the last may not be whole. */
+SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+                                const void *constants, int constant_count, int row, int strips, int whole, formula f) {
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    const ptrdiff_t n = tile->n, left = tile->width - row, out_step = to->element;
+    vec c[STRIPS][SMX_CONSTANTS];
+    const real *in[SMX_MAX_INPUTS];
+    ptrdiff_t step[SMX_MAX_INPUTS];
+    for (int s = 0; s < strips; s++)
+        for (int k = 0; k < constant_count; k++)
+            c[s][k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * WIDTH);
+    for (int k = 0; k < inputs; k++) {
+        in[k] = row_of(from[k], row);
+        step[k] = from[k]->element;
+    }
+    real *out = row_of(to, row);
+    for (ptrdiff_t j = 0; j < n; j++, out += out_step)
+        for (int s = 0; s < strips; s++) {
+            vec v[SMX_MAX_INPUTS];
+            for (int k = 0; k < inputs; k++) {
+                /* a block is padded to whole vectors, a caller's array is not */
+                const real *at = in[k] + j * step[k] + s * WIDTH;
+                v[k] = whole ? v_load(at) : v_load_first(at, left, v_set1(0));
+            }
+            if (whole)
+                v_store(out + s * WIDTH, f(v, c[s], t));
+            else
+                v_store_first(out, left, f(v, c[s], t));
+        }
+}
+
+SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+                      const void *constants, int constant_count, int stream, formula f) {
+    if (tile->layout == SMX_ROWS) {
+        apply_to_rows(tile, to, from, inputs, constants, constant_count, stream, f);
+        return;
+    }
+    int row = 0;
+    /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
+    for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= tile->width; row += STRIPS * WIDTH)
+        apply_to_strips(tile, to, from, inputs, constants, constant_count, row, STRIPS, 1, f);
+    for (; row + WIDTH <= tile->width; row += WIDTH)
+        apply_to_strips(tile, to, from, inputs, constants, constant_count, row, 1, 1, f);
+    if (row < tile->width)
+        apply_to_strips(tile, to, from, inputs, constants, constant_count, row, 1, 0, f);
 }
 
 SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
