@@ -27,4 +27,11 @@
 #define SMX_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+/* Asks for a line of the cache; the address may be any. */
+#if defined(__GNUC__)
+#define SMX_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define SMX_PREFETCH(address) ((void)(address))
+#endif
+
 #endif

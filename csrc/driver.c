@@ -33,8 +33,6 @@ enum {
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
-    /* Lines of a block that are asked for before they are needed: too far apart for the processor to foresee them. */
-    LINES_AHEAD = 6,
     /* Reals in the rows of a tile of contiguous rows. */
     ROWS_BLOCK = 2048,
     /* Reals in the stage, where it holds lines of a block. */
@@ -300,17 +298,6 @@ static int masks_lines(const worker *w) {
     return w->job->is_masked && w->mask.row == 1 && w->mask.element == w->tile.width;
 }
 
-/* Of the line after the last, what lies beside the first: there the next tile is likely to begin. */
-static void prefetch(const char *from, ptrdiff_t bytes) {
-#if defined(__GNUC__)
-    for (ptrdiff_t b = 0; b < bytes; b += 64)
-        __builtin_prefetch(from + b);
-#else
-    (void)from;
-    (void)bytes;
-#endif
-}
-
 /* Rows that are neighbours in memory: line by line, an element of each of them. Returns whether the mask was applied. */
 static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *block) {
     const job *j = w->job;
@@ -323,13 +310,12 @@ static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *b
     const smx_view stage = {w->stage, 1, rows};
     const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
     if (!is_half && !is_staged) {
-        const ptrdiff_t bytes = rows * j->size;
-        const ptrdiff_t step = block->element * j->size;
-        char *to = block->start;
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const ptrdiff_t ahead = i + LINES_AHEAD;
-            prefetch(first + smx_inner_offset(j->plan, from, start + ahead % n) + (ahead < n ? 0 : bytes), bytes);
-            memcpy(to + i * step, first + smx_inner_offset(j->plan, from, start + i), (size_t)bytes);
+        for (ptrdiff_t i = 0; i < n;) {
+            const ptrdiff_t count = smx_even_run(j->plan, start + i, n - i);
+            kernels->lines_to_columns(first + smx_inner_offset(j->plan, from, start + i),
+                                      from->inner[j->plan->inner_dims - 1] / j->size, (int)rows, count,
+                                      (char *)block->start + i * block->element * j->size, block->element);
+            i += count;
         }
         return 0;
     }
@@ -394,7 +380,8 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         hide(w, &at, value, &block);
         is_hidden = 1;
     } else {
-        if (columns && rows % plan->kernels->lanes != 0)
+        const int is_line_by_line = j->side_by_side[k] && !is_half;
+        if (columns && rows % plan->kernels->lanes != 0 && !is_line_by_line)
             memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
         if (j->side_by_side[k])
             is_hidden |= load_lines(w, k, start, &block);

@@ -117,7 +117,9 @@ typedef struct {
     size_t real_size;
     int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
-    /* between contiguous rows, at that distance, and a block of columns; the block's padding is filled with zeros */
+    /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
+       that far apart; and contiguous rows, that far apart. */
+    void (*lines_to_columns)(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element);
     void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element);
     void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n);
     const void *no_temperature; /* the constants of temperature 1 */

@@ -794,6 +794,24 @@ static void settle_nans(const smx_tile *tile) {
     apply(tile, &tile->out, from, 1, NULL, 0, 0, settled);
 }
 
+/* Lines are too far apart for the processor to foresee them, so each asks for one ahead; beyond the last, for what lies beside
+   the first, where the next tile is likely to begin. */
+static void lines_to_columns(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element) {
+    enum { AHEAD = 6, CACHE_LINE = 64 / sizeof(real) };
+    for (ptrdiff_t j = 0; j < n; j++) {
+        const real *from = (const real *)lines + j * line;
+        const real *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width);
+        real *to = (real *)block + j * element;
+        for (int row = 0; row < width; row += CACHE_LINE)
+            SMX_PREFETCH(ahead + row);
+        int row = 0;
+        for (; row + WIDTH <= width; row += WIDTH)
+            v_store(to + row, v_load(from + row));
+        if (row < width)
+            v_store(to + row, v_load_first(from + row, width - row, v_set1(0)));
+    }
+}
+
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
    moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element) {
@@ -906,6 +924,7 @@ const smx_kernels
                     [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write,
                                               HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
                 },
+            .lines_to_columns = lines_to_columns,
             .rows_to_columns = rows_to_columns,
             .columns_to_rows = columns_to_rows,
             .no_temperature = &no_temperature,
