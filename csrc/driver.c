@@ -60,6 +60,7 @@ typedef struct {
     int tile_rows, evenly_spaced;
     int keeps;                        /* reduce leaves its work for write */
     int streams;                      /* results are written past the cache */
+    int is_far;                       /* what comes next is not in the cache */
     int in_place[SMX_MAX_INPUTS];     /* the kernels read the input where it is */
     int out_in_place;
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
@@ -151,6 +152,8 @@ static void choose_memory(job *j) {
     j->streams = !columns && j->out_in_place && j->rows * j->n * j->size >= STREAMED;
     for (int k = 0; k < j->op->inputs; k++)
         j->streams &= plan->in[k].data != plan->out.data;
+
+    j->is_far = j->rows * j->n * j->size >= SMX_FAR;
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
     j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
@@ -314,7 +317,7 @@ static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *b
             const ptrdiff_t count = smx_even_run(j->plan, start + i, n - i);
             kernels->lines_to_columns(first + smx_inner_offset(j->plan, from, start + i),
                                       from->inner[j->plan->inner_dims - 1] / j->size, (int)rows, count,
-                                      (char *)block->start + i * block->element * j->size, block->element);
+                                      (char *)block->start + i * block->element * j->size, block->element, j->is_far);
             i += count;
         }
         return 0;
@@ -374,7 +377,7 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
             at = stage;
             is_hidden = 1;
         }
-        plan->kernels->rows_to_columns(at.start, at.row, (int)rows, n, block.start, block.element);
+        plan->kernels->rows_to_columns(at.start, at.row, (int)rows, n, block.start, block.element, j->is_far);
     } else if (!columns && j->along[k] && !is_half && j->is_masked) {
         const smx_view at = view_rows(w, from, start);
         hide(w, &at, value, &block);
@@ -434,7 +437,7 @@ static void store_block(worker *w, ptrdiff_t piece, int hides) {
     const smx_view block = view_block(j, w->block[0]);
     if (stores_rows(j)) {
         const smx_view rows = is_half ? view_stage(w) : view_rows(w, &plan->out, start);
-        plan->kernels->columns_to_rows(block.start, block.element, rows.start, rows.row, w->tile.width, n);
+        plan->kernels->columns_to_rows(block.start, block.element, rows.start, rows.row, w->tile.width, n, j->is_far);
         if (hides)
             hide(w, &rows, j->op->hidden.out, &rows);
         if (is_half)

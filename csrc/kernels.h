@@ -118,10 +118,13 @@ typedef struct {
     int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
     /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
-       that far apart; and contiguous rows, that far apart. */
-    void (*lines_to_columns)(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element);
-    void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element);
-    void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n);
+       that far apart; and contiguous rows, that far apart. is_far: the array is larger than the cache. */
+    void (*lines_to_columns)(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element,
+                             int is_far);
+    void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
+                            int is_far);
+    void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,
+                            int is_far);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

@@ -14,7 +14,10 @@
 
 #include "kernels.h"
 
-enum { SMX_MAX_DIMS = 64 }; /* NumPy's own limit */
+enum {
+    SMX_MAX_DIMS = 64,    /* NumPy's own limit */
+    SMX_FAR = 512 * 1024, /* bytes of an array from which on it is taken to lie beyond the second-level cache */
+};
 
 typedef struct {
     char *data;

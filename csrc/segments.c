@@ -36,6 +36,7 @@ typedef struct {
     ptrdiff_t beside; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t share;  /* the weight of a part */
     int parts, threads;
+    int is_far; /* the array is larger than the cache */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
     ptrdiff_t pitch; /* of a block: from an element of a row to the next */
@@ -257,7 +258,7 @@ static void load_window(worker *w, int k) {
         copy_rows(w, from, w->block[k], 0, w->rows);
     } else if (w->are_equal && j->beside == 1) {
         const ptrdiff_t n = w->length[0];
-        j->plan->kernels->rows_to_columns(find_window(w, from), n, w->rows, n, w->block[k], j->pitch);
+        j->plan->kernels->rows_to_columns(find_window(w, from), n, w->rows, n, w->block[k], j->pitch, j->is_far);
     } else {
         if (!w->has_places)
             find_places(w);
@@ -272,7 +273,7 @@ static void store_window(worker *w) {
         copy_rows(w, to, w->block[0], 0, w->rows);
     } else if (w->are_equal && j->beside == 1) {
         const ptrdiff_t n = w->length[0];
-        j->plan->kernels->columns_to_rows(w->block[0], j->pitch, find_window(w, to), n, w->rows, n);
+        j->plan->kernels->columns_to_rows(w->block[0], j->pitch, find_window(w, to), n, w->rows, n, j->is_far);
     } else {
         if (!w->has_places)
             find_places(w);
@@ -465,6 +466,7 @@ int smx_run_segments(smx_plan *plan) {
     j.pitch = round_up(least(WINDOW_ROWS, elements), lanes) + lanes;
     j.block_bytes = round_up(least(SMX_SHORT, plan->inner_shape[0]) * j.pitch * j.size, 64);
     j.partial_bytes = SMX_PARTIALS * WINDOW_ROWS * j.size;
+    j.is_far = elements * j.size >= SMX_FAR;
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

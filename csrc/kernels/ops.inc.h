@@ -794,16 +794,32 @@ static void settle_nans(const smx_tile *tile) {
     apply(tile, &tile->out, from, 1, NULL, 0, 0, settled);
 }
 
-/* Lines are too far apart for the processor to foresee them, so each asks for one ahead; beyond the last, for what lies beside
-   the first, where the next tile is likely to begin. */
-static void lines_to_columns(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element) {
-    enum { AHEAD = 6, CACHE_LINE = 64 / sizeof(real) };
+/* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
+   so what the next tile is likely to read and write is asked for, where it is not in the cache anyway. */
+enum { CACHE_LINE = 64 / sizeof(real) };
+
+SMX_INLINE void ask_for(const real *from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += CACHE_LINE)
+        SMX_PREFETCH(from + i);
+}
+/* So many rows as a strip has. */
+SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
+    if (row < 2 * n)
+        ask_for(rows, WIDTH * row);
+    else
+        for (int k = 0; k < WIDTH; k++)
+            ask_for(rows + k * row, n);
+}
+
+/* Each line asks for one ahead; beyond the last, for what lies beside the first. */
+static void lines_to_columns(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element,
+                             int is_far) {
+    enum { AHEAD = 6 };
     for (ptrdiff_t j = 0; j < n; j++) {
         const real *from = (const real *)lines + j * line;
-        const real *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width);
         real *to = (real *)block + j * element;
-        for (int row = 0; row < width; row += CACHE_LINE)
-            SMX_PREFETCH(ahead + row);
+        if (is_far)
+            ask_for(from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width), width);
         int row = 0;
         for (; row + WIDTH <= width; row += WIDTH)
             v_store(to + row, v_load(from + row));
@@ -814,10 +830,13 @@ static void lines_to_columns(const void *lines, ptrdiff_t line, int width, ptrdi
 
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
    moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
-static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element) {
+static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
+                            int is_far) {
     for (int first = 0; first < width; first += WIDTH) {
         const real *from = (const real *)rows + first * row;
         real *to = (real *)block + first;
+        if (is_far)
+            ask_for_rows(from + width * row, row, n);
         vec column[4];
         if (first + WIDTH <= width && n >= 4) {
             const real *at[WIDTH];
@@ -846,10 +865,13 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
     }
 }
 
-static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n) {
+static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,
+                            int is_far) {
     for (int first = 0; first < width; first += WIDTH) {
         const real *from = (const real *)block + first;
         real *to = (real *)rows + first * row;
+        if (is_far)
+            ask_for_rows(to + width * row, row, n);
         vec column[4];
         if (first + WIDTH <= width && n >= 4) {
             real *at[WIDTH];
