@@ -84,7 +84,9 @@ typedef struct {
     double factor[SMX_TILE_ROWS]; /* room for reals */
 } worker;
 
-static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
+/* To multiples of a power of two. Small calls count their divisions. */
+static ptrdiff_t round_down(ptrdiff_t x, ptrdiff_t step) { return x & -step; }
+static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return round_down(x + step - 1, step); }
 static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
@@ -109,16 +111,20 @@ static void choose_layout(job *j) {
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     const int short_rows = j->n <= SMX_SHORT;
 
-    j->layout = short_rows || (columns && !along_inner(j, &plan->in[0])) ? SMX_COLUMNS : SMX_ROWS;
+    const int along = along_inner(j, &plan->in[0]);
+    /* Side by side, few rows leave most of the lanes empty; by themselves, each has a chain of additions. */
+    const int few = along && j->op->has_short_rows && j->rows <= lanes / 4 && 16 * (j->rows - 1) <= j->n;
+
+    j->layout = (short_rows && !few) || (columns && !along) ? SMX_COLUMNS : SMX_ROWS;
     /* A short run fills too few lanes of COLUMNS, unless its rows are side by side anyway. */
     j->run = j->layout == SMX_ROWS || columns || neighbours >= lanes ? neighbours : j->rows;
     j->evenly_spaced = j->run == neighbours;
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
         const ptrdiff_t row_bytes = j->op->inputs * piece * j->size, line = LONG_LINE / j->size;
-        const ptrdiff_t fit = short_rows ? SHORT_BLOCK / j->n
-                                         : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
-        j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, fit / lanes * lanes));
+        const ptrdiff_t fit =
+            short_rows ? SHORT_BLOCK / j->n : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
+        j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, round_down(fit, lanes)));
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
         j->tile_rows = (int)most(1, least(SMX_ROWS_AT_ONCE, least(share, ROWS_BLOCK / piece)));
@@ -653,6 +659,8 @@ static int run_pieces(const job *j) {
 static ptrdiff_t worth_a_thread(const smx_plan *plan) { return plan->kernels->op[plan->op].worth_a_thread; }
 
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
+    if (elements < 2 * worth_a_thread(plan))
+        return 1;
     return (int)most(1, least(plan->threads, elements / worth_a_thread(plan)));
 }
 

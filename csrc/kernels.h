@@ -105,6 +105,7 @@ typedef struct {
     int has_labels;    /* takes a label and a factor for each row */
     int uses_keep;     /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
+    int has_short_rows; /* reduce takes rows of up to SMX_SHORT elements in ROWS as well */
     void (*reduce)(const smx_tile *tile, void *partial);
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
     void (*write)(const smx_tile *tile, const void *constants);

@@ -65,7 +65,7 @@ typedef struct {
     uint16_t place[PLACES + PLACES_AT_ONCE]; /* in the block, of each element in C order */
 } worker;
 
-static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) / step * step; }
+static ptrdiff_t round_up(ptrdiff_t x, ptrdiff_t step) { return (x + step - 1) & -step; } /* a power of two */
 static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 /* ---- a window: which segments, in which columns --------------------------------------------------------------------- */

@@ -111,9 +111,11 @@ static void sort_outer_axes(smx_plan *plan) {
 }
 
 void smx_simplify(smx_plan *plan) {
-    /* What contiguous rows come as, and small calls count their nanoseconds. */
-    if (plan->outer_dims == 1 && plan->inner_dims == 1 && plan->outer_shape[0] > 1 && plan->inner_shape[0] > 1 &&
-        !plan->mask.data)
+    /* What contiguous rows come as, and small calls count their nanoseconds. The stride of a single row may be any: if it is
+       that of merged axes, nothing is left to do. */
+    const int is_one_row = plan->outer_shape[0] == 1;
+    if (plan->outer_dims == 1 && plan->inner_dims == 1 && plan->inner_shape[0] > 1 && !plan->mask.data &&
+        (!is_one_row || plan->in[0].outer[0] == smx_item_size(plan, &plan->in[0])))
         return;
     sort_outer_axes(plan);
     plan->inner_dims = merge_axes(axes_of_operands(plan, 1), plan->inner_dims);
@@ -214,7 +216,7 @@ int smx_is_native(const smx_plan *plan, const smx_operand *operand, int has_inne
         odd |= (uintptr_t)operand->outer[d];
     for (int d = 0; has_inner && d < plan->inner_dims; d++)
         odd |= (uintptr_t)operand->inner[d];
-    return !operand->swapped && odd % (uintptr_t)size == 0;
+    return !operand->swapped && (odd & (uintptr_t)(size - 1)) == 0;
 }
 
 smx_view smx_view_mask(const smx_plan *plan, ptrdiff_t r, int rows, ptrdiff_t first, ptrdiff_t n, int either,

@@ -496,12 +496,12 @@ cdef inline bint _is_last(object axis):
 
 
 cdef inline void _plain_operand(
-    smx_operand *operand, cnp.ndarray array, ptrdiff_t n, ptrdiff_t size, smx_storage storage
+    smx_operand *operand, cnp.ndarray array, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, smx_storage storage
 ):
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.storage = storage
     operand.swapped = 0
-    operand.outer[0] = n * size
+    operand.outer[0] = n * size if rows > 1 else size
     operand.inner[0] = size
 
 
@@ -509,7 +509,7 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
     """The operation on contiguous rows; g is the second input or None. logsumexp's result has no last axis."""
     cdef smx_plan plan
     cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
-    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1)
+    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1), rows = elements // n
     cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(x)
     cdef smx_storage storage = <smx_storage>_storage(x)
     cdef bint elementwise = op != SMX_LOGSUMEXP
@@ -520,12 +520,12 @@ cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.
             out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
     _open_plan(&plan, op, kind == cnp.NPY_DOUBLE, temperature)
     plan.outer_dims = plan.inner_dims = 1
-    plan.outer_shape[0] = elements // n
+    plan.outer_shape[0] = rows
     plan.inner_shape[0] = n
-    _plain_operand(&plan.input[0], x, n, size, storage)
+    _plain_operand(&plan.input[0], x, rows, n, size, storage)
     if g is not None:
-        _plain_operand(&plan.input[1], g, n, size, storage)
-    _plain_operand(&plan.out, out, n if elementwise else 1, size, storage)
+        _plain_operand(&plan.input[1], g, rows, n, size, storage)
+    _plain_operand(&plan.out, out, rows, n if elementwise else 1, size, storage)
     if where is not None:
         _fill_mask(&plan.mask, where, x, None)
     _run(&plan, elements)

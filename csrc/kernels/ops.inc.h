@@ -175,14 +175,19 @@ SMX_INLINE pair exp_sum_settle(pair s, vec root, enum sum_of what) {
     return s;
 }
 
-/* Up to four vectors of elements into the partial sum that is theirs; e: what may be kept. */
+/* What an element adds to the sum; e: what may be kept of it. */
+SMX_INLINE pair exp_term(vec x, exp_scale scale, vec second, enum sum_of what, pair *e) {
+    const exp_parts parts = exp_parts_of(x, scale);
+    const pair term = exp_pair(what == ALL ? parts : exp_up_to(second, x, parts));
+    *e = what == OTHERS_KEEPING_ALL ? exp_pair(parts) : term;
+    return term;
+}
+
+/* Up to four vectors of elements into the partial sum that is theirs. */
 SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what, pair *e) {
     pair term[4];
-    for (int k = 0; k < count; k++) {
-        const exp_parts parts = exp_parts_of(x[k], scale);
-        term[k] = exp_pair(what == ALL ? parts : exp_up_to(second, x[k], parts));
-        e[k] = what == OTHERS_KEEPING_ALL ? exp_pair(parts) : term[k];
-    }
+    for (int k = 0; k < count; k++)
+        term[k] = exp_term(x[k], scale, second, what, &e[k]);
     return exp_sum_add(s, term, count);
 }
 
@@ -203,6 +208,56 @@ SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, i
         v_store(keep + k * LANES + to_low, e[k].low);
     }
     return s;
+}
+
+/* The sum of a row, in the first lane; keep: NULL, or where the parts of its exponentials go. */
+SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
+                             real *keep, ptrdiff_t to_low) {
+    pair s[GROUPS];
+    for (int g = 0; g < GROUPS; g++)
+        s[g] = exp_sum_begin(start);
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, second, what, to, to_low)
+    ptrdiff_t i = 0;
+    for (; i + STEP <= n; i += STEP)
+        for (int g = 0; g < GROUPS; g++) {
+            const ptrdiff_t at = i + g * WIDTH;
+            real *to = keep ? keep + at : NULL;
+            s[g] = STEP_OF(1, 4);
+        }
+    for (int g = 0; g < GROUPS && i + g * WIDTH < n; g++) {
+        const ptrdiff_t at = i + g * WIDTH, left = (n - at + LANES - 1) / LANES;
+        real *to = keep ? keep + at : NULL;
+        s[g] = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
+    }
+#undef STEP_OF
+    for (int g = 0; g < GROUPS; g++)
+        s[g] = exp_sum_end(s[g], start);
+    return sum_lanes(sum_vectors(s, GROUPS));
+}
+
+/* The same of a row with one partial sum: exponentials by the vector, but added up one after the other. */
+SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
+                              real *keep, ptrdiff_t to_low) {
+    real high[SMX_SHORT + SMX_STEP], low[SMX_SHORT + SMX_STEP];
+    for (ptrdiff_t i = 0; i < n || i % 4 != 0; i += WIDTH) {
+        pair e;
+        const vec v = v_load_first(x + i, n - i, MINUS_INFINITY);
+        const pair term = exp_term(v, scale, second, what, &e);
+        v_store(high + i, term.high);
+        v_store(low + i, term.low);
+        if (keep) {
+            v_store(keep + i, e.high);
+            v_store(keep + i + to_low, e.low);
+        }
+    }
+    pair s = exp_sum_begin(start);
+    for (ptrdiff_t i = 0; i < n; i += 4) {
+        pair term[4];
+        for (int k = 0; k < 4; k++)
+            term[k] = pair_of(v_set1(high[i + k]), v_set1(low[i + k]));
+        s = exp_sum_add(s, term, 4);
+    }
+    return exp_sum_end(s, start);
 }
 
 /* In the first lane. */
@@ -228,7 +283,7 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
 
 /* Row by row, vectors running along the row. First the maxima of all rows: the end of one row's search, a chain of
    dependent operations, then hides behind the next row. */
-SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, enum sum_of what, int keep) {
+SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
     const ptrdiff_t n = tile->n;
@@ -257,26 +312,10 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, enum sum_of
         const vec threshold = v_set1(second[row]);
         const ptrdiff_t to_low = kept_row(n);
         real *kept = keep ? (real *)tile->keep + 2 * row * to_low : NULL;
-        pair s[GROUPS];
-        for (int g = 0; g < GROUPS; g++)
-            s[g] = exp_sum_begin(v_set1(start[row]));
-#define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, threshold, what, to, to_low)
-        ptrdiff_t i = 0;
-        for (; i + STEP <= n; i += STEP)
-            for (int g = 0; g < GROUPS; g++) {
-                const ptrdiff_t at = i + g * WIDTH;
-                real *to = keep ? kept + at : NULL;
-                s[g] = STEP_OF(1, 4);
-            }
-        for (int g = 0; g < GROUPS && i + g * WIDTH < n; g++) {
-            const ptrdiff_t at = i + g * WIDTH, left = (n - at + LANES - 1) / LANES;
-            real *to = keep ? kept + at : NULL;
-            s[g] = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
-        }
-#undef STEP_OF
-        for (int g = 0; g < GROUPS; g++)
-            s[g] = exp_sum_end(s[g], v_set1(start[row]));
-        const pair total = exp_sum_settle(sum_lanes(sum_vectors(s, GROUPS)), v_set1(root[row]), what);
+        const vec from = v_set1(start[row]);
+        const pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
+                                    : exp_long_row(from, x, n, scale, threshold, what, kept, to_low);
+        const pair total = exp_sum_settle(sum, v_set1(root[row]), what);
         partial[partial_at(2, width, row)] = v_first(total.high);
         partial[partial_at(3, width, row)] = v_first(total.low);
     }
@@ -337,8 +376,10 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
 }
 
 SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what, int keep) {
-    if (tile->layout == SMX_ROWS)
-        exp_reduce_rows(tile, partial, what, keep);
+    if (tile->layout == SMX_ROWS && partial_sums(tile) == 1)
+        exp_reduce_rows(tile, partial, 1, what, keep);
+    else if (tile->layout == SMX_ROWS)
+        exp_reduce_rows(tile, partial, LANES, what, keep);
     else if (partial_sums(tile) == 1)
         exp_reduce_columns(tile, partial, 1, what, keep);
     else
@@ -919,31 +960,31 @@ const smx_kernels
             .lanes = LANES,
             .op =
                 {
-                    [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, softmax_reduce, softmax_finish, softmax_write,
+                    [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write,
                                      HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(16)},
-                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
+                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
                                          HIDDEN(-INFINITY, 0, -INFINITY, 1), WORTH_A_THREAD(16)},
-                    [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, log_softmax_reduce, logsumexp_finish, NULL,
+                    [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, 1, log_softmax_reduce, logsumexp_finish, NULL,
                                        HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(20)},
-                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
+                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
                                          HIDDEN(0, MASKED_GRADIENT, 0, 1), WORTH_A_THREAD(24)},
                     [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0,
-                                             0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
+                                             0, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
                                              HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(12)},
                     [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0,
-                                             0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
+                                             0, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
                                              HIDDEN(-INFINITY, 0, 0, 0), WORTH_A_THREAD(12)},
-                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, label_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1),
+                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, 0, label_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1),
                                         WORTH_A_THREAD(12)},
-                    [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, label_loss_reduce, loss_finish, label_loss_write,
+                    [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, 0, label_loss_reduce, loss_finish, label_loss_write,
                                              HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(12)},
-                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, smooth_loss_reduce, loss_finish, NULL,
+                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, 0, smooth_loss_reduce, loss_finish, NULL,
                                          HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
-                    [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, smooth_loss_reduce, loss_finish, smooth_loss_write,
+                    [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, 0, smooth_loss_reduce, loss_finish, smooth_loss_write,
                                               HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
-                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, target_loss_reduce, loss_finish, NULL,
+                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, 0, target_loss_reduce, loss_finish, NULL,
                                          HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
-                    [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, target_loss_reduce, loss_finish, target_loss_write,
+                    [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, 0, target_loss_reduce, loss_finish, target_loss_write,
                                               HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
                 },
             .lines_to_columns = lines_to_columns,
