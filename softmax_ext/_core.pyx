@@ -423,10 +423,11 @@ cdef void _fill_mask(smx_mask *mask, cnp.ndarray where, cnp.ndarray x, object in
 
 cdef int _run(smx_plan *plan, ptrdiff_t elements) except -1:
     cdef int status
-    plan.threads = smx_get_threads()
     if elements < WORTH_LETTING_GO:
+        plan.threads = 1
         status = smx_run(plan)
     else:
+        plan.threads = smx_get_threads()
         with nogil:
             status = smx_run(plan)
     if status != SMX_DONE:
