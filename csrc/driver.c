@@ -61,10 +61,11 @@ typedef struct {
     int keeps;                        /* reduce leaves its work for write */
     int streams;                      /* results are written past the cache */
     int is_far;                       /* what comes next is not in the cache */
-    int in_place[SMX_MAX_INPUTS];     /* the kernels read the input where it is */
+    int in_place[SMX_MAX_INPUTS]; /* the kernels could read the input where it is, were it not for a mask or a shift */
     int out_in_place;
+    int masks_in_kernels, rounds_in_kernels; /* ROWS: where the mask and the values allow it */
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
-    int along[SMX_MAX_INPUTS];        /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
+    int along[SMX_MAX_INPUTS]; /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along, out_side_by_side;
     int is_masked;
     int rows_side_by_side; /* results of one number a row are neighbours */
@@ -77,7 +78,7 @@ typedef struct {
     const job *job;
     char *block[SMX_MAX_INPUTS], *keep, *partials;
     char *stage, *mask_block; /* rows on their way to or from a block of columns; the mask's bytes */
-    smx_view mask;            /* of the piece, in bytes */
+    smx_view mask; /* of the piece, in bytes */
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
     int64_t label[SMX_TILE_ROWS];
@@ -140,17 +141,20 @@ static void choose_memory(job *j) {
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     int needs_block = 0, has_half = plan->out.storage != SMX_REAL;
     j->is_masked = plan->mask.data != NULL;
+    j->masks_in_kernels = j->is_masked && j->op->takes_mask && !columns;
     for (int k = 0; k < j->op->inputs; k++) {
         j->along[k] = even && along_inner(j, &plan->in[k]);
         j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
-        j->in_place[k] = !columns && j->along[k] && plan->in[k].storage == SMX_REAL && !j->is_masked;
-        needs_block |= !j->in_place[k];
+        j->in_place[k] = !columns && j->along[k] && plan->in[k].storage == SMX_REAL;
+        j->masks_in_kernels &= j->in_place[k];
+        needs_block |= !j->in_place[k] || j->is_masked;
         has_half |= plan->in[k].storage != SMX_REAL;
     }
     j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
     j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
     j->rows_side_by_side = j->op->has_row_out ? even && along_outer(j, &plan->row_out, 0) : j->out_side_by_side;
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
+    j->rounds_in_kernels = j->out_in_place && !columns && plan->out.storage != SMX_REAL && !j->op->has_labels;
     j->out_in_place &= plan->out.storage == SMX_REAL;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
@@ -201,7 +205,8 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.layout = j->layout;
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
-    w->tile.stream = j->streams;
+    w->tile.writing = j->streams ? SMX_PAST_CACHE : SMX_PLAINLY;
+    w->tile.mask.start = NULL;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
     w->tile.targets = &j->plan->targets;
     w->tile.label = NULL;
@@ -339,7 +344,7 @@ static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *b
             kernels->hide(is_half ? &stage : &memory, &mask, (int)rows, count, j->op->hidden.in[k], &stage);
         }
         if (is_staged)
-            copy_lines(w, count, w->stage, rows, to, block->element);
+            kernels->lines_to_columns(w->stage, rows, (int)rows, count, to, block->element, 0);
     }
     return hides;
 }
@@ -415,8 +420,13 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     if (j->is_masked)
         w->mask =
             smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
+    const int masked_by_kernel = j->masks_in_kernels && w->mask.element == 1;
+    if (masked_by_kernel)
+        w->tile.mask = w->mask;
+    else
+        w->tile.mask.start = NULL;
     for (int k = 0; k < j->op->inputs; k++)
-        if (j->in_place[k] && !shift) {
+        if (j->in_place[k] && !shift && (!j->is_masked || masked_by_kernel)) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
         } else {
             load_block(w, k, start);
@@ -461,16 +471,24 @@ static void store_block(worker *w, ptrdiff_t piece, int hides) {
 
 static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags) {
     const job *j = w->job;
+    const int settles = flags & SMX_NOT_FINITE;
+    int hides = j->is_masked && (settles || (!j->op->hidden.comes_by_itself && !w->tile.mask.start));
+    const int rounds = j->rounds_in_kernels && !settles && !hides;
+    const smx_tile plain = w->tile;
+    if (rounds) {
+        w->tile.out = view_rows(w, &j->plan->out, piece * SMX_PIECE);
+        w->tile.writing = j->plan->out.storage == SMX_FLOAT16 ? SMX_TO_FLOAT16 : SMX_TO_BFLOAT16;
+    }
     j->op->write(&w->tile, constants);
-    if (flags & SMX_NOT_FINITE)
+    if (settles)
         j->plan->kernels->settle_nans(&w->tile);
-    int hides = j->is_masked && (flags & SMX_NOT_FINITE || !j->op->hidden.comes_by_itself);
     if (hides && !(stores_rows(j) && masks_rows(w))) {
         hide(w, &w->tile.out, j->op->hidden.out, &w->tile.out);
         hides = 0;
     }
-    if (!j->out_in_place)
+    if (!j->out_in_place && !rounds)
         store_block(w, piece, hides);
+    w->tile = plain;
 }
 
 /* One number a row: all that the operation has to say, or what it says beside the elements. */

@@ -55,6 +55,10 @@ enum smx_layout { SMX_ROWS, SMX_COLUMNS };
 /* How an array keeps its numbers: as the reals of the kernels, or in 16 bits for kernels of float. */
 enum smx_storage { SMX_REAL, SMX_FLOAT16, SMX_BFLOAT16 };
 
+/* How results are written in ROWS: as reals; as reals past the cache; or rounded to 16 bits, if nobody (a write that takes
+   labels off, settle_nans, hide) is to see them again as reals. */
+enum smx_writing { SMX_PLAINLY, SMX_PAST_CACHE, SMX_TO_FLOAT16, SMX_TO_BFLOAT16 };
+
 /* Where the rows of a tile are: element j of row r stands r * row + j * element reals from the start. In ROWS element is
    1, in COLUMNS row is. */
 typedef struct {
@@ -80,7 +84,8 @@ typedef struct {
        reals. COLUMNS: n * in[0].element reals, and in[0] may be overwritten. */
     void *keep;
     const void *temperature; /* as set_temperature leaves it */
-    int stream;              /* ROWS: write past the cache */
+    enum smx_writing writing;
+    smx_view mask; /* ROWS, and only kernels that take it: its bytes, which follow one another along a row; or NULL */
     const smx_targets *targets;
     const int64_t *label; /* of each row; of one that does not count, -1 */
     const void *factor;   /* of each row: its label's target */
@@ -105,6 +110,7 @@ typedef struct {
     int has_labels;    /* takes a label and a factor for each row */
     int uses_keep;     /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
+    int takes_mask;    /* in ROWS, through tile->mask */
     int has_short_rows; /* reduce takes rows of up to SMX_SHORT elements in ROWS as well */
     void (*reduce)(const smx_tile *tile, void *partial);
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
@@ -132,8 +138,8 @@ typedef struct {
     void (*settle_nans)(const smx_tile *tile);                 /* every NaN in out becomes the one quiet NaN */
     /* to = from where the byte in mask, whose strides are in bytes, is not 0, else fill; to may be from */
     void (*hide)(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double fill, const smx_view *to);
-    /* between n numbers of 16 bits that follow one another and n reals; NULL for double. narrow rounds to nearest, ties
-       to even. Both go upwards, so that the 16 bits may lie in the upper half of the reals that widen makes of them, and
+    /* between n numbers of 16 bits that follow one another and n reals, whose NaNs are the one quiet NaN; NULL for double.
+       narrow rounds to nearest, ties to even. Both go upwards, so that the 16 bits may lie in the upper half of the reals that widen makes of them, and
        in the lower half of those that narrow reads. */
     void (*widen)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
     void (*narrow)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);

@@ -292,7 +292,6 @@ static void do_tile(worker *w, columns where) {
     tile.width = where.to - where.from;
     tile.n = tile.length = where.longest;
     tile.temperature = kernels->no_temperature;
-    tile.stream = 0;
     tile.keep = j->op->uses_keep ? w->keep + where.from * j->size : NULL;
     for (int k = 0; k < j->op->inputs; k++) {
         const smx_view view = {w->block[k] + where.from * j->size, 1, j->pitch};

@@ -337,9 +337,9 @@ static void label_loss_write(const smx_tile *tile, const void *constants) {
     take_labels_off(tile, constants);
 }
 static void smooth_loss_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 2, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, less_spread);
+    write_with(tile, 2, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, 0, less_spread);
     take_labels_off(tile, constants);
 }
 static void target_loss_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 3, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, less_probability);
+    write_with(tile, 3, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, 0, less_probability);
 }

@@ -63,6 +63,16 @@ SMX_INLINE vec v_abs(vec a) { return v_max(a, v_sub(v_set1(0), a)); }
 SMX_INLINE vec one_nan(vec a) { return v_select_le(a, a, a, EVERY_NAN); }
 
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row; }
+SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
+    return (const unsigned char *)tile->mask.start + row * tile->mask.row;
+}
+/* Where fewer than WIDTH bytes of a mask are left. */
+SMX_INLINE vec v_select_few_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
+    unsigned char few[WIDTH] = {0};
+    for (ptrdiff_t i = 0; i < count; i++)
+        few[i] = p[i];
+    return v_select_bytes(few, a, fill);
+}
 
 /* Loops are compiled for each of the two numbers: of a single sum, the registers stay in the loop. */
 SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
@@ -557,21 +567,31 @@ SMX_INLINE long_sum add_gradient(long_sum s, vec y, vec g) {
 }
 SMX_INLINE long_sum add_exp_product(long_sum s, vec y, vec g) { return add_product(s, exp_alone(y), g); }
 
-SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, adder add) {
+/* Hidden ones, where there is a mask, count as 0. Fewer than WIDTH: those beyond as well. */
+SMX_INLINE vec load_seen(const real *x, const unsigned char *mask, ptrdiff_t left) {
+    const vec zero = v_set1(0);
+    const vec v = left >= WIDTH ? v_load(x) : v_load_first(x, left, zero);
+    return !mask ? v : left >= WIDTH ? v_select_bytes(mask, v, zero) : v_select_few_bytes(mask, left, v, zero);
+}
+
+SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, int is_masked, adder add) {
     const int width = tile->width;
     const ptrdiff_t n = tile->n;
     clear_partial(tile, partial);
     for (int row = 0; row < width; row++) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
+        const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
         long_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
             s[k] = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
+#define SEEN(x, at, left) load_seen(x + (at), is_masked ? mask + (at) : NULL, left)
         ptrdiff_t i = 0;
         for (; i + LANES <= n; i += LANES)
             for (int k = 0; k < GROUPS; k++)
-                s[k] = add(s[k], v_load(y + i + k * WIDTH), v_load(g + i + k * WIDTH));
+                s[k] = add(s[k], SEEN(y, i + k * WIDTH, WIDTH), SEEN(g, i + k * WIDTH, WIDTH));
         for (int k = 0; i < n; i += WIDTH, k++)
-            s[k] = add(s[k], v_load_first(y + i, n - i, v_set1(0)), v_load_first(g + i, n - i, v_set1(0)));
+            s[k] = add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i));
+#undef SEEN
         const long_sum total = long_sum_lanes(long_sum_vectors(s, GROUPS));
         partial[partial_at(0, width, row)] = v_first(total.high);
         partial[partial_at(1, width, row)] = v_first(total.low);
@@ -596,8 +616,10 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int coun
 }
 
 SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, adder add) {
-    if (tile->layout == SMX_ROWS)
-        sum_reduce_rows(tile, partial, add);
+    if (tile->layout == SMX_ROWS && tile->mask.start)
+        sum_reduce_rows(tile, partial, 1, add);
+    else if (tile->layout == SMX_ROWS)
+        sum_reduce_rows(tile, partial, 0, add);
     else if (partial_sums(tile) == 1)
         sum_reduce_columns(tile, partial, 1, add);
     else
@@ -683,45 +705,66 @@ SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], 
     return one_nan(v[0]);
 }
 
-/* Elements of a row, from i on: as many as fill a vector, or left of them. */
-SMX_INLINE void apply_to_row(real *out, const real *const *in, ptrdiff_t i, ptrdiff_t left, int inputs, const vec *c,
-                             const exp_temperature *t, int stream, formula f) {
-    vec v[SMX_MAX_INPUTS];
-    for (int k = 0; k < inputs; k++)
-        v[k] = left >= WIDTH ? v_load(in[k] + i) : v_load_first(in[k] + i, left, v_set1(0));
+/* The results of a row from number i on, as many as fill a vector or left of them. */
+SMX_INLINE void store_results(char *out, ptrdiff_t i, ptrdiff_t left, vec a, enum smx_writing writing) {
+#if REAL_BITS == 32
+    if (writing == SMX_TO_FLOAT16 || writing == SMX_TO_BFLOAT16) {
+        char few[2 * WIDTH], *to = left >= WIDTH ? out + 2 * i : few;
+        if (writing == SMX_TO_FLOAT16)
+            v_store_float16(to, a);
+        else
+            v_store_bfloat16(to, a);
+        if (left < WIDTH)
+            memcpy(out + 2 * i, few, (size_t)(2 * left));
+        return;
+    }
+#endif
     if (left < WIDTH)
-        v_store_first(out + i, left, f(v, c, t));
-    else if (stream)
-        v_stream(out + i, f(v, c, t));
+        v_store_first((real *)out + i, left, a);
+    else if (writing == SMX_PAST_CACHE)
+        v_stream((real *)out + i, a);
     else
-        v_store(out + i, f(v, c, t));
+        v_store((real *)out + i, a);
 }
 
-/* to = the formula of so many inputs and constants, over a tile; stream: past the cache. */
+/* to = the formula of so many inputs and constants, over a tile. What the mask hides becomes 0. */
 SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                              const void *constants, int constant_count, int stream, formula f) {
-    const ptrdiff_t n = tile->n;
+                              const void *constants, int constant_count, enum smx_writing writing, int is_masked,
+                              formula f) {
+    const ptrdiff_t n = tile->n, size = writing == SMX_TO_FLOAT16 || writing == SMX_TO_BFLOAT16 ? 2 : sizeof(real);
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     for (int row = 0; row < tile->width; row++) {
-        vec c[SMX_CONSTANTS];
+        vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
         const real *in[SMX_MAX_INPUTS];
+        const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
+        char *out = (char *)to->start + row * to->row * size;
         for (int k = 0; k < constant_count; k++)
             c[k] = v_set1(((const real *)constants)[k * SMX_TILE_ROWS + row]);
         for (int k = 0; k < inputs; k++)
             in[k] = row_of(from[k], row);
-        real *out = row_of(to, row);
         ptrdiff_t i = 0;
-        if (stream) {
+        if (writing == SMX_PAST_CACHE) {
             /* up to the first whole line */
             const ptrdiff_t head = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real));
             i = head < n ? head : n;
-            apply_to_row(out, in, 0, i, inputs, c, t, 0, f);
+            for (int k = 0; k < inputs; k++)
+                v[k] = v_load_first(in[k], i, v_set1(0));
+            const vec y = f(v, c, t);
+            v_store_first((real *)out, i, is_masked ? v_select_few_bytes(mask, i, y, v_set1(0)) : y);
         }
-        for (; i + WIDTH <= n; i += WIDTH)
-            apply_to_row(out, in, i, WIDTH, inputs, c, t, stream, f);
-        if (i < n)
-            apply_to_row(out, in, i, n - i, inputs, c, t, 0, f);
+        for (; i + WIDTH <= n; i += WIDTH) {
+            for (int k = 0; k < inputs; k++)
+                v[k] = v_load(in[k] + i);
+            const vec y = f(v, c, t);
+            store_results(out, i, WIDTH, is_masked ? v_select_bytes(mask + i, y, v_set1(0)) : y, writing);
+        }
+        if (i < n) {
+            for (int k = 0; k < inputs; k++)
+                v[k] = v_load_first(in[k] + i, n - i, v_set1(0));
+            const vec y = f(v, c, t);
+            store_results(out, i, n - i, is_masked ? v_select_few_bytes(mask + i, n - i, y, v_set1(0)) : y, writing);
+        }
     }
 }
 
@@ -756,12 +799,8 @@ SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const 
         }
 }
 
-SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                      const void *constants, int constant_count, int stream, formula f) {
-    if (tile->layout == SMX_ROWS) {
-        apply_to_rows(tile, to, from, inputs, constants, constant_count, stream, f);
-        return;
-    }
+SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+                                 const void *constants, int constant_count, formula f) {
     int row = 0;
     /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
     for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= tile->width; row += STRIPS * WIDTH)
@@ -772,24 +811,50 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
         apply_to_strips(tile, to, from, inputs, constants, constant_count, row, 1, 0, f);
 }
 
-SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
-                           int constant_count, formula f) {
-    if (tile->stream) {
-        apply(tile, &tile->out, from, inputs, constants, constant_count, 1, f);
-        v_stream_end();
-    } else {
-        apply(tile, &tile->out, from, inputs, constants, constant_count, 0, f);
-    }
+SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+                      const void *constants, int constant_count, formula f) {
+    if (tile->layout == SMX_ROWS)
+        apply_to_rows(tile, to, from, inputs, constants, constant_count, SMX_PLAINLY, 0, f);
+    else
+        apply_to_columns(tile, to, from, inputs, constants, constant_count, f);
 }
 
-SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, formula f) {
+SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
+                           int constant_count, int takes_mask, formula f) {
+#define WRITE(writing, is_masked)                                                                                      \
+    apply_to_rows(tile, &tile->out, from, inputs, constants, constant_count, writing, is_masked, f)
+    const int is_masked = takes_mask && tile->mask.start;
+    if (tile->layout == SMX_COLUMNS) {
+        apply_to_columns(tile, &tile->out, from, inputs, constants, constant_count, f);
+    } else if (tile->writing == SMX_PAST_CACHE) {
+        if (is_masked)
+            WRITE(SMX_PAST_CACHE, 1);
+        else
+            WRITE(SMX_PAST_CACHE, 0);
+        v_stream_end();
+#if REAL_BITS == 32
+    } else if (tile->writing == SMX_TO_FLOAT16) {
+        WRITE(SMX_TO_FLOAT16, 0);
+    } else if (tile->writing == SMX_TO_BFLOAT16) {
+        WRITE(SMX_TO_BFLOAT16, 0);
+#endif
+    } else if (is_masked) {
+        WRITE(SMX_PLAINLY, 1);
+    } else {
+        WRITE(SMX_PLAINLY, 0);
+    }
+#undef WRITE
+}
+
+SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, int takes_mask,
+                           formula f) {
     const smx_view *const from[SMX_MAX_INPUTS] = {&tile->in[0], &tile->in[1], &tile->in[2]};
-    write_from(tile, from, inputs, constants, constant_count, f);
+    write_from(tile, from, inputs, constants, constant_count, takes_mask, f);
 }
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
     if (!tile->keep) {
-        write_with(tile, 1, constants, 4, softmax_of);
+        write_with(tile, 1, constants, 4, 0, softmax_of);
         return;
     }
     smx_view high = tile->in[0], low = high;
@@ -801,24 +866,24 @@ static void softmax_write(const smx_tile *tile, const void *constants) {
     } else {
         low.start = tile->keep;
     }
-    write_from(tile, from, 2, constants, 2, softmax_of_parts);
+    write_from(tile, from, 2, constants, 2, 0, softmax_of_parts);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
     const exp_temperature *t = tile->temperature;
     if (t->inverse == 1)
-        write_with(tile, 1, constants, 2, log_softmax_of);
+        write_with(tile, 1, constants, 2, 0, log_softmax_of);
     else
-        write_with(tile, 1, constants, 3, log_softmax_tempered_of);
+        write_with(tile, 1, constants, 3, 0, log_softmax_tempered_of);
 }
 static void softmax_vjp_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 2, constants, 1, softmax_vjp_of);
+    write_with(tile, 2, constants, 1, 1, softmax_vjp_of);
 }
 static void log_softmax_vjp_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 2, constants, 1, log_softmax_vjp_of);
+    write_with(tile, 2, constants, 1, 1, log_softmax_vjp_of);
 }
 static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
     const smx_view *const from[1] = {&tile->in[1]};
-    write_from(tile, from, 1, constants, 1, log_softmax_jvp_of);
+    write_from(tile, from, 1, constants, 1, 1, log_softmax_jvp_of);
 }
 
 #include "loss.inc.h"
@@ -827,12 +892,12 @@ static void log_softmax_jvp_write(const smx_tile *tile, const void *constants) {
 
 static void subtract(const smx_tile *tile, const void *shift) {
     const smx_view *const from[1] = {&tile->in[0]};
-    apply(tile, &tile->in[0], from, 1, shift, 1, 0, less_constant);
+    apply(tile, &tile->in[0], from, 1, shift, 1, less_constant);
 }
 
 static void settle_nans(const smx_tile *tile) {
     const smx_view *const from[1] = {&tile->out};
-    apply(tile, &tile->out, from, 1, NULL, 0, 0, settled);
+    apply(tile, &tile->out, from, 1, NULL, 0, settled);
 }
 
 /* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
@@ -960,32 +1025,106 @@ const smx_kernels
             .lanes = LANES,
             .op =
                 {
-                    [SMX_SOFTMAX] = {1, 1, 0, 0, 1, 1, 1, softmax_reduce, softmax_finish, softmax_write,
-                                     HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(16)},
-                    [SMX_LOG_SOFTMAX] = {1, 1, 0, 0, 0, 1, 1, log_softmax_reduce, log_softmax_finish, log_softmax_write,
-                                         HIDDEN(-INFINITY, 0, -INFINITY, 1), WORTH_A_THREAD(16)},
-                    [SMX_LOGSUMEXP] = {1, 0, 0, 0, 0, 1, 1, log_softmax_reduce, logsumexp_finish, NULL,
-                                       HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(20)},
-                    [SMX_SOFTMAX_VJP] = {2, 1, 0, 0, 0, 0, 0, softmax_vjp_reduce, sum_finish, softmax_vjp_write,
-                                         HIDDEN(0, MASKED_GRADIENT, 0, 1), WORTH_A_THREAD(24)},
-                    [SMX_LOG_SOFTMAX_VJP] = {2, 1, 0, 0,
-                                             0, 0, 0, log_softmax_vjp_reduce, sum_finish, log_softmax_vjp_write,
-                                             HIDDEN(-INFINITY, 0, 0, 1), WORTH_A_THREAD(12)},
-                    [SMX_LOG_SOFTMAX_JVP] = {2, 1, 0, 0,
-                                             0, 0, 0, log_softmax_jvp_reduce, sum_finish, log_softmax_jvp_write,
-                                             HIDDEN(-INFINITY, 0, 0, 0), WORTH_A_THREAD(12)},
-                    [SMX_LABEL_LOSS] = {1, 0, 0, 1, 0, 1, 0, label_loss_reduce, loss_finish, NULL, HIDDEN(0, 0, 0, 1),
-                                        WORTH_A_THREAD(12)},
-                    [SMX_LABEL_LOSS_GRAD] = {1, 1, 1, 1, 1, 1, 0, label_loss_reduce, loss_finish, label_loss_write,
-                                             HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(12)},
-                    [SMX_SMOOTH_LOSS] = {2, 0, 0, 1, 0, 1, 0, smooth_loss_reduce, loss_finish, NULL,
-                                         HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
-                    [SMX_SMOOTH_LOSS_GRAD] = {2, 1, 1, 1, 0, 1, 0, smooth_loss_reduce, loss_finish, smooth_loss_write,
-                                              HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
-                    [SMX_TARGET_LOSS] = {3, 0, 0, 0, 0, 1, 0, target_loss_reduce, loss_finish, NULL,
-                                         HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
-                    [SMX_TARGET_LOSS_GRAD] = {3, 1, 1, 0, 0, 1, 0, target_loss_reduce, loss_finish, target_loss_write,
-                                              HIDDEN(0, 0, 0, 1), WORTH_A_THREAD(10)},
+                    [SMX_SOFTMAX] = {.inputs = 1,
+                                     .elementwise = 1,
+                                     .uses_keep = 1,
+                                     .subtracts_max = 1,
+                                     .has_short_rows = 1,
+                                     .reduce = softmax_reduce,
+                                     .finish = softmax_finish,
+                                     .write = softmax_write,
+                                     .hidden = HIDDEN(-INFINITY, 0, 0, 1),
+                                     .worth_a_thread = WORTH_A_THREAD(16)},
+                    [SMX_LOG_SOFTMAX] = {.inputs = 1,
+                                         .elementwise = 1,
+                                         .subtracts_max = 1,
+                                         .has_short_rows = 1,
+                                         .reduce = log_softmax_reduce,
+                                         .finish = log_softmax_finish,
+                                         .write = log_softmax_write,
+                                         .hidden = HIDDEN(-INFINITY, 0, -INFINITY, 1),
+                                         .worth_a_thread = WORTH_A_THREAD(16)},
+                    [SMX_LOGSUMEXP] = {.inputs = 1,
+                                       .subtracts_max = 1,
+                                       .has_short_rows = 1,
+                                       .reduce = log_softmax_reduce,
+                                       .finish = logsumexp_finish,
+                                       .hidden = HIDDEN(-INFINITY, 0, 0, 1),
+                                       .worth_a_thread = WORTH_A_THREAD(20)},
+                    [SMX_SOFTMAX_VJP] = {.inputs = 2,
+                                         .elementwise = 1,
+                                         .takes_mask = 1,
+                                         .reduce = softmax_vjp_reduce,
+                                         .finish = sum_finish,
+                                         .write = softmax_vjp_write,
+                                         .hidden = HIDDEN(0, MASKED_GRADIENT, 0, 1),
+                                         .worth_a_thread = WORTH_A_THREAD(24)},
+                    [SMX_LOG_SOFTMAX_VJP] = {.inputs = 2,
+                                             .elementwise = 1,
+                                             .takes_mask = 1,
+                                             .reduce = log_softmax_vjp_reduce,
+                                             .finish = sum_finish,
+                                             .write = log_softmax_vjp_write,
+                                             .hidden = HIDDEN(-INFINITY, 0, 0, 1),
+                                             .worth_a_thread = WORTH_A_THREAD(12)},
+                    [SMX_LOG_SOFTMAX_JVP] = {.inputs = 2,
+                                             .elementwise = 1,
+                                             .takes_mask = 1,
+                                             .reduce = log_softmax_jvp_reduce,
+                                             .finish = sum_finish,
+                                             .write = log_softmax_jvp_write,
+                                             .hidden = HIDDEN(-INFINITY, 0, 0, 0),
+                                             .worth_a_thread = WORTH_A_THREAD(12)},
+                    [SMX_LABEL_LOSS] = {.inputs = 1,
+                                        .has_labels = 1,
+                                        .subtracts_max = 1,
+                                        .reduce = label_loss_reduce,
+                                        .finish = loss_finish,
+                                        .hidden = HIDDEN(0, 0, 0, 1),
+                                        .worth_a_thread = WORTH_A_THREAD(12)},
+                    [SMX_LABEL_LOSS_GRAD] = {.inputs = 1,
+                                             .elementwise = 1,
+                                             .has_row_out = 1,
+                                             .has_labels = 1,
+                                             .uses_keep = 1,
+                                             .subtracts_max = 1,
+                                             .reduce = label_loss_reduce,
+                                             .finish = loss_finish,
+                                             .write = label_loss_write,
+                                             .hidden = HIDDEN(0, 0, 0, 1),
+                                             .worth_a_thread = WORTH_A_THREAD(12)},
+                    [SMX_SMOOTH_LOSS] = {.inputs = 2,
+                                         .has_labels = 1,
+                                         .subtracts_max = 1,
+                                         .reduce = smooth_loss_reduce,
+                                         .finish = loss_finish,
+                                         .hidden = HIDDEN(0, 0, 0, 1),
+                                         .worth_a_thread = WORTH_A_THREAD(10)},
+                    [SMX_SMOOTH_LOSS_GRAD] = {.inputs = 2,
+                                              .elementwise = 1,
+                                              .has_row_out = 1,
+                                              .has_labels = 1,
+                                              .subtracts_max = 1,
+                                              .reduce = smooth_loss_reduce,
+                                              .finish = loss_finish,
+                                              .write = smooth_loss_write,
+                                              .hidden = HIDDEN(0, 0, 0, 1),
+                                              .worth_a_thread = WORTH_A_THREAD(10)},
+                    [SMX_TARGET_LOSS] = {.inputs = 3,
+                                         .subtracts_max = 1,
+                                         .reduce = target_loss_reduce,
+                                         .finish = loss_finish,
+                                         .hidden = HIDDEN(0, 0, 0, 1),
+                                         .worth_a_thread = WORTH_A_THREAD(10)},
+                    [SMX_TARGET_LOSS_GRAD] = {.inputs = 3,
+                                              .elementwise = 1,
+                                              .has_row_out = 1,
+                                              .subtracts_max = 1,
+                                              .reduce = target_loss_reduce,
+                                              .finish = loss_finish,
+                                              .write = target_loss_write,
+                                              .hidden = HIDDEN(0, 0, 0, 1),
+                                              .worth_a_thread = WORTH_A_THREAD(10)},
                 },
             .lines_to_columns = lines_to_columns,
             .rows_to_columns = rows_to_columns,

@@ -261,7 +261,7 @@ SMX_INLINE vec v_load_bfloat16(const char *p) {
 SMX_INLINE void v_store_bfloat16(char *p, vec a) {
     const __m256i bits = AS_INT(a), odd = _mm256_and_si256(SHIFT_RIGHT(bits, 16), INTEGERS(1));
     const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, INTEGERS(0x7fff)), odd);
-    const __m256i half = SHIFT_RIGHT(AS_INT(v_select_le(a, a, AS_REAL(rounded), AS_REAL(INTEGERS(QUIET_NAN)))), 16);
+    const __m256i half = SHIFT_RIGHT(rounded, 16);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08);
     _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
 }

@@ -260,8 +260,7 @@ SMX_INLINE vec v_load_bfloat16(const char *p) {
 SMX_INLINE void v_store_bfloat16(char *p, vec a) {
     const __m512i bits = AS_INT(a), odd = _mm512_and_si512(SHIFT_RIGHT(bits, 16), INTEGERS(1));
     const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, INTEGERS(0x7fff)), odd);
-    const vec settled = v_select_le(a, a, AS_REAL(rounded), AS_REAL(INTEGERS(QUIET_NAN)));
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(SHIFT_RIGHT(AS_INT(settled), 16)));
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(SHIFT_RIGHT(rounded, 16)));
 }
 
 #endif

@@ -219,8 +219,7 @@ SMX_INLINE vec v_load_bfloat16(const char *p) {
 SMX_INLINE void v_store_bfloat16(char *p, vec a) {
     const ivec bits = AS_INT(a), odd = vandq_u32(SHIFT_RIGHT(bits, 16), vdupq_n_u32(1));
     const ivec rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
-    const uint16x4_t half =
-        vshrn_n_u32(AS_INT(v_select_le(a, a, AS_REAL(rounded), AS_REAL(vdupq_n_u32(QUIET_NAN)))), 16);
+    const uint16x4_t half = vshrn_n_u32(rounded, 16);
     memcpy(p, &half, sizeof half);
 }
 

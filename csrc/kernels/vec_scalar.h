@@ -97,7 +97,8 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) { p[0] = column[0]
 /* a where the byte of its lane is not 0, else fill. */
 SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) { return *p ? a : fill; }
 
-/* WIDTH numbers of 16 bits, of any alignment; those stored are rounded to nearest, ties to even. */
+/* WIDTH numbers of 16 bits, of any alignment; those stored are rounded to nearest, ties to even. A NaN that is stored is the
+   one quiet NaN, whose bits survive the rounding. */
 #if REAL_BITS == 32
 
 SMX_INLINE vec v_load_float16(const char *p) {
@@ -131,7 +132,7 @@ SMX_INLINE vec v_load_bfloat16(const char *p) {
 }
 SMX_INLINE void v_store_bfloat16(char *p, vec a) {
     const uint32_t bits = bits_of_real(a);
-    const uint16_t half = (uint16_t)(isnan(a) ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    const uint16_t half = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
     memcpy(p, &half, sizeof half);
 }
 
