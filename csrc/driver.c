@@ -300,13 +300,6 @@ static int are_lines_staged(const worker *w, const smx_operand *operand) {
            operand->inner[0] == w->tile.width * smx_item_size(j->plan, operand);
 }
 
-static void copy_lines(const worker *w, ptrdiff_t lines, const char *from, ptrdiff_t from_step, char *to,
-                       ptrdiff_t to_step) {
-    const ptrdiff_t size = w->job->size;
-    for (ptrdiff_t i = 0; i < lines; i++)
-        memcpy(to + i * to_step * size, from + i * from_step * size, (size_t)(w->tile.width * size));
-}
-
 /* Whether lines of the mask follow one another, too. */
 static int masks_lines(const worker *w) {
     return w->job->is_masked && w->mask.row == 1 && w->mask.element == w->tile.width;
@@ -360,7 +353,7 @@ static void narrow_lines(const worker *w, const smx_view *block, ptrdiff_t start
         const char *from = (char *)block->start + i * block->element * j->size;
         const ptrdiff_t count = least(lines, n - i);
         if (is_staged)
-            copy_lines(w, count, from, block->element, w->stage, rows);
+            j->plan->kernels->columns_to_lines(from, block->element, w->stage, rows, (int)rows, count);
         j->plan->kernels->narrow(to->storage, is_staged ? w->stage : from, count * rows,
                                  first + smx_inner_offset(j->plan, to, start + i));
     }

@@ -128,6 +128,7 @@ typedef struct {
        that far apart; and contiguous rows, that far apart. is_far: the array is larger than the cache. */
     void (*lines_to_columns)(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                              int is_far);
+    void (*columns_to_lines)(const void *block, ptrdiff_t element, void *lines, ptrdiff_t line, int width, ptrdiff_t n);
     void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                             int is_far);
     void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,

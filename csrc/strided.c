@@ -114,12 +114,13 @@ void smx_simplify(smx_plan *plan) {
     /* What contiguous rows come as, and small calls count their nanoseconds. The stride of a single row may be any: if it is
        that of merged axes, nothing is left to do. */
     const int is_one_row = plan->outer_shape[0] == 1;
-    if (plan->outer_dims == 1 && plan->inner_dims == 1 && plan->inner_shape[0] > 1 && !plan->mask.data &&
-        (!is_one_row || plan->in[0].outer[0] == smx_item_size(plan, &plan->in[0])))
-        return;
-    sort_outer_axes(plan);
-    plan->inner_dims = merge_axes(axes_of_operands(plan, 1), plan->inner_dims);
-    plan->outer_dims = merge_axes(axes_of_operands(plan, 0), plan->outer_dims);
+    const int is_simple = plan->outer_dims == 1 && plan->inner_dims == 1 && plan->inner_shape[0] > 1 &&
+                          (!is_one_row || plan->in[0].outer[0] == smx_item_size(plan, &plan->in[0]));
+    if (!is_simple) {
+        sort_outer_axes(plan);
+        plan->inner_dims = merge_axes(axes_of_operands(plan, 1), plan->inner_dims);
+        plan->outer_dims = merge_axes(axes_of_operands(plan, 0), plan->outer_dims);
+    }
     smx_mask *mask = &plan->mask;
     if (mask->data) {
         mask->inner_dims = merge_axes(axes_of_mask(mask, 1), mask->inner_dims);

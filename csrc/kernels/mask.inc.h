@@ -16,15 +16,17 @@ SMX_INLINE void hide_run(const real *from, const unsigned char *mask, const unsi
     }
 }
 
-/* A run that shares one byte of the mask. */
+/* A run that shares one byte of the mask: without branches, where it is too short for a wrong guess to pay. */
 SMX_INLINE void hide_all(const real *from, unsigned char mask, ptrdiff_t n, vec fill, real *to) {
-    if (mask && from == to)
+    static const real hidden_or_seen[2] = {-1, 1};
+    if (mask && from == to && n > 4 * WIDTH)
         return;
+    const vec zero = v_set1(0), seen = v_set1(hidden_or_seen[mask != 0]);
     ptrdiff_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH)
-        v_store(to + i, mask ? v_load(from + i) : fill);
+        v_store(to + i, v_select_le(zero, seen, v_load(from + i), fill));
     if (i < n)
-        v_store_first(to + i, n - i, mask ? v_load_first(from + i, n - i, fill) : fill);
+        v_store_first(to + i, n - i, v_select_le(zero, seen, v_load_first(from + i, n - i, fill), fill));
 }
 
 static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double value, const smx_view *to) {

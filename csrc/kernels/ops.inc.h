@@ -934,6 +934,19 @@ static void lines_to_columns(const void *lines, ptrdiff_t line, int width, ptrdi
     }
 }
 
+static void columns_to_lines(const void *block, ptrdiff_t element, void *lines, ptrdiff_t line, int width,
+                             ptrdiff_t n) {
+    for (ptrdiff_t j = 0; j < n; j++) {
+        const real *from = (const real *)block + j * element;
+        real *to = (real *)lines + j * line;
+        int row = 0;
+        for (; row + WIDTH <= width; row += WIDTH)
+            v_store(to + row, v_load(from + row));
+        if (row < width)
+            v_store_first(to + row, width - row, v_load(from + row));
+    }
+}
+
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
    moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
@@ -1127,6 +1140,7 @@ const smx_kernels
                                               .worth_a_thread = WORTH_A_THREAD(10)},
                 },
             .lines_to_columns = lines_to_columns,
+            .columns_to_lines = columns_to_lines,
             .rows_to_columns = rows_to_columns,
             .columns_to_rows = columns_to_rows,
             .no_temperature = &no_temperature,
