@@ -310,52 +310,49 @@ static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *b
     const job *j = w->job;
     const smx_kernels *kernels = j->plan->kernels;
     const smx_operand *from = &j->plan->in[k];
-    const char *first = smx_find_row(j->plan, from, w->first);
-    const ptrdiff_t rows = w->tile.width, n = w->tile.n;
     const int is_half = from->storage != SMX_REAL, adjacent = are_lines_staged(w, from);
-    const int hides = adjacent && masks_lines(w), is_staged = hides || (adjacent && is_half);
+    const int hides = adjacent && masks_lines(w), is_staged = hides || (adjacent && is_half), rows = w->tile.width;
+    const ptrdiff_t apart = from->inner[j->plan->inner_dims - 1] / smx_item_size(j->plan, from);
     const smx_view stage = {w->stage, 1, rows};
-    const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
-    if (!is_half && !is_staged) {
-        for (ptrdiff_t i = 0; i < n;) {
-            const ptrdiff_t count = smx_even_run(j->plan, start + i, n - i);
-            kernels->lines_to_columns(first + smx_inner_offset(j->plan, from, start + i),
-                                      from->inner[j->plan->inner_dims - 1] / j->size, (int)rows, count,
-                                      (char *)block->start + i * block->element * j->size, block->element, j->is_far);
-            i += count;
-        }
-        return 0;
-    }
-    for (ptrdiff_t i = 0; i < n; i += lines) {
-        char *line = (char *)first + smx_inner_offset(j->plan, from, start + i);
+    const char *first = smx_find_row(j->plan, from, w->first);
+    for (ptrdiff_t i = 0, count; i < w->tile.n; i += count) {
+        const char *line = first + smx_inner_offset(j->plan, from, start + i);
         char *to = (char *)block->start + i * block->element * j->size;
-        const ptrdiff_t count = least(lines, n - i);
-        if (is_half)
-            kernels->widen(from->storage, line, count * rows, is_staged ? w->stage : to);
-        if (hides) {
-            const smx_view memory = {line, 1, rows}, mask = {(char *)w->mask.start + i * rows, 1, rows};
-            kernels->hide(is_half ? &stage : &memory, &mask, (int)rows, count, j->op->hidden.in[k], &stage);
+        count = smx_even_run(j->plan, start + i, w->tile.n - i);
+        if (!is_staged) {
+            kernels->lines_to_columns(from->storage, line, apart, rows, count, to, block->element, j->is_far);
+            continue;
         }
-        if (is_staged)
-            kernels->lines_to_columns(w->stage, rows, (int)rows, count, to, block->element, 0);
+        count = least(count, lines_at_once(w));
+        if (is_half)
+            kernels->widen(from->storage, line, count * rows, w->stage);
+        if (hides) {
+            const smx_view memory = {(char *)line, 1, rows}, mask = {(char *)w->mask.start + i * rows, 1, rows};
+            kernels->hide(is_half ? &stage : &memory, &mask, rows, count, j->op->hidden.in[k], &stage);
+        }
+        kernels->lines_to_columns(SMX_REAL, w->stage, rows, rows, count, to, block->element, 0);
     }
     return hides;
 }
 
 static void narrow_lines(const worker *w, const smx_view *block, ptrdiff_t start) {
     const job *j = w->job;
+    const smx_kernels *kernels = j->plan->kernels;
     const smx_operand *to = &j->plan->out;
+    const int rows = w->tile.width, is_staged = are_lines_staged(w, to);
+    const ptrdiff_t apart = to->inner[j->plan->inner_dims - 1] / 2;
     char *first = smx_find_row(j->plan, to, w->first);
-    const ptrdiff_t rows = w->tile.width, n = w->tile.n;
-    const int is_staged = are_lines_staged(w, to);
-    const ptrdiff_t lines = is_staged ? lines_at_once(w) : 1;
-    for (ptrdiff_t i = 0; i < n; i += lines) {
+    for (ptrdiff_t i = 0, count; i < w->tile.n; i += count) {
         const char *from = (char *)block->start + i * block->element * j->size;
-        const ptrdiff_t count = least(lines, n - i);
-        if (is_staged)
-            j->plan->kernels->columns_to_lines(from, block->element, w->stage, rows, (int)rows, count);
-        j->plan->kernels->narrow(to->storage, is_staged ? w->stage : from, count * rows,
-                                 first + smx_inner_offset(j->plan, to, start + i));
+        char *line = first + smx_inner_offset(j->plan, to, start + i);
+        count = smx_even_run(j->plan, start + i, w->tile.n - i);
+        if (!is_staged) {
+            kernels->columns_to_lines(to->storage, from, block->element, line, apart, rows, count);
+            continue;
+        }
+        count = least(count, lines_at_once(w));
+        kernels->columns_to_lines(SMX_REAL, from, block->element, w->stage, rows, rows, count);
+        kernels->narrow(to->storage, w->stage, count * rows, line);
     }
 }
 
@@ -387,8 +384,7 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         hide(w, &at, value, &block);
         is_hidden = 1;
     } else {
-        const int is_line_by_line = j->side_by_side[k] && !is_half;
-        if (columns && rows % plan->kernels->lanes != 0 && !is_line_by_line)
+        if (columns && rows % plan->kernels->lanes != 0 && !j->side_by_side[k])
             memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
         if (j->side_by_side[k])
             is_hidden |= load_lines(w, k, start, &block);

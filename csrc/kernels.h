@@ -125,10 +125,12 @@ typedef struct {
     int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
     /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
-       that far apart; and contiguous rows, that far apart. is_far: the array is larger than the cache. */
-    void (*lines_to_columns)(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element,
-                             int is_far);
-    void (*columns_to_lines)(const void *block, ptrdiff_t element, void *lines, ptrdiff_t line, int width, ptrdiff_t n);
+       that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the array is larger than the cache. columns_to_lines
+       of reals may overwrite what lies behind the last line, up to a multiple of lanes. */
+    void (*lines_to_columns)(enum smx_storage storage, const void *lines, ptrdiff_t line, int width, ptrdiff_t n,
+                             void *block, ptrdiff_t element, int is_far);
+    void (*columns_to_lines)(enum smx_storage storage, const void *block, ptrdiff_t element, void *lines,
+                             ptrdiff_t line, int width, ptrdiff_t n);
     void (*rows_to_columns)(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                             int is_far);
     void (*columns_to_rows)(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,

@@ -51,6 +51,11 @@ static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_
         runs = 1;
     }
     unsigned char few[WIDTH] = {0};
+    if (byte == 0 && run < WIDTH) {
+        for (ptrdiff_t i = 0; i < runs; i++)
+            hide_all(x + i * x_step, seen[i * step], run, fill, y + i * y_step);
+        return;
+    }
     for (ptrdiff_t i = 0; i < runs; i++, x += x_step, y += y_step, seen += step)
         if (byte == 1) {
             for (ptrdiff_t k = 0; run < WIDTH && k < run && (i == 0 || step != 0); k++)

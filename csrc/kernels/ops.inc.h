@@ -917,34 +917,65 @@ SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
             ask_for(rows + k * row, n);
 }
 
-/* Each line asks for one ahead; beyond the last, for what lies beside the first. */
-static void lines_to_columns(const void *lines, ptrdiff_t line, int width, ptrdiff_t n, void *block, ptrdiff_t element,
-                             int is_far) {
-    enum { AHEAD = 6 };
-    for (ptrdiff_t j = 0; j < n; j++) {
-        const real *from = (const real *)lines + j * line;
-        real *to = (real *)block + j * element;
-        if (is_far)
-            ask_for(from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width), width);
-        int row = 0;
-        for (; row + WIDTH <= width; row += WIDTH)
-            v_store(to + row, v_load(from + row));
-        if (row < width)
-            v_store(to + row, v_load_first(from + row, width - row, v_set1(0)));
+/* Up to WIDTH numbers, however they are kept; zeros where fewer are left. And back. */
+SMX_INLINE vec load_stored(const char *from, ptrdiff_t left, enum smx_storage storage) {
+#if REAL_BITS == 32
+    if (storage != SMX_REAL) {
+        char few[2 * WIDTH] = {0};
+        if (left < WIDTH)
+            from = memcpy(few, from, (size_t)(2 * left));
+        return storage == SMX_FLOAT16 ? v_load_float16(from) : v_load_bfloat16(from);
     }
+#endif
+    (void)storage;
+    return left >= WIDTH ? v_load((const real *)from) : v_load_first((const real *)from, left, v_set1(0));
 }
 
-static void columns_to_lines(const void *block, ptrdiff_t element, void *lines, ptrdiff_t line, int width,
-                             ptrdiff_t n) {
+/* Each line asks for one ahead; beyond the last, for what lies beside the first. */
+SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff_t n, real *block, ptrdiff_t element,
+                           enum smx_storage storage, int is_far) {
+    enum { AHEAD = 6, CACHE_LINE = 64 };
+    const ptrdiff_t size = storage == SMX_REAL ? sizeof(real) : 2;
     for (ptrdiff_t j = 0; j < n; j++) {
-        const real *from = (const real *)block + j * element;
-        real *to = (real *)lines + j * line;
-        int row = 0;
-        for (; row + WIDTH <= width; row += WIDTH)
-            v_store(to + row, v_load(from + row));
-        if (row < width)
-            v_store_first(to + row, width - row, v_load(from + row));
+        const char *from = lines + j * line * size;
+        const char *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width) * size;
+        for (ptrdiff_t i = 0; is_far && i < width * size; i += CACHE_LINE)
+            SMX_PREFETCH(ahead + i);
+        for (int row = 0; row < width; row += WIDTH)
+            v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
+}
+SMX_INLINE void store_lines(const real *block, ptrdiff_t element, char *lines, ptrdiff_t line, int width, ptrdiff_t n,
+                            enum smx_writing writing) {
+    const ptrdiff_t size = writing == SMX_PLAINLY ? sizeof(real) : 2;
+    for (ptrdiff_t j = 0; j < n; j++)
+        for (int row = 0; row < width; row += WIDTH) {
+            const ptrdiff_t left = writing == SMX_PLAINLY ? WIDTH : width - row;
+            store_results(lines + j * line * size, row, left, v_load(block + j * element + row), writing);
+        }
+}
+
+static void lines_to_columns(enum smx_storage storage, const void *lines, ptrdiff_t line, int width, ptrdiff_t n,
+                             void *block, ptrdiff_t element, int is_far) {
+    if (storage == SMX_REAL)
+        load_lines(lines, line, width, n, block, element, SMX_REAL, is_far);
+#if REAL_BITS == 32
+    else if (storage == SMX_FLOAT16)
+        load_lines(lines, line, width, n, block, element, SMX_FLOAT16, is_far);
+    else
+        load_lines(lines, line, width, n, block, element, SMX_BFLOAT16, is_far);
+#endif
+}
+static void columns_to_lines(enum smx_storage storage, const void *block, ptrdiff_t element, void *lines,
+                             ptrdiff_t line, int width, ptrdiff_t n) {
+    if (storage == SMX_REAL)
+        store_lines(block, element, lines, line, width, n, SMX_PLAINLY);
+#if REAL_BITS == 32
+    else if (storage == SMX_FLOAT16)
+        store_lines(block, element, lines, line, width, n, SMX_TO_FLOAT16);
+    else
+        store_lines(block, element, lines, line, width, n, SMX_TO_BFLOAT16);
+#endif
 }
 
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
