@@ -63,7 +63,8 @@ typedef struct {
     int is_far;                       /* what comes next is not in the cache */
     int in_place[SMX_MAX_INPUTS]; /* the kernels could read the input where it is, were it not for a mask or a shift */
     int out_in_place;
-    int masks_in_kernels, rounds_in_kernels; /* ROWS: where the mask and the values allow it */
+    /* ROWS; the first and the last where the mask and the values allow it. */
+    int masks_in_kernels, widens_in_kernels, rounds_in_kernels;
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
     int along[SMX_MAX_INPUTS]; /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along, out_side_by_side;
@@ -141,12 +142,14 @@ static void choose_memory(job *j) {
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     int needs_block = 0, has_half = plan->out.storage != SMX_REAL;
     j->is_masked = plan->mask.data != NULL;
-    j->masks_in_kernels = j->is_masked && j->op->takes_mask && !columns;
+    j->masks_in_kernels = j->is_masked && j->op->is_derivative && !columns;
+    j->widens_in_kernels = !j->is_masked && j->op->is_derivative && !columns;
     for (int k = 0; k < j->op->inputs; k++) {
         j->along[k] = even && along_inner(j, &plan->in[k]);
         j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
         j->in_place[k] = !columns && j->along[k] && plan->in[k].storage == SMX_REAL;
         j->masks_in_kernels &= j->in_place[k];
+        j->widens_in_kernels &= j->along[k] && plan->in[k].storage == plan->out.storage;
         needs_block |= !j->in_place[k] || j->is_masked;
         has_half |= plan->in[k].storage != SMX_REAL;
     }
@@ -205,8 +208,10 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.layout = j->layout;
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
-    w->tile.writing = j->streams ? SMX_PAST_CACHE : SMX_PLAINLY;
+    w->tile.stream = j->streams;
+    w->tile.out_storage = SMX_REAL;
     w->tile.mask.start = NULL;
+    w->tile.storage = j->widens_in_kernels ? j->plan->in[0].storage : SMX_REAL;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
     w->tile.targets = &j->plan->targets;
     w->tile.label = NULL;
@@ -415,7 +420,7 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     else
         w->tile.mask.start = NULL;
     for (int k = 0; k < j->op->inputs; k++)
-        if (j->in_place[k] && !shift && (!j->is_masked || masked_by_kernel)) {
+        if (j->widens_in_kernels || (j->in_place[k] && !shift && (!j->is_masked || masked_by_kernel))) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
         } else {
             load_block(w, k, start);
@@ -466,7 +471,7 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
     const smx_tile plain = w->tile;
     if (rounds) {
         w->tile.out = view_rows(w, &j->plan->out, piece * SMX_PIECE);
-        w->tile.writing = j->plan->out.storage == SMX_FLOAT16 ? SMX_TO_FLOAT16 : SMX_TO_BFLOAT16;
+        w->tile.out_storage = j->plan->out.storage;
     }
     j->op->write(&w->tile, constants);
     if (settles)

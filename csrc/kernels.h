@@ -55,10 +55,6 @@ enum smx_layout { SMX_ROWS, SMX_COLUMNS };
 /* How an array keeps its numbers: as the reals of the kernels, or in 16 bits for kernels of float. */
 enum smx_storage { SMX_REAL, SMX_FLOAT16, SMX_BFLOAT16 };
 
-/* How results are written in ROWS: as reals; as reals past the cache; or rounded to 16 bits, if nobody (a write that takes
-   labels off, settle_nans, hide) is to see them again as reals. */
-enum smx_writing { SMX_PLAINLY, SMX_PAST_CACHE, SMX_TO_FLOAT16, SMX_TO_BFLOAT16 };
-
 /* Where the rows of a tile are: element j of row r stands r * row + j * element reals from the start. In ROWS element is
    1, in COLUMNS row is. */
 typedef struct {
@@ -84,17 +80,23 @@ typedef struct {
        reals. COLUMNS: n * in[0].element reals, and in[0] may be overwritten. */
     void *keep;
     const void *temperature; /* as set_temperature leaves it */
-    enum smx_writing writing;
-    smx_view mask; /* ROWS, and only kernels that take it: its bytes, which follow one another along a row; or NULL */
+    int stream; /* ROWS: write past the cache */
+    /* ROWS: how results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them
+       again as reals; out then counts items. */
+    enum smx_storage out_storage;
+    /* ROWS of a derivative: how its inputs are kept; the mask's bytes, which follow one another along a row, or NULL. Of
+       inputs of 16 bits, which are not masked here, the views count items. */
+    enum smx_storage storage;
+    smx_view mask;
     const smx_targets *targets;
     const int64_t *label; /* of each row; of one that does not count, -1 */
-    const void *factor;   /* of each row: its label's target */
+    const void *factor; /* of each row: its label's target */
 } smx_tile;
 
 /* What finish found out about a tile, as flags. */
 enum {
     SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: it is to be followed by settle_nans, and hide */
-    SMX_TOO_LARGE = 2   /* |max| beyond the range of the reduction: do it all again with the shift subtracted */
+    SMX_TOO_LARGE = 2 /* |max| beyond the range of the reduction: do it all again with the shift subtracted */
 };
 
 /* What a mask makes of hidden elements: inputs that leave the row's constants alone, and a result. */
@@ -104,13 +106,13 @@ typedef struct {
 } smx_hidden;
 
 typedef struct {
-    int inputs;        /* x; y and g; x and weight; x, weight and q */
-    int elementwise;   /* writes a result for each element; else one for each row, in constants[0] */
-    int has_row_out;   /* leaves one for each row in constants[0] beside those for each element */
-    int has_labels;    /* takes a label and a factor for each row */
-    int uses_keep;     /* reduce can spare write work through tile->keep */
+    int inputs; /* x; y and g; x and weight; x, weight and q */
+    int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
+    int has_row_out; /* leaves one for each row in constants[0] beside those for each element */
+    int has_labels; /* takes a label and a factor for each row */
+    int uses_keep; /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
-    int takes_mask;    /* in ROWS, through tile->mask */
+    int is_derivative; /* in ROWS, takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int has_short_rows; /* reduce takes rows of up to SMX_SHORT elements in ROWS as well */
     void (*reduce)(const smx_tile *tile, void *partial);
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
@@ -138,7 +140,7 @@ typedef struct {
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
-    void (*settle_nans)(const smx_tile *tile);                 /* every NaN in out becomes the one quiet NaN */
+    void (*settle_nans)(const smx_tile *tile); /* every NaN in out becomes the one quiet NaN */
     /* to = from where the byte in mask, whose strides are in bytes, is not 0, else fill; to may be from */
     void (*hide)(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double fill, const smx_view *to);
     /* between n numbers of 16 bits that follow one another and n reals, whose NaNs are the one quiet NaN; NULL for double.

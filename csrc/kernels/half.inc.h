@@ -2,50 +2,63 @@
    bfloat16 (the upper half of a float, 8 bits). Every one of them is a float, so only writing rounds: to nearest, ties to
    even, as all else does. */
 
+/* How numbers are kept, in the loops that take them as they are. */
+SMX_INLINE ptrdiff_t size_of(enum smx_storage storage) { return storage == SMX_REAL ? sizeof(real) : 2; }
+
+/* Up to WIDTH numbers; zeros where fewer are left. And back. */
+SMX_INLINE vec load_stored(const char *from, ptrdiff_t left, enum smx_storage storage) {
 #if REAL_BITS == 32
-
-typedef vec (*half_load)(const char *p);
-typedef void (*half_store)(char *p, vec a);
-
-/* The last vector may overlap the one before it. It is read first, while what it reads is still there: see kernels.h. */
-SMX_INLINE void widen_with(half_load load, const char *from, ptrdiff_t n, real *to) {
-    if (n < WIDTH) {
-        char few[2 * WIDTH] = {0};
-        memcpy(few, from, (size_t)(2 * n));
-        v_store_first(to, n, load(few));
+    if (storage == SMX_FLOAT16)
+        return v_from_float16(v_load_halves(from, left));
+    if (storage == SMX_BFLOAT16)
+        return v_from_bfloat16(v_load_halves(from, left));
+#endif
+    (void)storage;
+    return left >= WIDTH ? v_load((const real *)from) : v_load_first((const real *)from, left, v_set1(0));
+}
+SMX_INLINE void store_stored(char *to, ptrdiff_t left, vec a, enum smx_storage storage) {
+#if REAL_BITS == 32
+    if (storage != SMX_REAL) {
+        v_store_halves(to, left, storage == SMX_FLOAT16 ? v_to_float16(a) : v_to_bfloat16(a));
         return;
     }
-    const vec last = load(from + 2 * (n - WIDTH));
-    for (ptrdiff_t i = 0; i + WIDTH <= n; i += WIDTH)
-        v_store(to + i, load(from + 2 * i));
-    v_store(to + n - WIDTH, last);
+#endif
+    (void)storage;
+    if (left >= WIDTH)
+        v_store((real *)to, a);
+    else
+        v_store_first((real *)to, left, a);
 }
 
-SMX_INLINE void narrow_with(half_store store, const real *from, ptrdiff_t n, char *to) {
-    if (n < WIDTH) {
-        char few[2 * WIDTH];
-        store(few, v_load_first(from, n, v_set1(0)));
-        memcpy(to, few, (size_t)(2 * n));
-        return;
-    }
-    const vec last = v_load(from + n - WIDTH);
-    for (ptrdiff_t i = 0; i + WIDTH <= n; i += WIDTH)
-        store(to + 2 * i, v_load(from + i));
-    store(to + 2 * (n - WIDTH), last);
+#if REAL_BITS == 32
+
+SMX_INLINE void widen_from(enum smx_storage storage, const char *from, ptrdiff_t n, real *to) {
+    ptrdiff_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        v_store(to + i, load_stored(from + 2 * i, WIDTH, storage));
+    if (i < n)
+        v_store_first(to + i, n - i, load_stored(from + 2 * i, n - i, storage));
+}
+SMX_INLINE void narrow_to(enum smx_storage storage, const real *from, ptrdiff_t n, char *to) {
+    ptrdiff_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        store_stored(to + 2 * i, WIDTH, v_load(from + i), storage);
+    if (i < n)
+        store_stored(to + 2 * i, n - i, v_load_first(from + i, n - i, v_set1(0)), storage);
 }
 
 static void widen(enum smx_storage storage, const void *from, ptrdiff_t n, void *to) {
     if (storage == SMX_FLOAT16)
-        widen_with(v_load_float16, from, n, to);
+        widen_from(SMX_FLOAT16, from, n, to);
     else
-        widen_with(v_load_bfloat16, from, n, to);
+        widen_from(SMX_BFLOAT16, from, n, to);
 }
 
 static void narrow(enum smx_storage storage, const void *from, ptrdiff_t n, void *to) {
     if (storage == SMX_FLOAT16)
-        narrow_with(v_store_float16, from, n, to);
+        narrow_to(SMX_FLOAT16, from, n, to);
     else
-        narrow_with(v_store_bfloat16, from, n, to);
+        narrow_to(SMX_BFLOAT16, from, n, to);
 }
 
 #endif

@@ -567,24 +567,25 @@ SMX_INLINE long_sum add_gradient(long_sum s, vec y, vec g) {
 }
 SMX_INLINE long_sum add_exp_product(long_sum s, vec y, vec g) { return add_product(s, exp_alone(y), g); }
 
-/* Hidden ones, where there is a mask, count as 0. Fewer than WIDTH: those beyond as well. */
-SMX_INLINE vec load_seen(const real *x, const unsigned char *mask, ptrdiff_t left) {
-    const vec zero = v_set1(0);
-    const vec v = left >= WIDTH ? v_load(x) : v_load_first(x, left, zero);
+/* Hidden ones, where there is a mask, count as 0. */
+SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage) {
+    const vec zero = v_set1(0), v = load_stored(x, left, storage);
     return !mask ? v : left >= WIDTH ? v_select_bytes(mask, v, zero) : v_select_few_bytes(mask, left, v, zero);
 }
 
-SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, int is_masked, adder add) {
+SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, int is_masked,
+                                adder add) {
     const int width = tile->width;
-    const ptrdiff_t n = tile->n;
+    const ptrdiff_t n = tile->n, size = size_of(storage);
     clear_partial(tile, partial);
     for (int row = 0; row < width; row++) {
-        const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
+        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
+        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row * size;
         const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
         long_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
             s[k] = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
-#define SEEN(x, at, left) load_seen(x + (at), is_masked ? mask + (at) : NULL, left)
+#define SEEN(x, at, left) load_seen(x + (at) * size, is_masked ? mask + (at) : NULL, left, storage)
         ptrdiff_t i = 0;
         for (; i + LANES <= n; i += LANES)
             for (int k = 0; k < GROUPS; k++)
@@ -616,10 +617,17 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int coun
 }
 
 SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, adder add) {
-    if (tile->layout == SMX_ROWS && tile->mask.start)
-        sum_reduce_rows(tile, partial, 1, add);
+#if REAL_BITS == 32
+    if (tile->layout == SMX_ROWS && tile->storage == SMX_FLOAT16)
+        sum_reduce_rows(tile, partial, SMX_FLOAT16, 0, add);
+    else if (tile->layout == SMX_ROWS && tile->storage == SMX_BFLOAT16)
+        sum_reduce_rows(tile, partial, SMX_BFLOAT16, 0, add);
+    else
+#endif
+        if (tile->layout == SMX_ROWS && tile->mask.start)
+        sum_reduce_rows(tile, partial, SMX_REAL, 1, add);
     else if (tile->layout == SMX_ROWS)
-        sum_reduce_rows(tile, partial, 0, add);
+        sum_reduce_rows(tile, partial, SMX_REAL, 0, add);
     else if (partial_sums(tile) == 1)
         sum_reduce_columns(tile, partial, 1, add);
     else
@@ -705,66 +713,51 @@ SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], 
     return one_nan(v[0]);
 }
 
-/* The results of a row from number i on, as many as fill a vector or left of them. */
-SMX_INLINE void store_results(char *out, ptrdiff_t i, ptrdiff_t left, vec a, enum smx_writing writing) {
-#if REAL_BITS == 32
-    if (writing == SMX_TO_FLOAT16 || writing == SMX_TO_BFLOAT16) {
-        char few[2 * WIDTH], *to = left >= WIDTH ? out + 2 * i : few;
-        if (writing == SMX_TO_FLOAT16)
-            v_store_float16(to, a);
-        else
-            v_store_bfloat16(to, a);
-        if (left < WIDTH)
-            memcpy(out + 2 * i, few, (size_t)(2 * left));
-        return;
-    }
-#endif
-    if (left < WIDTH)
-        v_store_first((real *)out + i, left, a);
-    else if (writing == SMX_PAST_CACHE)
-        v_stream((real *)out + i, a);
-    else
-        v_store((real *)out + i, a);
-}
-
 /* to = the formula of so many inputs and constants, over a tile. What the mask hides becomes 0. */
 SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                              const void *constants, int constant_count, enum smx_writing writing, int is_masked,
-                              formula f) {
-    const ptrdiff_t n = tile->n, size = writing == SMX_TO_FLOAT16 || writing == SMX_TO_BFLOAT16 ? 2 : sizeof(real);
+                              enum smx_storage storage, const void *constants, int constant_count,
+                              enum smx_storage to_storage, int stream, int is_masked, formula f) {
+    const ptrdiff_t n = tile->n, from_size = size_of(storage), to_size = size_of(to_storage);
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     for (int row = 0; row < tile->width; row++) {
         vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
-        const real *in[SMX_MAX_INPUTS];
+        const char *in[SMX_MAX_INPUTS];
         const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
-        char *out = (char *)to->start + row * to->row * size;
+        char *out = (char *)to->start + row * to->row * to_size;
         for (int k = 0; k < constant_count; k++)
             c[k] = v_set1(((const real *)constants)[k * SMX_TILE_ROWS + row]);
         for (int k = 0; k < inputs; k++)
-            in[k] = row_of(from[k], row);
+            in[k] = (const char *)from[k]->start + row * from[k]->row * from_size;
         ptrdiff_t i = 0;
-        if (writing == SMX_PAST_CACHE) {
+#define LOAD(left)                                                                                                     \
+    for (int k = 0; k < inputs; k++)                                                                                   \
+    v[k] = load_stored(in[k] + i * from_size, left, storage)
+        if (stream) {
             /* up to the first whole line */
-            const ptrdiff_t head = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real));
-            i = head < n ? head : n;
-            for (int k = 0; k < inputs; k++)
-                v[k] = v_load_first(in[k], i, v_set1(0));
+            const ptrdiff_t line = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
+                            head = line < n ? line : n;
+            LOAD(head);
             const vec y = f(v, c, t);
-            v_store_first((real *)out, i, is_masked ? v_select_few_bytes(mask, i, y, v_set1(0)) : y);
+            v_store_first((real *)out, head, is_masked ? v_select_few_bytes(mask, head, y, v_set1(0)) : y);
+            i = head;
         }
         for (; i + WIDTH <= n; i += WIDTH) {
-            for (int k = 0; k < inputs; k++)
-                v[k] = v_load(in[k] + i);
+            LOAD(WIDTH);
             const vec y = f(v, c, t);
-            store_results(out, i, WIDTH, is_masked ? v_select_bytes(mask + i, y, v_set1(0)) : y, writing);
+            const vec seen = is_masked ? v_select_bytes(mask + i, y, v_set1(0)) : y;
+            if (stream)
+                v_stream((real *)out + i, seen);
+            else
+                store_stored(out + i * to_size, WIDTH, seen, to_storage);
         }
         if (i < n) {
-            for (int k = 0; k < inputs; k++)
-                v[k] = v_load_first(in[k] + i, n - i, v_set1(0));
+            LOAD(n - i);
             const vec y = f(v, c, t);
-            store_results(out, i, n - i, is_masked ? v_select_few_bytes(mask + i, n - i, y, v_set1(0)) : y, writing);
+            const vec seen = is_masked ? v_select_few_bytes(mask + i, n - i, y, v_set1(0)) : y;
+            store_stored(out + i * to_size, n - i, seen, to_storage);
         }
+#undef LOAD
     }
 }
 
@@ -814,42 +807,53 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                       const void *constants, int constant_count, formula f) {
     if (tile->layout == SMX_ROWS)
-        apply_to_rows(tile, to, from, inputs, constants, constant_count, SMX_PLAINLY, 0, f);
+        apply_to_rows(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, 0, f);
     else
         apply_to_columns(tile, to, from, inputs, constants, constant_count, f);
 }
 
+/* is_derivative: an operation that takes masks and 16 bits in ROWS. */
 SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
-                           int constant_count, int takes_mask, formula f) {
-#define WRITE(writing, is_masked)                                                                                      \
-    apply_to_rows(tile, &tile->out, from, inputs, constants, constant_count, writing, is_masked, f)
-    const int is_masked = takes_mask && tile->mask.start;
-    if (tile->layout == SMX_COLUMNS) {
-        apply_to_columns(tile, &tile->out, from, inputs, constants, constant_count, f);
-    } else if (tile->writing == SMX_PAST_CACHE) {
-        if (is_masked)
-            WRITE(SMX_PAST_CACHE, 1);
-        else
-            WRITE(SMX_PAST_CACHE, 0);
-        v_stream_end();
+                           int constant_count, int is_derivative, formula f) {
+#define WRITE(storage, to, stream, is_masked)                                                                          \
+    apply_to_rows(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, is_masked, f)
+    const int is_masked = is_derivative && tile->mask.start;
 #if REAL_BITS == 32
-    } else if (tile->writing == SMX_TO_FLOAT16) {
-        WRITE(SMX_TO_FLOAT16, 0);
-    } else if (tile->writing == SMX_TO_BFLOAT16) {
-        WRITE(SMX_TO_BFLOAT16, 0);
+    const enum smx_storage storage = is_derivative ? tile->storage : SMX_REAL, to = tile->out_storage;
 #endif
-    } else if (is_masked) {
-        WRITE(SMX_PLAINLY, 1);
-    } else {
-        WRITE(SMX_PLAINLY, 0);
-    }
+    if (tile->layout == SMX_COLUMNS)
+        apply_to_columns(tile, &tile->out, from, inputs, constants, constant_count, f);
+#if REAL_BITS == 32
+    else if (storage == SMX_FLOAT16 && to == SMX_FLOAT16)
+        WRITE(SMX_FLOAT16, SMX_FLOAT16, 0, 0);
+    else if (storage == SMX_FLOAT16)
+        WRITE(SMX_FLOAT16, SMX_REAL, 0, 0);
+    else if (storage == SMX_BFLOAT16 && to == SMX_BFLOAT16)
+        WRITE(SMX_BFLOAT16, SMX_BFLOAT16, 0, 0);
+    else if (storage == SMX_BFLOAT16)
+        WRITE(SMX_BFLOAT16, SMX_REAL, 0, 0);
+    else if (to == SMX_FLOAT16)
+        WRITE(SMX_REAL, SMX_FLOAT16, 0, 0);
+    else if (to == SMX_BFLOAT16)
+        WRITE(SMX_REAL, SMX_BFLOAT16, 0, 0);
+#endif
+    else if (tile->stream && is_masked)
+        WRITE(SMX_REAL, SMX_REAL, 1, 1);
+    else if (tile->stream)
+        WRITE(SMX_REAL, SMX_REAL, 1, 0);
+    else if (is_masked)
+        WRITE(SMX_REAL, SMX_REAL, 0, 1);
+    else
+        WRITE(SMX_REAL, SMX_REAL, 0, 0);
+    if (tile->stream)
+        v_stream_end();
 #undef WRITE
 }
 
-SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count, int takes_mask,
-                           formula f) {
+SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count,
+                           int is_derivative, formula f) {
     const smx_view *const from[SMX_MAX_INPUTS] = {&tile->in[0], &tile->in[1], &tile->in[2]};
-    write_from(tile, from, inputs, constants, constant_count, takes_mask, f);
+    write_from(tile, from, inputs, constants, constant_count, is_derivative, f);
 }
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
@@ -917,25 +921,11 @@ SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
             ask_for(rows + k * row, n);
 }
 
-/* Up to WIDTH numbers, however they are kept; zeros where fewer are left. And back. */
-SMX_INLINE vec load_stored(const char *from, ptrdiff_t left, enum smx_storage storage) {
-#if REAL_BITS == 32
-    if (storage != SMX_REAL) {
-        char few[2 * WIDTH] = {0};
-        if (left < WIDTH)
-            from = memcpy(few, from, (size_t)(2 * left));
-        return storage == SMX_FLOAT16 ? v_load_float16(from) : v_load_bfloat16(from);
-    }
-#endif
-    (void)storage;
-    return left >= WIDTH ? v_load((const real *)from) : v_load_first((const real *)from, left, v_set1(0));
-}
-
 /* Each line asks for one ahead; beyond the last, for what lies beside the first. */
 SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff_t n, real *block, ptrdiff_t element,
                            enum smx_storage storage, int is_far) {
     enum { AHEAD = 6, CACHE_LINE = 64 };
-    const ptrdiff_t size = storage == SMX_REAL ? sizeof(real) : 2;
+    const ptrdiff_t size = size_of(storage);
     for (ptrdiff_t j = 0; j < n; j++) {
         const char *from = lines + j * line * size;
         const char *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width) * size;
@@ -945,13 +935,14 @@ SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff
             v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
 }
+/* Reals: by whole vectors, into what the next line is to be written over. */
 SMX_INLINE void store_lines(const real *block, ptrdiff_t element, char *lines, ptrdiff_t line, int width, ptrdiff_t n,
-                            enum smx_writing writing) {
-    const ptrdiff_t size = writing == SMX_PLAINLY ? sizeof(real) : 2;
+                            enum smx_storage storage) {
+    const ptrdiff_t size = size_of(storage);
     for (ptrdiff_t j = 0; j < n; j++)
         for (int row = 0; row < width; row += WIDTH) {
-            const ptrdiff_t left = writing == SMX_PLAINLY ? WIDTH : width - row;
-            store_results(lines + j * line * size, row, left, v_load(block + j * element + row), writing);
+            const ptrdiff_t left = storage == SMX_REAL ? WIDTH : width - row;
+            store_stored(lines + (j * line + row) * size, left, v_load(block + j * element + row), storage);
         }
 }
 
@@ -969,12 +960,12 @@ static void lines_to_columns(enum smx_storage storage, const void *lines, ptrdif
 static void columns_to_lines(enum smx_storage storage, const void *block, ptrdiff_t element, void *lines,
                              ptrdiff_t line, int width, ptrdiff_t n) {
     if (storage == SMX_REAL)
-        store_lines(block, element, lines, line, width, n, SMX_PLAINLY);
+        store_lines(block, element, lines, line, width, n, SMX_REAL);
 #if REAL_BITS == 32
     else if (storage == SMX_FLOAT16)
-        store_lines(block, element, lines, line, width, n, SMX_TO_FLOAT16);
+        store_lines(block, element, lines, line, width, n, SMX_FLOAT16);
     else
-        store_lines(block, element, lines, line, width, n, SMX_TO_BFLOAT16);
+        store_lines(block, element, lines, line, width, n, SMX_BFLOAT16);
 #endif
 }
 
@@ -1097,7 +1088,7 @@ const smx_kernels
                                        .worth_a_thread = WORTH_A_THREAD(20)},
                     [SMX_SOFTMAX_VJP] = {.inputs = 2,
                                          .elementwise = 1,
-                                         .takes_mask = 1,
+                                         .is_derivative = 1,
                                          .reduce = softmax_vjp_reduce,
                                          .finish = sum_finish,
                                          .write = softmax_vjp_write,
@@ -1105,7 +1096,7 @@ const smx_kernels
                                          .worth_a_thread = WORTH_A_THREAD(24)},
                     [SMX_LOG_SOFTMAX_VJP] = {.inputs = 2,
                                              .elementwise = 1,
-                                             .takes_mask = 1,
+                                             .is_derivative = 1,
                                              .reduce = log_softmax_vjp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_vjp_write,
@@ -1113,7 +1104,7 @@ const smx_kernels
                                              .worth_a_thread = WORTH_A_THREAD(12)},
                     [SMX_LOG_SOFTMAX_JVP] = {.inputs = 2,
                                              .elementwise = 1,
-                                             .takes_mask = 1,
+                                             .is_derivative = 1,
                                              .reduce = log_softmax_jvp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_jvp_write,

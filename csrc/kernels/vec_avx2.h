@@ -250,20 +250,28 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
 
 #if REAL_BITS == 32
 
-SMX_INLINE vec v_load_float16(const char *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
-SMX_INLINE void v_store_float16(char *p, vec a) {
-    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+typedef __m128i halves;
+
+SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
+    char few[sizeof(halves)] = {0};
+    return _mm_loadu_si128((const __m128i *)(count < WIDTH ? memcpy(few, p, (size_t)(2 * count)) : p));
+}
+SMX_INLINE void v_store_halves(char *p, ptrdiff_t count, halves h) {
+    char few[sizeof(halves)];
+    _mm_storeu_si128((__m128i *)(count < WIDTH ? few : p), h);
+    if (count < WIDTH)
+        memcpy(p, few, (size_t)(2 * count));
 }
 
-SMX_INLINE vec v_load_bfloat16(const char *p) {
-    return AS_REAL(SHIFT_LEFT(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
-}
-SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+SMX_INLINE vec v_from_float16(halves h) { return _mm256_cvtph_ps(h); }
+SMX_INLINE halves v_to_float16(vec a) { return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
+
+SMX_INLINE vec v_from_bfloat16(halves h) { return AS_REAL(SHIFT_LEFT(_mm256_cvtepu16_epi32(h), 16)); }
+SMX_INLINE halves v_to_bfloat16(vec a) {
     const __m256i bits = AS_INT(a), odd = _mm256_and_si256(SHIFT_RIGHT(bits, 16), INTEGERS(1));
     const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, INTEGERS(0x7fff)), odd);
     const __m256i half = SHIFT_RIGHT(rounded, 16);
-    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08);
-    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08));
 }
 
 #endif

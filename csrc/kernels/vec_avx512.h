@@ -249,18 +249,23 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
 
 #if REAL_BITS == 32
 
-SMX_INLINE vec v_load_float16(const char *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
-SMX_INLINE void v_store_float16(char *p, vec a) {
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+typedef __m256i halves;
+
+SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
+    return _mm256_maskz_loadu_epi16(first_lanes(count), p);
+}
+SMX_INLINE void v_store_halves(char *p, ptrdiff_t count, halves h) {
+    _mm256_mask_storeu_epi16(p, first_lanes(count), h);
 }
 
-SMX_INLINE vec v_load_bfloat16(const char *p) {
-    return AS_REAL(SHIFT_LEFT(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
-}
-SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+SMX_INLINE vec v_from_float16(halves h) { return _mm512_cvtph_ps(h); }
+SMX_INLINE halves v_to_float16(vec a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+SMX_INLINE vec v_from_bfloat16(halves h) { return AS_REAL(SHIFT_LEFT(_mm512_cvtepu16_epi32(h), 16)); }
+SMX_INLINE halves v_to_bfloat16(vec a) {
     const __m512i bits = AS_INT(a), odd = _mm512_and_si512(SHIFT_RIGHT(bits, 16), INTEGERS(1));
     const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, INTEGERS(0x7fff)), odd);
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(SHIFT_RIGHT(rounded, 16)));
+    return _mm512_cvtepi32_epi16(SHIFT_RIGHT(rounded, 16));
 }
 
 #endif

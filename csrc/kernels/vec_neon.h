@@ -201,26 +201,26 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
 
 #if REAL_BITS == 32
 
-SMX_INLINE vec v_load_float16(const char *p) {
-    float16x4_t half;
-    memcpy(&half, p, sizeof half);
-    return vcvt_f32_f16(half);
+typedef uint16x4_t halves;
+
+SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
+    uint16_t few[WIDTH] = {0};
+    memcpy(few, p, count < WIDTH ? (size_t)(2 * count) : sizeof few);
+    return vld1_u16(few);
 }
-SMX_INLINE void v_store_float16(char *p, vec a) {
-    const float16x4_t half = vcvt_f16_f32(a);
-    memcpy(p, &half, sizeof half);
+SMX_INLINE void v_store_halves(char *p, ptrdiff_t count, halves h) {
+    uint16_t few[WIDTH];
+    vst1_u16(few, h);
+    memcpy(p, few, count < WIDTH ? (size_t)(2 * count) : sizeof few);
 }
 
-SMX_INLINE vec v_load_bfloat16(const char *p) {
-    uint16x4_t half;
-    memcpy(&half, p, sizeof half);
-    return AS_REAL(vshlq_n_u32(vmovl_u16(half), 16));
-}
-SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+SMX_INLINE vec v_from_float16(halves h) { return vcvt_f32_f16(vreinterpret_f16_u16(h)); }
+SMX_INLINE halves v_to_float16(vec a) { return vreinterpret_u16_f16(vcvt_f16_f32(a)); }
+
+SMX_INLINE vec v_from_bfloat16(halves h) { return AS_REAL(vshlq_n_u32(vmovl_u16(h), 16)); }
+SMX_INLINE halves v_to_bfloat16(vec a) {
     const ivec bits = AS_INT(a), odd = vandq_u32(SHIFT_RIGHT(bits, 16), vdupq_n_u32(1));
-    const ivec rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
-    const uint16x4_t half = vshrn_n_u32(rounded, 16);
-    memcpy(p, &half, sizeof half);
+    return vshrn_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd), 16);
 }
 
 #endif

@@ -97,20 +97,32 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) { p[0] = column[0]
 /* a where the byte of its lane is not 0, else fill. */
 SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) { return *p ? a : fill; }
 
-/* WIDTH numbers of 16 bits, of any alignment; those stored are rounded to nearest, ties to even. A NaN that is stored is the
-   one quiet NaN, whose bits survive the rounding. */
+/* WIDTH numbers of 16 bits: between memory of any alignment and a register, where those beyond count are 0; widened to
+   reals; and reals rounded to nearest, ties to even. A NaN that is rounded to bfloat16 is the one quiet NaN, whose bits
+   survive it. */
 #if REAL_BITS == 32
 
-SMX_INLINE vec v_load_float16(const char *p) {
-    uint16_t half;
-    memcpy(&half, p, sizeof half);
-    const uint32_t sign = (half & 0x8000u) << 16, size = half & 0x7fffu;
+typedef uint16_t halves;
+
+SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
+    halves h = 0;
+    if (count > 0)
+        memcpy(&h, p, sizeof h);
+    return h;
+}
+SMX_INLINE void v_store_halves(char *p, ptrdiff_t count, halves h) {
+    if (count > 0)
+        memcpy(p, &h, sizeof h);
+}
+
+SMX_INLINE vec v_from_float16(halves h) {
+    const uint32_t sign = (h & 0x8000u) << 16, size = h & 0x7fffu;
     if (size < 0x0400) /* subnormal: multiples of 2^-24 */
         return real_from_bits(sign | bits_of_real((real)size * 0x1p-24f));
     const uint32_t rebias = size < 0x7c00 ? BIAS - 15 : 2 * (BIAS - 15); /* the highest exponent stays the highest */
     return real_from_bits(sign | ((size << 13) + (rebias << FRACTION_BITS)));
 }
-SMX_INLINE void v_store_float16(char *p, vec a) {
+SMX_INLINE halves v_to_float16(vec a) {
     const uint32_t bits = bits_of_real(a), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
     uint32_t half;
     if (size > 0x7f800000) /* NaN */
@@ -121,19 +133,13 @@ SMX_INLINE void v_store_float16(char *p, vec a) {
         half = (size - ((uint32_t)(BIAS - 15) << FRACTION_BITS) + 0xfff + (size >> 13 & 1)) >> 13;
     else /* subnormal: beside 1/2, the last bit of a float is 2^-24 */
         half = bits_of_real(real_from_bits(size) + 0.5f) - bits_of_real(0.5f);
-    const uint16_t signed_half = (uint16_t)(sign | half);
-    memcpy(p, &signed_half, sizeof signed_half);
+    return (uint16_t)(sign | half);
 }
 
-SMX_INLINE vec v_load_bfloat16(const char *p) {
-    uint16_t half;
-    memcpy(&half, p, sizeof half);
-    return real_from_bits((uint32_t)half << 16);
-}
-SMX_INLINE void v_store_bfloat16(char *p, vec a) {
+SMX_INLINE vec v_from_bfloat16(halves h) { return real_from_bits((uint32_t)h << 16); }
+SMX_INLINE halves v_to_bfloat16(vec a) {
     const uint32_t bits = bits_of_real(a);
-    const uint16_t half = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-    memcpy(p, &half, sizeof half);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 #endif
