@@ -2,18 +2,13 @@
 
    What is hidden is never computed with, only moved: a NaN there does no harm. */
 
-/* A run of elements that follow one another, and so do their bytes of the mask; a run shorter than a vector has them in
-   few. The last vector may overlap the one before it: what it hides once more stays hidden. */
-SMX_INLINE void hide_run(const real *from, const unsigned char *mask, const unsigned char *few, ptrdiff_t n, vec fill,
-                         real *to) {
-    if (n < WIDTH) {
-        v_store_first(to, n, v_select_bytes(few, v_load_first(from, n, fill), fill));
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i += WIDTH) {
-        const ptrdiff_t at = i + WIDTH <= n ? i : n - WIDTH;
-        v_store(to + at, v_select_bytes(mask + at, v_load(from + at), fill));
-    }
+/* A run of elements that follow one another, and so do their bytes of the mask. */
+SMX_INLINE void hide_run(const real *from, const unsigned char *mask, ptrdiff_t n, vec fill, real *to) {
+    ptrdiff_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        v_store(to + i, v_select_bytes(mask + i, WIDTH, v_load(from + i), fill));
+    if (i < n)
+        v_store_first(to + i, n - i, v_select_bytes(mask + i, n - i, v_load_first(from + i, n - i, fill), fill));
 }
 
 /* A run that shares one byte of the mask: without branches, where it is too short for a wrong guess to pay. */
@@ -50,18 +45,10 @@ static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_
         run *= runs;
         runs = 1;
     }
-    unsigned char few[WIDTH] = {0};
-    if (byte == 0 && run < WIDTH) {
-        for (ptrdiff_t i = 0; i < runs; i++)
-            hide_all(x + i * x_step, seen[i * step], run, fill, y + i * y_step);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < runs; i++, x += x_step, y += y_step, seen += step)
-        if (byte == 1) {
-            for (ptrdiff_t k = 0; run < WIDTH && k < run && (i == 0 || step != 0); k++)
-                few[k] = seen[k];
-            hide_run(x, seen, few, run, fill, y);
-        } else {
-            hide_all(x, *seen, run, fill, y);
-        }
+    for (ptrdiff_t i = 0; byte == 1 && i < runs; i++)
+        hide_run(x + i * x_step, seen + i * step, run, fill, y + i * y_step);
+    for (ptrdiff_t i = 0; byte == 0 && run < WIDTH && i < runs; i++)
+        hide_all(x + i * x_step, seen[i * step], run, fill, y + i * y_step);
+    for (ptrdiff_t i = 0; byte == 0 && run >= WIDTH && i < runs; i++)
+        hide_all(x + i * x_step, seen[i * step], run, fill, y + i * y_step);
 }

@@ -66,13 +66,6 @@ SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)vi
 SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
     return (const unsigned char *)tile->mask.start + row * tile->mask.row;
 }
-/* Where fewer than WIDTH bytes of a mask are left. */
-SMX_INLINE vec v_select_few_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
-    unsigned char few[WIDTH] = {0};
-    for (ptrdiff_t i = 0; i < count; i++)
-        few[i] = p[i];
-    return v_select_bytes(few, a, fill);
-}
 
 /* Loops are compiled for each of the two numbers: of a single sum, the registers stay in the loop. */
 SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
@@ -570,7 +563,7 @@ SMX_INLINE long_sum add_exp_product(long_sum s, vec y, vec g) { return add_produ
 /* Hidden ones, where there is a mask, count as 0. */
 SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage) {
     const vec zero = v_set1(0), v = load_stored(x, left, storage);
-    return !mask ? v : left >= WIDTH ? v_select_bytes(mask, v, zero) : v_select_few_bytes(mask, left, v, zero);
+    return mask ? v_select_bytes(mask, left, v, zero) : v;
 }
 
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, int is_masked,
@@ -739,13 +732,13 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
                             head = line < n ? line : n;
             LOAD(head);
             const vec y = f(v, c, t);
-            v_store_first((real *)out, head, is_masked ? v_select_few_bytes(mask, head, y, v_set1(0)) : y);
+            v_store_first((real *)out, head, is_masked ? v_select_bytes(mask, head, y, v_set1(0)) : y);
             i = head;
         }
         for (; i + WIDTH <= n; i += WIDTH) {
             LOAD(WIDTH);
             const vec y = f(v, c, t);
-            const vec seen = is_masked ? v_select_bytes(mask + i, y, v_set1(0)) : y;
+            const vec seen = is_masked ? v_select_bytes(mask + i, WIDTH, y, v_set1(0)) : y;
             if (stream)
                 v_stream((real *)out + i, seen);
             else
@@ -754,7 +747,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         if (i < n) {
             LOAD(n - i);
             const vec y = f(v, c, t);
-            const vec seen = is_masked ? v_select_few_bytes(mask + i, n - i, y, v_set1(0)) : y;
+            const vec seen = is_masked ? v_select_bytes(mask + i, n - i, y, v_set1(0)) : y;
             store_stored(out + i * to_size, n - i, seen, to_storage);
         }
 #undef LOAD

@@ -236,7 +236,10 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
 }
 #endif
 
-SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
+SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
+    unsigned char few[WIDTH] = {0};
+    if (count < WIDTH)
+        p = memcpy(few, p, (size_t)count);
 #if REAL_BITS == 32
     const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
     return V(blendv)(a, fill, AS_REAL(_mm256_cmpeq_epi32(bytes, _mm256_setzero_si256())));

@@ -238,12 +238,8 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
         v_store(p + k * WIDTH, every_third(c[k * WIDTH % 3], c[(k * WIDTH + 1) % 3], c[(k * WIDTH + 2) % 3]));
 }
 
-SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
-#if REAL_BITS == 32
-    const __m128i bytes = _mm_loadu_si128((const __m128i *)p);
-#else
-    const __m128i bytes = _mm_loadl_epi64((const __m128i *)p);
-#endif
+SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
+    const __m128i bytes = _mm_maskz_loadu_epi8(first_lanes(count), p);
     return V(mask_mov)(fill, (mask)_mm_test_epi8_mask(bytes, bytes), a);
 }
 

@@ -188,7 +188,10 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     V(vst3)(p, t);
 }
 
-SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) {
+SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
+    unsigned char few[WIDTH] = {0};
+    if (count < WIDTH)
+        p = memcpy(few, p, (size_t)count);
 #if REAL_BITS == 32
     uint32_t four;
     memcpy(&four, p, sizeof four);

@@ -94,8 +94,10 @@ SMX_INLINE void v_store_pairs(real *p, const vec column[2]) { p[0] = column[0], 
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) { column[0] = p[0], column[1] = p[1], column[2] = p[2]; }
 SMX_INLINE void v_store_triples(real *p, const vec column[3]) { p[0] = column[0], p[1] = column[1], p[2] = column[2]; }
 
-/* a where the byte of its lane is not 0, else fill. */
-SMX_INLINE vec v_select_bytes(const unsigned char *p, vec a, vec fill) { return *p ? a : fill; }
+/* a where the byte of its lane is not 0, else fill, as beyond the first count bytes. */
+SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
+    return count > 0 && *p ? a : fill;
+}
 
 /* WIDTH numbers of 16 bits: between memory of any alignment and a register, where those beyond count are 0; widened to
    reals; and reals rounded to nearest, ties to even. A NaN that is rounded to bfloat16 is the one quiet NaN, whose bits
