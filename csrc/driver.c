@@ -42,8 +42,9 @@ enum {
     /* Bytes of a result from which on it is written past the cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
-    /* Shares for a thread that a call must have to wake threads that sleep. Measured: it takes them some 60 us to come. */
-    WORTH_WAKING = 16
+    /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
+       would do then pays from 200 us on. */
+    WORTH_WAKING = 32
 };
 
 typedef struct {

@@ -33,7 +33,7 @@ typedef int setting;
 #define WRITE(s, value) __atomic_store_n(&(s), (value), __ATOMIC_RELAXED)
 #endif
 
-enum { AWAKE = 50 }; /* us that threads wait for more work, about */
+enum { AWAKE = 50 }; /* us after which a call is one that comes alone */
 
 static setting limit_set = 1;
 

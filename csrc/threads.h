@@ -15,7 +15,7 @@ void smx_set_threads(int limit);
 int smx_get_threads(void);
 
 /* Threads that have no work spin for a short time, then sleep (softmax_ext/_threads.py). Whether the last call that could
-   use them ended less than that ago; and that one ends now. */
+   use them ended so recently that they do not sleep yet; and that one ends now. */
 int smx_are_threads_awake(void);
 void smx_threads_rest(void);
 

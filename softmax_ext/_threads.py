@@ -7,8 +7,9 @@ import os
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 # GNU's runtime would spin 300,000 times, LLVM's for 200 ms: all the while on a processor that another library's threads
-# want. Some 50 us (1 ms, the least that LLVM's knows) bridge the time between two calls in a row.
-BRIEFLY = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}
+# want. This is 1 ms or so. Much less, and a thread that is woken on the processor of the thread that waits for it, as
+# Linux may do, would never be there long enough to be moved to another (bench/README.md).
+BRIEFLY = {"GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}
 
 
 @contextlib.contextmanager
