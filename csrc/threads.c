@@ -61,12 +61,13 @@ int smx_get_threads(void) {
     return runtime < READ(runtime_at_import) && runtime < limit ? runtime : limit;
 }
 
-static setting rest_began = 0;
+static setting rest_began = 0, kept_awake = 0;
 
 /* In microseconds; it wraps, and only differences count. */
 static unsigned now(void) { return (unsigned)(unsigned long long)(omp_get_wtime() * 1e6); }
 
-int smx_are_threads_awake(void) { return now() - (unsigned)READ(rest_began) < AWAKE; }
+int smx_are_threads_awake(void) { return READ(kept_awake) || now() - (unsigned)READ(rest_began) < AWAKE; }
+void smx_keep_threads_awake(int always) { WRITE(kept_awake, always); }
 void smx_threads_rest(void) { WRITE(rest_began, (int)now()); }
 
 int smx_openmp_version(void) { return _OPENMP; }
@@ -76,6 +77,7 @@ int smx_openmp_version(void) { return _OPENMP; }
 void smx_threads_begin(int limit) { WRITE(limit_set, limit); }
 int smx_get_threads(void) { return 1; }
 int smx_are_threads_awake(void) { return 0; }
+void smx_keep_threads_awake(int always) { (void)always; }
 void smx_threads_rest(void) {}
 int smx_openmp_version(void) { return 0; }
 

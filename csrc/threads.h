@@ -19,6 +19,9 @@ int smx_get_threads(void);
 int smx_are_threads_awake(void);
 void smx_threads_rest(void);
 
+/* For tests, which want threads to be used however much time has passed. */
+void smx_keep_threads_awake(int always);
+
 /* The version date of the OpenMP specification that this was compiled for; 0 without OpenMP. */
 int smx_openmp_version(void);
 

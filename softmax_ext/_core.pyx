@@ -134,6 +134,7 @@ cdef extern from "threads.h":
     void smx_threads_begin(int limit)
     void smx_set_threads(int limit)
     int smx_get_threads()
+    void smx_keep_threads_awake(int always)
     int smx_openmp_version()
 
 
@@ -165,6 +166,11 @@ def _set_isa(name):
             _level = &levels[i]
             return before
     raise ValueError(f"name: got {name!r}, expected one of {', '.join(_isa_available())}")
+
+
+def _keep_threads_awake(always):
+    """For tests: a call that comes alone uses threads like any other."""
+    smx_keep_threads_awake(always)
 
 
 def _build_info():

@@ -39,6 +39,12 @@ def isa(request):
     softmax_ext._core._set_isa(former)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _threads_awake():
+    """Have threads used by calls that come alone, as those of tests do; scripts in processes of their own see what is."""
+    softmax_ext._core._keep_threads_awake(True)
+
+
 @pytest.fixture
 def threads():
     """Give `set_num_threads`; what was set before comes back after the test."""

@@ -25,8 +25,8 @@ needs_openmp = pytest.mark.skipif(not CONFIG["openmp"], reason="built without Op
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 
-# Large enough that the driver uses threads.
-PARALLEL = "np.arange(400_000, dtype=np.float32).reshape(400, 1000) % 97"
+# Large enough that a call that comes alone uses threads.
+PARALLEL = "np.arange(800_000, dtype=np.float32).reshape(800, 1000) % 97"
 
 
 def code(text):
