@@ -4,12 +4,14 @@
    if one of their two layouts fits, else by way of a block that stays in the cache:
 
        rows of up to SMX_SHORT elements        COLUMNS, through a block, many rows side by side
+       very few of them, contiguous            ROWS, in place (softmax, log_softmax, logsumexp)
        longer rows, contiguous                 ROWS, in place
        longer rows that lie side by side       COLUMNS, through a block
        any others                              ROWS, gathered into a block
 
    Whatever is no array of the kernels' reals goes through a block, too: there masks are applied, and numbers of 16 bits
-   widened and rounded.
+   widened and rounded. Only in ROWS do kernels themselves: results are rounded, and derivatives, whose arithmetic is so
+   little that a block would cost half as much again, take masks and 16 bits.
 
    Neither the cut nor the layout nor the thread shows in a result.
 
