@@ -152,7 +152,8 @@ static void choose_memory(job *j) {
         j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
         j->in_place[k] = !columns && j->along[k] && plan->in[k].storage == SMX_REAL;
         j->masks_in_kernels &= j->in_place[k];
-        j->widens_in_kernels &= j->along[k] && plan->in[k].storage == plan->out.storage;
+        j->widens_in_kernels &=
+            j->along[k] && plan->in[k].storage != SMX_REAL && plan->in[k].storage == plan->out.storage;
         needs_block |= !j->in_place[k] || j->is_masked;
         has_half |= plan->in[k].storage != SMX_REAL;
     }
@@ -169,7 +170,7 @@ static void choose_memory(job *j) {
     for (int k = 0; k < j->op->inputs; k++)
         j->streams &= plan->in[k].data != plan->out.data;
 
-    j->is_far = j->rows * j->n * j->size >= SMX_FAR;
+    j->is_far = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= SMX_FAR;
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
     j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
@@ -386,7 +387,8 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
             at = stage;
             is_hidden = 1;
         }
-        plan->kernels->rows_to_columns(at.start, at.row, (int)rows, n, block.start, block.element, j->is_far);
+        const int is_far = j->is_far && at.start != w->stage;
+        plan->kernels->rows_to_columns(at.start, at.row, (int)rows, n, block.start, block.element, is_far);
     } else if (!columns && j->along[k] && !is_half && j->is_masked) {
         const smx_view at = view_rows(w, from, start);
         hide(w, &at, value, &block);
@@ -450,7 +452,8 @@ static void store_block(worker *w, ptrdiff_t piece, int hides) {
     const smx_view block = view_block(j, w->block[0]);
     if (stores_rows(j)) {
         const smx_view rows = is_half ? view_stage(w) : view_rows(w, &plan->out, start);
-        plan->kernels->columns_to_rows(block.start, block.element, rows.start, rows.row, w->tile.width, n, j->is_far);
+        const int is_far = j->is_far && !is_half;
+        plan->kernels->columns_to_rows(block.start, block.element, rows.start, rows.row, w->tile.width, n, is_far);
         if (hides)
             hide(w, &rows, j->op->hidden.out, &rows);
         if (is_half)
@@ -470,7 +473,8 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
     const job *j = w->job;
     const int settles = flags & SMX_NOT_FINITE;
     int hides = j->is_masked && (settles || (!j->op->hidden.comes_by_itself && !w->tile.mask.start));
-    const int rounds = j->rounds_in_kernels && !settles && !hides;
+    /* Kernels that round do not mask: then a block is the way. */
+    const int rounds = j->rounds_in_kernels && !settles && !hides && !w->tile.mask.start;
     const smx_tile plain = w->tile;
     if (rounds) {
         w->tile.out = view_rows(w, &j->plan->out, piece * SMX_PIECE);
@@ -679,7 +683,7 @@ int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
     return (int)most(1, least(plan->threads, elements / worth_a_thread(plan)));
 }
 
-static int run_rows(smx_plan *plan) {
+int smx_run_rows(smx_plan *plan) {
     job j;
     smx_simplify(plan);
     j.plan = plan;
@@ -718,7 +722,7 @@ int smx_run(smx_plan *plan) {
     const int may_share = smx_threads_for(plan, elements) > 1;
     if (may_share && !smx_are_threads_awake() && elements < WORTH_WAKING * worth_a_thread(plan))
         plan->threads = 1;
-    const int status = plan->indptr ? smx_run_segments(plan) : run_rows(plan);
+    const int status = plan->indptr ? smx_run_segments(plan) : smx_run_rows(plan);
     if (may_share)
         smx_threads_rest();
     return status;

@@ -39,7 +39,7 @@ enum smx_op {
 
 enum {
     SMX_PIECE = 4096,    /* elements of a row that are reduced at once */
-    SMX_SHORT = 80,      /* rows up to here have one partial sum and are always laid out side by side */
+    SMX_SHORT = 80,      /* rows up to here have one partial sum and are mostly laid out side by side */
     SMX_STEP = 64,       /* no step of a loop over a row, at any level and for any type, is longer */
     SMX_TILE_ROWS = 256, /* rows of a tile at most, in COLUMNS */
     SMX_ROWS_AT_ONCE = 16, /* in ROWS */

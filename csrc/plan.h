@@ -64,6 +64,9 @@ enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
    segments may be. */
 int smx_run(smx_plan *plan);
 
+/* The same for a part of another plan's work, without indptr: whether to wake threads has been decided. */
+int smx_run_rows(smx_plan *plan);
+
 /* How many threads smx_run uses for so many elements. */
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
 

@@ -287,8 +287,7 @@ static void do_tile(worker *w, columns where) {
     const job *j = w->job;
     const smx_kernels *kernels = j->plan->kernels;
     double constants[SMX_CONSTANTS * SMX_TILE_ROWS], shift[SMX_TILE_ROWS];
-    smx_tile tile;
-    tile.layout = SMX_COLUMNS;
+    smx_tile tile = {.layout = SMX_COLUMNS, .storage = SMX_REAL, .out_storage = SMX_REAL};
     tile.width = where.to - where.from;
     tile.n = tile.length = where.longest;
     tile.temperature = kernels->no_temperature;
@@ -327,7 +326,7 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
     move_to(&alone->out, &j->plan->out, start);
     alone->inner_shape[0] = length_of(j->plan, k);
     alone->threads = threads;
-    return smx_run(alone);
+    return smx_run_rows(alone);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step);
 
-/* Elements of 4 or 8 bytes, so many bytes apart, their own bytes turned round if swapped. */
+/* Elements of 2, 4 or 8 bytes, so many bytes apart, their own bytes turned round if swapped. */
 void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
                        int swapped);
 

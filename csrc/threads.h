@@ -14,8 +14,9 @@ void smx_set_threads(int limit);
    another parallel region, and in a child made by fork. */
 int smx_get_threads(void);
 
-/* Threads that have no work spin for a short time, then sleep (softmax_ext/_threads.py). Whether the last call that could
-   use them ended so recently that they do not sleep yet; and that one ends now. */
+/* Threads that have no work spin for a short time, then sleep (softmax_ext/_threads.py). A call that comes soon after another
+   that could use threads finds them awake, or is one of many, for which it is worth to wake them: whether the last such
+   call ended just now; and that one ends now. */
 int smx_are_threads_awake(void);
 void smx_threads_rest(void);
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 # What OpenMP runtimes read, when they are loaded, about threads that have nothing to do. What the user sets rules.
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -13,7 +14,7 @@ BRIEFLY = {"GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}
 
 
 @contextlib.contextmanager
-def brief_waits():
+def brief_waits() -> Iterator[None]:
     """Have an OpenMP runtime that is loaded meanwhile let threads without work spin for a short time only.
 
     Leaves the environment as it was. A runtime that another package has loaded before, and shares, stays as it is.

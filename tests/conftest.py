@@ -41,7 +41,7 @@ def isa(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads_awake():
-    """Have threads used by calls that come alone, as those of tests do; scripts in processes of their own see what is."""
+    """Have threads used by calls that come alone, as those of tests do; not in processes of their own."""
     softmax_ext._core._keep_threads_awake(True)
 
 

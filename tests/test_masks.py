@@ -132,6 +132,20 @@ def test_layouts_of_array_mask_and_out(name, dtype, isa):
                 assert_same(out.astype(dtype), want)
 
 
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("shape", [(9, 10), (3, 130), (2, 5000)], ids=str)
+def test_out_of_16_bits(name, shape, isa):
+    """Arrays of float32, a result rounded once more: the masked one of float32, rounded."""
+    arrays = inputs(name, shape, np.float32)
+    where = np.random.default_rng(2).random(shape) < 0.6
+    with np.errstate(over="ignore"):
+        want = expected(name, arrays, where).astype(np.float16)
+    for layout in LAYOUTS.values():
+        out = layout(np.full(shape, 7, np.float16))
+        call(name, spoilt(arrays, where), where=where, out=out)
+        assert_same(out.astype(np.float16), want)
+
+
 @every_type
 def test_nothing_left(dtype, isa):
     for n in (1, 2, 3, 10, 70, 200, 5000):

@@ -47,6 +47,7 @@ static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_
     }
     for (ptrdiff_t i = 0; byte == 1 && i < runs; i++)
         hide_run(x + i * x_step, seen + i * step, run, fill, y + i * y_step);
+    /* The same loop, apart from the next one that it may have no loop within. */
     for (ptrdiff_t i = 0; byte == 0 && run < WIDTH && i < runs; i++)
         hide_all(x + i * x_step, seen[i * step], run, fill, y + i * y_step);
     for (ptrdiff_t i = 0; byte == 0 && run >= WIDTH && i < runs; i++)

@@ -899,31 +899,31 @@ static void settle_nans(const smx_tile *tile) {
 
 /* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
    so what the next tile is likely to read and write is asked for, where it is not in the cache anyway. */
-enum { CACHE_LINE = 64 / sizeof(real) };
-
-SMX_INLINE void ask_for(const real *from, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i += CACHE_LINE)
-        SMX_PREFETCH(from + i);
+SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes) {
+    enum { CACHE_LINE = 64 };
+    for (ptrdiff_t i = 0; i < bytes; i += CACHE_LINE)
+        SMX_PREFETCH((const char *)from + i);
 }
 /* So many rows as a strip has. */
 SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
+    const ptrdiff_t size = sizeof(real);
     if (row < 2 * n)
-        ask_for(rows, WIDTH * row);
+        ask_for(rows, WIDTH * row * size);
     else
         for (int k = 0; k < WIDTH; k++)
-            ask_for(rows + k * row, n);
+            ask_for(rows + k * row, n * size);
 }
 
 /* Each line asks for one ahead; beyond the last, for what lies beside the first. */
 SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff_t n, real *block, ptrdiff_t element,
                            enum smx_storage storage, int is_far) {
-    enum { AHEAD = 6, CACHE_LINE = 64 };
+    enum { AHEAD = 6 };
     const ptrdiff_t size = size_of(storage);
     for (ptrdiff_t j = 0; j < n; j++) {
         const char *from = lines + j * line * size;
         const char *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width) * size;
-        for (ptrdiff_t i = 0; is_far && i < width * size; i += CACHE_LINE)
-            SMX_PREFETCH(ahead + i);
+        if (is_far)
+            ask_for(ahead, width * size);
         for (int row = 0; row < width; row += WIDTH)
             v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
