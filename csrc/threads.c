@@ -15,6 +15,7 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#include <time.h>
 #endif
 
 #if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
@@ -63,8 +64,13 @@ int smx_get_threads(void) {
 
 static setting rest_began = 0, kept_awake = 0;
 
-/* In microseconds; it wraps, and only differences count. */
-static unsigned now(void) { return (unsigned)(unsigned long long)(omp_get_wtime() * 1e6); }
+/* In microseconds; it wraps, and only differences count: if somebody sets the clock, one call is taken for another kind.
+   By integers: omp_get_wtime would leave its flags in the caller's floating-point state. */
+static unsigned now(void) {
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (unsigned)t.tv_sec * 1000000u + (unsigned)(t.tv_nsec / 1000);
+}
 
 int smx_are_threads_awake(void) { return READ(kept_awake) || now() - (unsigned)READ(rest_began) < AWAKE; }
 void smx_keep_threads_awake(int always) { WRITE(kept_awake, always); }

@@ -133,6 +133,9 @@ def test_largest_numbers(dtype):
 
 # Floating-point environment -----------------------------------------------------------------------
 
+# Of any platform: on x86 inexact is 0x20, on Arm 0x10; what a platform lacks is not looked at.
+ALL_FLAGS = 0x3F
+
 HARD_ROWS = [
     [NAN, 1, 2, INF, -INF],
     [INF, 1, -INF, 0, 0],
@@ -191,15 +194,15 @@ def test_no_warning_from_a_change_of_type():
 
 @pytest.fixture
 def fenv():
-    """Give C's floating-point environment: its functions, and the flags that all platforms have."""
+    """Give C's floating-point environment: its functions, with no flag up."""
     try:
         libm = ctypes.CDLL(None)
         libm.fetestexcept, libm.feclearexcept, libm.fegetround, libm.feraiseexcept  # noqa: B018
     except (OSError, TypeError, AttributeError):
         pytest.skip("no fenv functions in the C library")
-    libm.feclearexcept(-1 & 0x1F)
+    libm.feclearexcept(ALL_FLAGS)
     yield libm
-    libm.feclearexcept(-1 & 0x1F)
+    libm.feclearexcept(ALL_FLAGS)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -209,15 +212,15 @@ def test_flags_are_left_as_they_were(fenv, count, threads):
     y, out = softmax(x), np.empty_like(x)
     before = []
     after = []
-    for flags in (0, 0x1F):
-        fenv.feclearexcept(0x1F)
+    for flags in (0, ALL_FLAGS):
+        fenv.feclearexcept(ALL_FLAGS)
         if flags:
             fenv.feraiseexcept(flags)
-        before.append(fenv.fetestexcept(0x1F))
+        before.append(fenv.fetestexcept(ALL_FLAGS))
         softmax(x, out=out)
         log_softmax(x, out=out)
         softmax_vjp(y, x, out=out)
-        after.append(fenv.fetestexcept(0x1F))
+        after.append(fenv.fetestexcept(ALL_FLAGS))
     assert before == after
     assert before[0] == 0
     assert before[1] != 0

@@ -83,7 +83,7 @@ static void make_value(maker *m, size_t size, char *to) {
             (uint32_t)(wide_bits >> 32 & 0x80000000u) | 0x7f800000u | (uint32_t)(wide_bits >> 29 & 0x7fffffu);
         memcpy(&narrow, &narrow_bits, sizeof narrow);
     }
-    if (m->any_bits)
+    if (m->any_bits || size == 2) /* of 16 bits, any number is as good as another */
         memcpy(to, &bits, size);
     else if (size == 4)
         memcpy(to, &narrow, size);
@@ -100,6 +100,7 @@ typedef struct {
 
 typedef struct {
     ptrdiff_t stride[MOST_DIMS], start, bytes; /* start: of element 0, in memory of so many bytes */
+    ptrdiff_t item;
     int swapped;
     char *memory, *before;
 } array;
@@ -137,7 +138,7 @@ static shape choose_shape(source *s) {
 /* Lays the first `dims` axes out: in any order, forwards or backwards, with or without gaps; of an input, any of them may
    repeat its elements. The two shapes are rarely the same, so the strides are no more than likely to be alike. */
 static array choose_layout(source *s, const shape *h, int dims, ptrdiff_t item, int is_input) {
-    array a = {.swapped = below(s, 8) == 1};
+    array a = {.item = item, .swapped = below(s, 8) == 1};
     const unsigned plain = take(s), signs = take(s), repeated = is_input && take(s) % 4 == 1 ? take(s) : 0;
     int order[MOST_DIMS];
     ptrdiff_t reach = item, lowest = 0, highest = 0;
@@ -188,6 +189,11 @@ static void *need_memory(ptrdiff_t bytes) {
     if (!memory)
         abort();
     return memory;
+}
+
+static void hidden_real(double value, ptrdiff_t size, char *to) {
+    const float narrow = (float)value;
+    memcpy(to, size == 4 ? (const void *)&narrow : &value, (size_t)size);
 }
 
 static void fill_operand(smx_operand *operand, const array *a, const shape *h, int has_inner) {
@@ -279,13 +285,16 @@ static void fail(const char *what, const smx_plan *plan, const char *level, cons
 }
 
 static void print_element(const char *label, const char *at, const array *a, ptrdiff_t item) {
-    char bytes[8];
+    char bytes[8] = {0};
     float narrow;
     double value;
     copy_element(bytes, at, item, a->swapped);
     memcpy(&narrow, bytes, sizeof narrow);
-    memcpy(&value, bytes, (size_t)item);
-    fprintf(stderr, "%s %a", label, item == 4 ? narrow : value);
+    memcpy(&value, bytes, sizeof value);
+    if (item == 2)
+        fprintf(stderr, "%s 0x%02x%02x", label, (unsigned char)bytes[1], (unsigned char)bytes[0]);
+    else
+        fprintf(stderr, "%s %a", label, item == 4 ? narrow : value);
 }
 
 /* Which is the first result that is not what it has to be. */
@@ -318,7 +327,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     static const double temperatures[] = {1, 1, 1, 0.37, 3, 0x1p-20};
     plan.temperature = temperatures[below(&s, 6)];
     const smx_op_kernels *op = &plan.kernels->op[plan.op];
-    const ptrdiff_t item = (ptrdiff_t)plan.kernels->real_size;
+    const ptrdiff_t real = (ptrdiff_t)plan.kernels->real_size;
     const shape h = choose_shape(&s);
     const int state = below(&s, 5), alias = below(&s, 6), is_real = is_processor();
 
@@ -332,29 +341,65 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     memset(arrays, 0, sizeof arrays);
     const int out_dims = op->elementwise ? h.dims : h.outer_dims;
     const int aliased = alias < op->inputs && op->elementwise ? alias : -1;
-    for (int k = 0; k < op->inputs; k++)
-        arrays[k] = choose_layout(&s, &h, h.dims, item, k != aliased);
+    enum smx_storage storage[ARRAYS] = {SMX_REAL, SMX_REAL, SMX_REAL, SMX_REAL};
+    const int halves = below(&s, 4); /* none, none, all alike, any of them */
+    for (int k = 0; !is_double && halves > 1 && k < ARRAYS; k++)
+        storage[k] = k > 0 && (halves == 2 || k == aliased) ? storage[0] : (enum smx_storage)below(&s, 3);
     array *out = &arrays[SMX_MAX_INPUTS];
+    if (aliased >= 0)
+        storage[SMX_MAX_INPUTS] = storage[aliased];
+    for (int k = 0; k < op->inputs; k++)
+        arrays[k] = choose_layout(&s, &h, h.dims, storage[k] == SMX_REAL ? real : 2, k != aliased);
+    const ptrdiff_t item = storage[SMX_MAX_INPUTS] == SMX_REAL ? real : 2;
     *out = aliased >= 0 ? arrays[aliased] : choose_layout(&s, &h, out_dims, item, 0);
+    const int is_masked = below(&s, 4) == 1, share = take(&s);
+    array mask = {.bytes = 0};
+    if (is_masked)
+        mask = choose_layout(&s, &h, h.dims, 1, 1);
     for (int k = 0; k < ARRAYS; k++)
-        if (arrays[k].bytes > LARGEST_ARRAY)
+        if (arrays[k].bytes > LARGEST_ARRAY || mask.bytes > LARGEST_ARRAY)
             return;
 
     const ptrdiff_t elements = h.rows * h.n, results = op->elementwise ? elements : h.rows;
+    if (is_masked) {
+        uint64_t state_of_mask = take(&s);
+        mask.memory = need_memory(mask.bytes);
+        for (ptrdiff_t i = 0; i < mask.bytes; i++) {
+            const uint64_t bits = next(&state_of_mask);
+            mask.memory[i] = (int)(bits & 255) < share ? 0 : (char)(1 + (bits >> 8) % 255);
+        }
+        plan.mask.data = mask.memory + mask.start;
+        plan.mask.outer_dims = plan.outer_dims;
+        plan.mask.inner_dims = plan.inner_dims;
+        memcpy(plan.mask.outer_shape, plan.outer_shape, sizeof plan.outer_shape);
+        memcpy(plan.mask.inner_shape, plan.inner_shape, sizeof plan.inner_shape);
+        memcpy(plan.mask.outer, mask.stride, sizeof *h.size * (size_t)h.outer_dims);
+        memcpy(plan.mask.inner, mask.stride + h.outer_dims, sizeof *h.size * (size_t)plan.inner_dims);
+    }
+    const smx_kernels *plainest = is_double ? levels[0].f64 : levels[0].f32;
     char *plain[ARRAYS] = {NULL};
     for (int k = 0; k < op->inputs; k++) {
         array *a = &arrays[k];
         maker m = choose_values(&s);
         a->memory = need_memory(a->bytes);
         a->before = need_memory(a->bytes);
-        plain[k] = need_memory(elements * item);
+        plain[k] = need_memory(elements * real);
         memset(a->memory, 0xA5, (size_t)a->bytes);
         for (ptrdiff_t i = 0; i < elements; i++)
-            make_value(&m, (size_t)item, a->memory + offset_of(a, &h, h.dims, i));
-        for (ptrdiff_t i = 0; i < elements; i++)
-            copy_element(plain[k] + i * item, a->memory + offset_of(a, &h, h.dims, i), item, a->swapped);
+            make_value(&m, (size_t)a->item, a->memory + offset_of(a, &h, h.dims, i));
+        for (ptrdiff_t i = 0; i < elements; i++) {
+            char own[8];
+            copy_element(own, a->memory + offset_of(a, &h, h.dims, i), a->item, a->swapped);
+            if (is_masked && !mask.memory[offset_of(&mask, &h, h.dims, i)])
+                hidden_real(op->hidden.in[k], real, plain[k] + i * real);
+            else if (storage[k] == SMX_REAL)
+                memcpy(plain[k] + i * real, own, (size_t)real);
+            else
+                plainest->widen(storage[k], own, 1, plain[k] + i * real);
+        }
         memcpy(a->before, a->memory, (size_t)a->bytes);
         fill_operand(&plan.in[k], a, &h, 1);
+        plan.in[k].storage = storage[k];
     }
     if (aliased >= 0) {
         out->memory = arrays[aliased].memory;
@@ -365,13 +410,14 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     out->before = need_memory(out->bytes);
     memcpy(out->before, out->memory, (size_t)out->bytes);
     fill_operand(&plan.out, out, &h, op->elementwise);
+    plan.out.storage = storage[SMX_MAX_INPUTS];
 
     /* What has to come out: the rows, contiguous and aligned, by the plainest kernels. */
-    plain[SMX_MAX_INPUTS] = need_memory(results * item);
+    plain[SMX_MAX_INPUTS] = need_memory(results * real);
     smx_plan reference;
     memset(&reference, 0, sizeof reference);
     reference.op = plan.op;
-    reference.kernels = is_double ? levels[0].f64 : levels[0].f32;
+    reference.kernels = plainest;
     reference.threads = 1;
     reference.temperature = plan.temperature;
     reference.outer_dims = reference.inner_dims = 1;
@@ -380,14 +426,19 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     for (int k = 0; k < ARRAYS; k++) {
         smx_operand *operand = k < SMX_MAX_INPUTS ? &reference.in[k] : &reference.out;
         operand->data = plain[k];
-        operand->inner[0] = item;
-        operand->outer[0] = (k == SMX_MAX_INPUTS && !op->elementwise ? 1 : h.n) * item;
+        operand->inner[0] = real;
+        operand->outer[0] = (k == SMX_MAX_INPUTS && !op->elementwise ? 1 : h.n) * real;
     }
     if (smx_run(&reference) != SMX_DONE)
         abort();
-    for (ptrdiff_t i = 0; i < results; i++)
-        copy_element(out->before + offset_of(out, &h, out_dims, i), plain[SMX_MAX_INPUTS] + i * item, item,
-                     out->swapped);
+    for (ptrdiff_t i = 0; i < results; i++) {
+        char *result = plain[SMX_MAX_INPUTS] + i * real;
+        if (is_masked && op->elementwise && !mask.memory[offset_of(&mask, &h, h.dims, i)])
+            hidden_real(op->hidden.out, real, result);
+        if (item == 2)
+            plainest->narrow(storage[SMX_MAX_INPUTS], result, 1, result);
+        copy_element(out->before + offset_of(out, &h, out_dims, i), result, item, out->swapped);
+    }
 
     smx_plan made = plan; /* the driver may rewrite it */
     /* Small work stays in the calling thread. */
@@ -429,4 +480,6 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         free(arrays[k].before);
         free(plain[k]);
     }
+    if (is_masked)
+        free(mask.memory);
 }
