@@ -416,6 +416,7 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.first = start;
     w->tile.n = least(SMX_PIECE, j->n - start);
     w->tile.keep = j->keeps ? w->keep : NULL;
+    w->tile.ahead = 0;
     if (j->is_masked)
         w->mask =
             smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
@@ -427,6 +428,8 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     for (int k = 0; k < j->op->inputs; k++)
         if (j->widens_in_kernels || (j->in_place[k] && !shift && (!j->is_masked || masked_by_kernel))) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
+            if (j->is_far && k == 0)
+                w->tile.ahead = j->pieces > 1 ? w->tile.n : w->tile.width * w->tile.in[k].row;
         } else {
             load_block(w, k, start);
             w->tile.in[k] = view_block(j, w->block[k]);

@@ -81,6 +81,8 @@ typedef struct {
     void *keep;
     const void *temperature; /* as set_temperature leaves it */
     int stream; /* ROWS: write past the cache */
+    /* ROWS: how far from an element its like in the next tile is; 0 if that is in the cache anyway. */
+    ptrdiff_t ahead;
     /* ROWS: how results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them
        again as reals; out then counts items. */
     enum smx_storage out_storage;

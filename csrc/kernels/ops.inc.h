@@ -194,6 +194,14 @@ SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec s
     return exp_sum_add(s, term, count);
 }
 
+/* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
+   so what the next tile is likely to read and write is asked for, where it is not in the cache anyway. */
+SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes) {
+    enum { CACHE_LINE = 64 };
+    for (ptrdiff_t i = 0; i < bytes; i += CACHE_LINE)
+        SMX_PREFETCH((const char *)from + i);
+}
+
 /* Of each part of the exponentials of a row of ROWS that is kept: its length. */
 SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
 
@@ -215,18 +223,21 @@ SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, i
 
 /* The sum of a row, in the first lane; keep: NULL, or where the parts of its exponentials go. */
 SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                             real *keep, ptrdiff_t to_low) {
+                             real *keep, ptrdiff_t to_low, ptrdiff_t ahead) {
     pair s[GROUPS];
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
 #define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, second, what, to, to_low)
     ptrdiff_t i = 0;
-    for (; i + STEP <= n; i += STEP)
+    for (; i + STEP <= n; i += STEP) {
+        if (ahead)
+            ask_for(x + i + ahead, STEP * sizeof(real));
         for (int g = 0; g < GROUPS; g++) {
             const ptrdiff_t at = i + g * WIDTH;
             real *to = keep ? keep + at : NULL;
             s[g] = STEP_OF(1, 4);
         }
+    }
     for (int g = 0; g < GROUPS && i + g * WIDTH < n; g++) {
         const ptrdiff_t at = i + g * WIDTH, left = (n - at + LANES - 1) / LANES;
         real *to = keep ? keep + at : NULL;
@@ -317,7 +328,7 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         real *kept = keep ? (real *)tile->keep + 2 * row * to_low : NULL;
         const vec from = v_set1(start[row]);
         const pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
-                                    : exp_long_row(from, x, n, scale, threshold, what, kept, to_low);
+                                    : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, tile->ahead);
         const pair total = exp_sum_settle(sum, v_set1(root[row]), what);
         partial[partial_at(2, width, row)] = v_first(total.high);
         partial[partial_at(3, width, row)] = v_first(total.low);
@@ -897,13 +908,6 @@ static void settle_nans(const smx_tile *tile) {
     apply(tile, &tile->out, from, 1, NULL, 0, settled);
 }
 
-/* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
-   so what the next tile is likely to read and write is asked for, where it is not in the cache anyway. */
-SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes) {
-    enum { CACHE_LINE = 64 };
-    for (ptrdiff_t i = 0; i < bytes; i += CACHE_LINE)
-        SMX_PREFETCH((const char *)from + i);
-}
 /* So many rows as a strip has. */
 SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
     const ptrdiff_t size = sizeof(real);
