@@ -27,11 +27,11 @@
 #define SMX_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
-/* Asks for a line of the cache; the address may be any. */
+/* Asks for a line of the cache, to have it in the first level or (level 2) in the second; the address may be any. */
 #if defined(__GNUC__)
-#define SMX_PREFETCH(address) __builtin_prefetch(address)
+#define SMX_PREFETCH(address, level) __builtin_prefetch(address, 0, 4 - (level))
 #else
-#define SMX_PREFETCH(address) ((void)(address))
+#define SMX_PREFETCH(address, level) ((void)(address), (void)(level))
 #endif
 
 #endif
