@@ -6,38 +6,59 @@ Exit status 1 if one does not.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+import softmax_ext
 from softmax_ext import _core, _reference, show_config
 
+reference: Any = _reference
+
 # Far looser than the claims, which the tests hold to: this is to find a broken build, not the last bit. In units in the
-# last place of a number as large as the largest that enters the result.
+# last place: of PROBABILITIES their own, else of a number as large as the largest that enters the result.
 TOLERANCE = 8
 
 # Rows that are short and long, of one piece and of several, along the last axis and across it.
 SHAPES = [(3, 1), (40, 10), (5, 100), (2, 1000), (1, 10_000)]
-FUNCTIONS = ["softmax", "log_softmax", "logsumexp"]
-DERIVATIVES = ["softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"]
 
 
-def largest_error(function: str, dtype: Any) -> float:
-    """Largest error of a function over the shapes, in ULP of the largest number that enters a row's results."""
+def _labels(x: Any) -> Any:
+    return np.arange(len(x)) % x.shape[1]
+
+
+def _segments(x: Any) -> Any:
+    return np.sort([0, len(x), 1, len(x) // 2, len(x) // 2])
+
+
+# Each is called with the package, or the reference, as `of`.
+CHECKS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "softmax": lambda of, x, g: of.softmax(x),
+    "softmax masked": lambda of, x, g: of.softmax(x, where=g > 0),
+    "segment_softmax": lambda of, x, g: of.segment_softmax(x, _segments(x)),
+    "log_softmax": lambda of, x, g: of.log_softmax(x),
+    "logsumexp": lambda of, x, g: of.logsumexp(x),
+    "cross_entropy": lambda of, x, g: of.cross_entropy(x, _labels(x), reduction="none"),
+    "softmax_vjp": lambda of, x, g: of.softmax_vjp(reference.softmax(x), g),
+    "log_softmax_vjp": lambda of, x, g: of.log_softmax_vjp(reference.log_softmax(x), g),
+    "log_softmax_jvp": lambda of, x, g: of.log_softmax_jvp(reference.log_softmax(x), g),
+}
+PROBABILITIES = ("softmax", "softmax masked", "segment_softmax")
+
+
+def largest_error(name: str, dtype: Any) -> float:
+    """Largest error of a check over the shapes, in the ULP of TOLERANCE."""
     rng = np.random.default_rng(1)
     worst = np.float64(0)
     for shape in SHAPES:
-        x = (3 * rng.normal(size=shape)).astype(dtype)
-        arrays = [x]
-        if function in DERIVATIVES:
-            forward: Any = _reference.log_softmax if function.startswith("log") else _reference.softmax
-            arrays = [forward(x), rng.normal(size=shape).astype(dtype)]
-        want = getattr(_reference, function)(*arrays, axis=-1)
-        scale = np.maximum(np.abs(want), 0 if function == "softmax" else np.abs(arrays[-1]).max())
+        x, g = ((scale * rng.normal(size=shape)).astype(dtype) for scale in (3, 1))
+        want = CHECKS[name](reference, x, g)
+        largest = np.abs(g if name.endswith(("vjp", "jvp")) else x).max()
+        scale = np.maximum(np.abs(want), 0 if name in PROBABILITIES else largest)
         for turned in (False, True):
             # In Fortran order the same rows lie, and are computed, side by side.
-            rows = [np.asfortranarray(a) if turned else a for a in arrays]
-            got = getattr(_core, function)(*rows, axis=-1)
+            got = CHECKS[name](softmax_ext, *(np.asfortranarray(a) if turned else a for a in (x, g)))
             worst = np.maximum(worst, np.max(np.abs(got - want) / np.spacing(scale)))  # a NaN stays
     return float(worst)
 
@@ -51,7 +72,7 @@ def main() -> int:
     for level in _core._isa_available():
         _core._set_isa(level)
         for dtype in (np.float32, np.float64):
-            errors = {name: largest_error(name, dtype) for name in FUNCTIONS + DERIVATIVES}
+            errors = {name: largest_error(name, dtype) for name in CHECKS}
             passed = all(error <= TOLERANCE for error in errors.values())  # a NaN does not pass
             failed += not passed
             listed = "  ".join(f"{name} {error:.2f}" for name, error in errors.items())
