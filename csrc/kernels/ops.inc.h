@@ -559,21 +559,53 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
     return flags;
 }
 
-/* ---- sums of products: the derivatives --------------------------------------------------------------------------
+/* ---- sums of products: the derivatives -------------------------------------------------------------------------- */
 
-   An adder takes one vector of each input into a partial sum; zeros must leave it as it is. */
+/* Of sum y g, an element is as sensitive to sum y |g|, so twice the precision does; of sum g only to the sum itself. */
+enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
 
-typedef long_sum (*adder)(long_sum s, vec y, vec g);
+/* One of them is in use. */
+typedef struct {
+    product_sum products;
+    long_sum gradients;
+} derivative_sum;
 
-/* Of sum y g, an element is as sensitive to sum y |g|, so two parts do; of sum g only to the sum itself. */
-SMX_INLINE long_sum add_product(long_sum s, vec y, vec g) {
-    return long_sum_of(sum_add_product(pair_of(s.high, s.low), y, g), s.lowest);
+SMX_INLINE derivative_sum derivative_sum_begin(void) {
+    const vec zero = v_set1(0);
+    const derivative_sum s = {product_sum_begin(), long_sum_of(pair_of(zero, zero), zero)};
+    return s;
 }
-SMX_INLINE long_sum add_gradient(long_sum s, vec y, vec g) {
-    (void)y;
-    return long_sum_add(s, g);
+
+/* Zeros leave it as it is. */
+SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enum summand what) {
+    if (what == GRADIENT)
+        s.gradients = long_sum_add(s.gradients, g);
+    else
+        s.products = product_sum_add(s.products, what == EXP_PRODUCT ? exp_alone(y) : y, g);
+    return s;
 }
-SMX_INLINE long_sum add_exp_product(long_sum s, vec y, vec g) { return add_product(s, exp_alone(y), g); }
+
+/* The same of vectors that are in memory. */
+SMX_INLINE derivative_sum derivative_sum_add_at(derivative_sum s, const real *y, const real *g, enum summand what) {
+    if (what != PRODUCT)
+        return derivative_sum_add(s, v_load(y), v_load(g), what);
+    s.products = product_sum_add_at(s.products, y, g);
+    return s;
+}
+
+/* The total of so many vectors: of each lane, or of all. */
+SMX_INLINE long_sum derivative_sum_end(const derivative_sum *s, int count, int of_all_lanes, enum summand what) {
+    product_sum products[LANES];
+    long_sum gradients[LANES];
+    for (int i = 0; i < count; i++) {
+        products[i] = s[i].products;
+        gradients[i] = s[i].gradients;
+    }
+    if (what != GRADIENT)
+        return of_all_lanes ? product_sum_lanes(products, count) : product_sum_vectors(products, count);
+    const long_sum total = long_sum_vectors(gradients, count);
+    return of_all_lanes ? long_sum_lanes(total) : total;
+}
 
 /* Hidden ones, where there is a mask, count as 0. */
 SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage) {
@@ -582,7 +614,7 @@ SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t lef
 }
 
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, int is_masked,
-                                adder add) {
+                                enum summand what) {
     const int width = tile->width;
     const ptrdiff_t n = tile->n, size = size_of(storage);
     clear_partial(tile, partial);
@@ -590,61 +622,66 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
         const char *g = (const char *)tile->in[1].start + row * tile->in[1].row * size;
         const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
-        long_sum s[GROUPS];
+        derivative_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
-            s[k] = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
+            s[k] = derivative_sum_begin();
 #define SEEN(x, at, left) load_seen(x + (at) * size, is_masked ? mask + (at) : NULL, left, storage)
         ptrdiff_t i = 0;
         for (; i + LANES <= n; i += LANES)
             for (int k = 0; k < GROUPS; k++)
-                s[k] = add(s[k], SEEN(y, i + k * WIDTH, WIDTH), SEEN(g, i + k * WIDTH, WIDTH));
+                if (storage == SMX_REAL && !is_masked)
+                    s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * WIDTH, (const real *)g + i + k * WIDTH,
+                                                 what);
+                else
+                    s[k] = derivative_sum_add(s[k], SEEN(y, i + k * WIDTH, WIDTH), SEEN(g, i + k * WIDTH, WIDTH), what);
         for (int k = 0; i < n; i += WIDTH, k++)
-            s[k] = add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i));
+            s[k] = derivative_sum_add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i), what);
 #undef SEEN
-        const long_sum total = long_sum_lanes(long_sum_vectors(s, GROUPS));
+        const long_sum total = derivative_sum_end(s, GROUPS, 1, what);
         partial[partial_at(0, width, row)] = v_first(total.high);
         partial[partial_at(1, width, row)] = v_first(total.low);
         partial[partial_at(2, width, row)] = v_first(total.lowest);
     }
 }
 
-SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, adder add) {
+SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, enum summand what) {
     for (int row = 0; row < tile->width; row += WIDTH) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        long_sum s[LANES];
+        derivative_sum s[LANES];
         for (int i = 0; i < count; i++)
-            s[i] = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
+            s[i] = derivative_sum_begin();
         for (ptrdiff_t j = 0; j < tile->n; j += count)
             for (int i = 0; i < count && j + i < tile->n; i++)
-                s[i] = add(s[i], v_load(y + (j + i) * tile->in[0].element), v_load(g + (j + i) * tile->in[1].element));
-        const long_sum total = long_sum_vectors(s, count);
+                s[i] = derivative_sum_add_at(s[i], y + (j + i) * tile->in[0].element, g + (j + i) * tile->in[1].element,
+                                             what);
+        const long_sum total = derivative_sum_end(s, count, 0, what);
         v_store(partial + partial_at(0, tile->width, row), total.high);
         v_store(partial + partial_at(1, tile->width, row), total.low);
         v_store(partial + partial_at(2, tile->width, row), total.lowest);
     }
 }
 
-SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, adder add) {
+SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, enum summand what) {
 #if REAL_BITS == 32
     if (tile->layout == SMX_ROWS && tile->storage == SMX_FLOAT16)
-        sum_reduce_rows(tile, partial, SMX_FLOAT16, 0, add);
+        sum_reduce_rows(tile, partial, SMX_FLOAT16, 0, what);
     else if (tile->layout == SMX_ROWS && tile->storage == SMX_BFLOAT16)
-        sum_reduce_rows(tile, partial, SMX_BFLOAT16, 0, add);
+        sum_reduce_rows(tile, partial, SMX_BFLOAT16, 0, what);
     else
 #endif
         if (tile->layout == SMX_ROWS && tile->mask.start)
-        sum_reduce_rows(tile, partial, SMX_REAL, 1, add);
+        sum_reduce_rows(tile, partial, SMX_REAL, 1, what);
     else if (tile->layout == SMX_ROWS)
-        sum_reduce_rows(tile, partial, SMX_REAL, 0, add);
+        sum_reduce_rows(tile, partial, SMX_REAL, 0, what);
     else if (partial_sums(tile) == 1)
-        sum_reduce_columns(tile, partial, 1, add);
+        sum_reduce_columns(tile, partial, 1, what);
     else
-        sum_reduce_columns(tile, partial, LANES, add);
+        sum_reduce_columns(tile, partial, LANES, what);
 }
 
-static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_product); }
-static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_gradient); }
-static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, add_exp_product); }
+static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, PRODUCT); }
+static void log_softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, GRADIENT); }
+static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, EXP_PRODUCT); }
 
 /* The gradient of a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
 #define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)

@@ -9,7 +9,8 @@
    the end count as 0 (exp: as -inf), and adding 0 changes no bit.
 
    A sum is a pair, high + low: high is the rounded sum, low the sum of what the roundings lost, which is known exactly
-   (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). The pair is as good as about twice the working precision. */
+   (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). The pair is as good as about twice the working precision. Only sums of products
+   of floats are doubles instead, until they are stored. */
 
 /* s + x for any x: Knuth's TwoSum, six operations. */
 SMX_INLINE pair sum_add(pair s, vec x) {
@@ -121,3 +122,54 @@ SMX_INLINE long_sum long_sum_lanes(long_sum s) {
     }
     return s;
 }
+
+/* A sum of products. Products of floats are exact in double, and so is their sum but for one rounding a term, far below
+   what a float can tell: the sum of doubles costs half of what a pair of floats does. Doubles have no such wider type. */
+#if REAL_BITS == 32
+typedef wide product_sum;
+
+SMX_INLINE product_sum product_sum_begin(void) { return v_wide_zero(); }
+SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return v_wide_add_product(s, x, y); }
+
+SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
+    return v_wide_add_product_at(s, x, y);
+}
+
+SMX_INLINE wide wide_vectors(wide *s, int count) {
+    for (int half = count / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            s[i] = v_wide_add(s[i], s[i + half]);
+    return s[0];
+}
+
+/* In every lane a sum. */
+SMX_INLINE long_sum product_sum_vectors(product_sum *s, int count) {
+    const wide total = wide_vectors(s, count);
+    const vec high = v_narrow(total);
+    return long_sum_of(pair_of(high, v_narrow(v_wide_sub(total, high))), v_set1(0));
+}
+/* Of all lanes one sum. */
+SMX_INLINE long_sum product_sum_lanes(product_sum *s, int count) {
+    const double total = v_wide_sum(wide_vectors(s, count));
+    const real high = (real)total;
+    return long_sum_of(pair_of(v_set1(high), v_set1((real)(total - high))), v_set1(0));
+}
+#else
+typedef pair product_sum;
+
+SMX_INLINE product_sum product_sum_begin(void) { return pair_of(v_set1(0), v_set1(0)); }
+SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return sum_add_product(s, x, y); }
+SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
+    return sum_add_product(s, v_load(x), v_load(y));
+}
+
+SMX_INLINE long_sum product_sum_vectors(product_sum *s, int count) {
+    long_sum long_sums[LANES];
+    for (int i = 0; i < count; i++)
+        long_sums[i] = long_sum_of(s[i], v_set1(0));
+    return long_sum_vectors(long_sums, count);
+}
+SMX_INLINE long_sum product_sum_lanes(product_sum *s, int count) {
+    return long_sum_lanes(product_sum_vectors(s, count));
+}
+#endif

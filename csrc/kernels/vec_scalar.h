@@ -144,4 +144,17 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+/* WIDTH doubles, for sums of products of reals, which are exact among them: s + x y, x and y in registers or in memory (from
+   there they need not be taken apart into halves); a + b; s - x; the sum of the lanes, upper half onto lower; and rounded to
+   reals. */
+typedef double wide;
+
+SMX_INLINE wide v_wide_zero(void) { return 0; }
+SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) { return s + (double)x * y; }
+SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) { return s + (double)*x * *y; }
+SMX_INLINE wide v_wide_add(wide a, wide b) { return a + b; }
+SMX_INLINE wide v_wide_sub(wide s, vec x) { return s - x; }
+SMX_INLINE double v_wide_sum(wide s) { return s; }
+SMX_INLINE vec v_narrow(wide s) { return (real)s; }
+
 #endif
