@@ -77,10 +77,8 @@ def test_other_modules():
 )
 def test_block(page, line, text, tmp_path, monkeypatch, capsys):
     """A block has to run, and print what the comments after print say."""
-    for module in (
-        "dask",
-        "sklearn",
-    ):  # their wheels, or those of what they need, are not there for every Python
+    # Their wheels, or those of what they need, are not there for every Python.
+    for module in ("dask", "sklearn"):
         if re.search(rf"^(import|from) {module}\b", text, re.MULTILINE):
             pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)

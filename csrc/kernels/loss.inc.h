@@ -61,13 +61,10 @@ SMX_INLINE target_sums target_add(target_sums sums, const vec v[SMX_MAX_INPUTS],
     return sums;
 }
 
-SMX_INLINE target_sums target_sums_vectors(target_sums *sums, int count) {
-    for (int half = count / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) {
-            sums[i].t = sum_add_sum(sums[i].t, sums[i + half].t);
-            sums[i].s = sum_add_sum(sums[i].s, sums[i + half].s);
-        }
-    return sums[0];
+SMX_INLINE target_sums target_add_sums(target_sums a, target_sums b) {
+    a.t = sum_add_sum(a.t, b.t);
+    a.s = sum_add_sum(a.s, b.s);
+    return a;
 }
 
 /* Partials: those of the exponentials, T, S. */
@@ -106,8 +103,8 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
                 v[k] = v_load_first(in[k] + i, n - i, v_set1(0));
             sums[g] = target_add(sums[g], v, inputs, keep, spread, maximum);
         }
-        const target_sums total = target_sums_vectors(sums, GROUPS);
-        const pair t = sum_lanes(total.t), s = sum_lanes(total.s);
+        ADD_PAIRWISE(target_add_sums, sums, GROUPS);
+        const pair t = sum_lanes(sums[0].t), s = sum_lanes(sums[0].s);
         partial[partial_at(PARTIAL_T, width, row)] = v_first(t.high);
         partial[partial_at(PARTIAL_T + 1, width, row)] = v_first(t.low);
         partial[partial_at(PARTIAL_S, width, row)] = v_first(s.high);
@@ -130,9 +127,9 @@ SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int c
                     v[k] = v_load(row_of(&tile->in[k], row) + (j + i) * tile->in[k].element);
                 sums[i] = target_add(sums[i], v, inputs, keep, spread, maximum);
             }
-        const target_sums total = target_sums_vectors(sums, count);
-        store_pair(partial, PARTIAL_T, width, row, total.t);
-        store_pair(partial, PARTIAL_S, width, row, total.s);
+        ADD_PAIRWISE(target_add_sums, sums, count);
+        store_pair(partial, PARTIAL_T, width, row, sums[0].t);
+        store_pair(partial, PARTIAL_S, width, row, sums[0].s);
     }
 }
 

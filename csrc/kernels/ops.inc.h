@@ -250,7 +250,8 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
 #undef STEP_OF
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_end(s[g], start);
-    return sum_lanes(sum_vectors(s, GROUPS));
+    ADD_PAIRWISE(sum_add_sum, s, GROUPS);
+    return sum_lanes(s[0]);
 }
 
 /* The same of a row with one partial sum: exponentials by the vector, but added up one after the other. */
@@ -389,7 +390,8 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
 #undef STEP_OF
         for (int i = 0; i < count; i++)
             s[i] = exp_sum_end(s[i], frame.start);
-        store_exp_partial(tile, partial, row, m, exp_sum_settle(sum_vectors(s, count), frame.root, what));
+        ADD_PAIRWISE(sum_add_sum, s, count);
+        store_exp_partial(tile, partial, row, m, exp_sum_settle(s[0], frame.root, what));
     }
 }
 
@@ -593,18 +595,22 @@ SMX_INLINE derivative_sum derivative_sum_add_at(derivative_sum s, const real *y,
     return s;
 }
 
-/* The total of so many vectors: of each lane, or of all. */
-SMX_INLINE long_sum derivative_sum_end(const derivative_sum *s, int count, int of_all_lanes, enum summand what) {
-    product_sum products[LANES];
-    long_sum gradients[LANES];
-    for (int i = 0; i < count; i++) {
-        products[i] = s[i].products;
-        gradients[i] = s[i].gradients;
-    }
-    if (what != GRADIENT)
-        return of_all_lanes ? product_sum_lanes(products, count) : product_sum_vectors(products, count);
-    const long_sum total = long_sum_vectors(gradients, count);
-    return of_all_lanes ? long_sum_lanes(total) : total;
+SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t, enum summand what) {
+    if (what == GRADIENT)
+        s.gradients = long_sum_add_sum(s.gradients, t.gradients);
+    else
+        s.products = product_sum_add_sum(s.products, t.products);
+    return s;
+}
+
+#define ADD_DERIVATIVE_SUMS(s, t) derivative_sum_add_sum(s, t, what)
+
+/* In every lane its sum; and of all lanes one sum. */
+SMX_INLINE long_sum derivative_sum_end(derivative_sum s, enum summand what) {
+    return what == GRADIENT ? s.gradients : product_sum_end(s.products);
+}
+SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
+    return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
 }
 
 /* Hidden ones, where there is a mask, count as 0. */
@@ -637,7 +643,8 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         for (int k = 0; i < n; i += WIDTH, k++)
             s[k] = derivative_sum_add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i), what);
 #undef SEEN
-        const long_sum total = derivative_sum_end(s, GROUPS, 1, what);
+        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, GROUPS);
+        const long_sum total = derivative_sum_lanes(s[0], what);
         partial[partial_at(0, width, row)] = v_first(total.high);
         partial[partial_at(1, width, row)] = v_first(total.low);
         partial[partial_at(2, width, row)] = v_first(total.lowest);
@@ -654,7 +661,8 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int coun
             for (int i = 0; i < count && j + i < tile->n; i++)
                 s[i] = derivative_sum_add_at(s[i], y + (j + i) * tile->in[0].element, g + (j + i) * tile->in[1].element,
                                              what);
-        const long_sum total = derivative_sum_end(s, count, 0, what);
+        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, count);
+        const long_sum total = derivative_sum_end(s[0], what);
         v_store(partial + partial_at(0, tile->width, row), total.high);
         v_store(partial + partial_at(1, tile->width, row), total.low);
         v_store(partial + partial_at(2, tile->width, row), total.lowest);

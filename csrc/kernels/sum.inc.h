@@ -95,19 +95,11 @@ SMX_INLINE pair exp_sum_add(pair s, const pair *e, int count) {
 
 SMX_INLINE pair exp_sum_end(pair s, vec start) { return pair_of(v_sub(s.high, start), s.low); }
 
-/* The partial sums of a piece, pairwise: a vector for each of count (1, GROUPS or LANES) ... */
-SMX_INLINE pair sum_vectors(pair *s, int count) {
-    for (int half = count / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] = sum_add_sum(s[i], s[i + half]);
-    return s[0];
-}
-SMX_INLINE long_sum long_sum_vectors(long_sum *s, int count) {
-    for (int half = count / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] = long_sum_add_sum(s[i], s[i + half]);
-    return s[0];
-}
+/* The partial sums of a piece, pairwise: s[0] = the sum of count (1, GROUPS or LANES) vectors, a partial sum each ... */
+#define ADD_PAIRWISE(add, s, count)                                                                                    \
+    for (int half_ = (count) / 2; half_ > 0; half_ /= 2)                                                               \
+        for (int i_ = 0; i_ < half_; i_++)                                                                             \
+    (s)[i_] = add((s)[i_], (s)[i_ + half_])
 
 /* ... or a lane for each; the first lane of the result counts. */
 SMX_INLINE pair sum_lanes(pair s) {
@@ -130,46 +122,33 @@ typedef wide product_sum;
 
 SMX_INLINE product_sum product_sum_begin(void) { return v_wide_zero(); }
 SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return v_wide_add_product(s, x, y); }
-
 SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
     return v_wide_add_product_at(s, x, y);
 }
+SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return v_wide_add(s, t); }
 
-SMX_INLINE wide wide_vectors(wide *s, int count) {
-    for (int half = count / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] = v_wide_add(s[i], s[i + half]);
-    return s[0];
+/* In every lane its sum; and of all lanes one sum. */
+SMX_INLINE long_sum product_sum_end(product_sum s) {
+    const vec high = v_narrow(s);
+    return long_sum_of(pair_of(high, v_narrow(v_wide_sub(s, high))), v_set1(0));
 }
-
-/* In every lane a sum. */
-SMX_INLINE long_sum product_sum_vectors(product_sum *s, int count) {
-    const wide total = wide_vectors(s, count);
-    const vec high = v_narrow(total);
-    return long_sum_of(pair_of(high, v_narrow(v_wide_sub(total, high))), v_set1(0));
-}
-/* Of all lanes one sum. */
-SMX_INLINE long_sum product_sum_lanes(product_sum *s, int count) {
-    const double total = v_wide_sum(wide_vectors(s, count));
+SMX_INLINE long_sum product_sum_lanes(product_sum s) {
+    const double total = v_wide_sum(s);
     const real high = (real)total;
     return long_sum_of(pair_of(v_set1(high), v_set1((real)(total - high))), v_set1(0));
 }
 #else
-typedef pair product_sum;
+typedef long_sum product_sum;
 
-SMX_INLINE product_sum product_sum_begin(void) { return pair_of(v_set1(0), v_set1(0)); }
-SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return sum_add_product(s, x, y); }
+SMX_INLINE product_sum product_sum_begin(void) { return long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0)); }
+SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) {
+    return long_sum_of(sum_add_product(pair_of(s.high, s.low), x, y), s.lowest);
+}
 SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
-    return sum_add_product(s, v_load(x), v_load(y));
+    return product_sum_add(s, v_load(x), v_load(y));
 }
+SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return long_sum_add_sum(s, t); }
 
-SMX_INLINE long_sum product_sum_vectors(product_sum *s, int count) {
-    long_sum long_sums[LANES];
-    for (int i = 0; i < count; i++)
-        long_sums[i] = long_sum_of(s[i], v_set1(0));
-    return long_sum_vectors(long_sums, count);
-}
-SMX_INLINE long_sum product_sum_lanes(product_sum *s, int count) {
-    return long_sum_lanes(product_sum_vectors(s, count));
-}
+SMX_INLINE long_sum product_sum_end(product_sum s) { return s; }
+SMX_INLINE long_sum product_sum_lanes(product_sum s) { return long_sum_lanes(s); }
 #endif

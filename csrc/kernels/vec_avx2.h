@@ -277,37 +277,22 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08));
 }
 
-typedef struct {
-    __m256d lower, upper;
-} wide;
+typedef __m256d doubles;
 
-SMX_INLINE __m256d lower_half(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
-SMX_INLINE __m256d upper_half(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
-SMX_INLINE wide wide_of(__m256d lower, __m256d upper) {
-    const wide w = {lower, upper};
-    return w;
-}
-SMX_INLINE wide v_wide_zero(void) { return wide_of(_mm256_setzero_pd(), _mm256_setzero_pd()); }
-SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
-    return wide_of(_mm256_fmadd_pd(lower_half(x), lower_half(y), s.lower),
-                   _mm256_fmadd_pd(upper_half(x), upper_half(y), s.upper));
-}
-SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) {
-    const real *x2 = x + WIDTH / 2, *y2 = y + WIDTH / 2;
-    return wide_of(_mm256_fmadd_pd(_mm256_cvtps_pd(_mm_loadu_ps(x)), _mm256_cvtps_pd(_mm_loadu_ps(y)), s.lower),
-                   _mm256_fmadd_pd(_mm256_cvtps_pd(_mm_loadu_ps(x2)), _mm256_cvtps_pd(_mm_loadu_ps(y2)), s.upper));
-}
-SMX_INLINE wide v_wide_add(wide a, wide b) {
-    return wide_of(_mm256_add_pd(a.lower, b.lower), _mm256_add_pd(a.upper, b.upper));
-}
-SMX_INLINE wide v_wide_sub(wide s, vec x) {
-    return wide_of(_mm256_sub_pd(s.lower, lower_half(x)), _mm256_sub_pd(s.upper, upper_half(x)));
-}
-SMX_INLINE double v_wide_sum(wide s) {
-    const __m256d by_4 = _mm256_add_pd(s.lower, s.upper);
+SMX_INLINE doubles doubles_zero(void) { return _mm256_setzero_pd(); }
+SMX_INLINE doubles doubles_add(doubles a, doubles b) { return _mm256_add_pd(a, b); }
+SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return _mm256_sub_pd(a, b); }
+SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm256_fmadd_pd(x, y, s); }
+SMX_INLINE doubles doubles_load(const real *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+SMX_INLINE doubles doubles_lower(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
+SMX_INLINE doubles doubles_upper(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+SMX_INLINE double doubles_sum(doubles by_4) {
     const __m128d by_2 = _mm_add_pd(_mm256_castpd256_pd128(by_4), _mm256_extractf128_pd(by_4, 1));
     return _mm_cvtsd_f64(_mm_add_sd(by_2, _mm_unpackhi_pd(by_2, by_2)));
 }
+
+#include "wide.inc.h"
+
 SMX_INLINE vec v_narrow(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper), _mm256_cvtpd_ps(s.lower)); }
 
 #endif

@@ -226,28 +226,19 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return vshrn_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd), 16);
 }
 
-typedef struct {
-    float64x2_t lower, upper;
-} wide;
+typedef float64x2_t doubles;
 
-SMX_INLINE float64x2_t lower_half(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
-SMX_INLINE float64x2_t upper_half(vec a) { return vcvt_high_f64_f32(a); }
-SMX_INLINE wide wide_of(float64x2_t lower, float64x2_t upper) {
-    const wide w = {lower, upper};
-    return w;
-}
-SMX_INLINE wide v_wide_zero(void) { return wide_of(vdupq_n_f64(0), vdupq_n_f64(0)); }
-SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
-    return wide_of(vfmaq_f64(s.lower, lower_half(x), lower_half(y)), vfmaq_f64(s.upper, upper_half(x), upper_half(y)));
-}
-SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) {
-    return v_wide_add_product(s, v_load(x), v_load(y));
-}
-SMX_INLINE wide v_wide_add(wide a, wide b) { return wide_of(vaddq_f64(a.lower, b.lower), vaddq_f64(a.upper, b.upper)); }
-SMX_INLINE wide v_wide_sub(wide s, vec x) {
-    return wide_of(vsubq_f64(s.lower, lower_half(x)), vsubq_f64(s.upper, upper_half(x)));
-}
-SMX_INLINE double v_wide_sum(wide s) { return vaddvq_f64(vaddq_f64(s.lower, s.upper)); }
+SMX_INLINE doubles doubles_zero(void) { return vdupq_n_f64(0); }
+SMX_INLINE doubles doubles_add(doubles a, doubles b) { return vaddq_f64(a, b); }
+SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return vsubq_f64(a, b); }
+SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return vfmaq_f64(s, x, y); }
+SMX_INLINE doubles doubles_load(const real *p) { return vcvt_f64_f32(vld1_f32(p)); }
+SMX_INLINE doubles doubles_lower(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
+SMX_INLINE doubles doubles_upper(vec a) { return vcvt_high_f64_f32(a); }
+SMX_INLINE double doubles_sum(doubles by_2) { return vaddvq_f64(by_2); }
+
+#include "wide.inc.h"
+
 SMX_INLINE vec v_narrow(wide s) { return vcvt_high_f32_f64(vcvt_f32_f64(s.lower), s.upper); }
 
 #endif

@@ -59,7 +59,6 @@ int main(int argc, char **argv) {
     ways = (anycall_ways){argc > 4 ? argv[4] : NULL, count == 1};
     end_time = now() + atof(argv[1]);
     smx_threads_begin(2);
-    smx_keep_threads_awake(1);
     long calls = 0;
     for (int k = 0; k < count; k++) {
         callers[k] = (caller){.state = strtoull(argv[3], NULL, 10) * 1000 + (uint64_t)k};

@@ -1,0 +1,30 @@
+/* As many doubles as a register has floats, in two registers: for sums of products of floats, which are exact among them.
+   Included by each level's header that has more than one lane; vec_scalar.h says what the operations mean. A level brings
+   `doubles`, a register of half as many: doubles_zero, _add, _sub, _fma (x y + s), _load (floats from memory), _lower and
+   _upper (the halves of a vector of floats), and _sum (the sum of its lanes, upper half onto lower). */
+
+typedef struct {
+    doubles lower, upper;
+} wide;
+
+SMX_INLINE wide wide_of(doubles lower, doubles upper) {
+    const wide w = {lower, upper};
+    return w;
+}
+SMX_INLINE wide v_wide_zero(void) { return wide_of(doubles_zero(), doubles_zero()); }
+SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
+    return wide_of(doubles_fma(doubles_lower(x), doubles_lower(y), s.lower),
+                   doubles_fma(doubles_upper(x), doubles_upper(y), s.upper));
+}
+/* From memory, halves need not be taken out of a register. */
+SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) {
+    return wide_of(doubles_fma(doubles_load(x), doubles_load(y), s.lower),
+                   doubles_fma(doubles_load(x + WIDTH / 2), doubles_load(y + WIDTH / 2), s.upper));
+}
+SMX_INLINE wide v_wide_add(wide a, wide b) {
+    return wide_of(doubles_add(a.lower, b.lower), doubles_add(a.upper, b.upper));
+}
+SMX_INLINE wide v_wide_sub(wide s, vec x) {
+    return wide_of(doubles_sub(s.lower, doubles_lower(x)), doubles_sub(s.upper, doubles_upper(x)));
+}
+SMX_INLINE double v_wide_sum(wide s) { return doubles_sum(doubles_add(s.lower, s.upper)); }
