@@ -71,6 +71,8 @@ typedef struct {
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
     int along[SMX_MAX_INPUTS]; /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
     int out_along, out_side_by_side;
+    /* COLUMNS: rows follow one another, and write, or reduce as well, takes them as they are in memory. */
+    int writes_as_run, reduces_as_run;
     int is_masked;
     int rows_side_by_side; /* results of one number a row are neighbours */
     ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
@@ -139,6 +141,12 @@ static void choose_layout(job *j) {
     j->tiles = j->rows / j->run * j->tiles_in_run;
 }
 
+/* Whether its rows follow one another. */
+static int is_run(const job *j, const smx_operand *operand) {
+    return j->evenly_spaced && along_inner(j, operand) &&
+           operand->outer[j->plan->outer_dims - 1] == j->n * smx_item_size(j->plan, operand);
+}
+
 static void choose_memory(job *j) {
     const smx_plan *plan = j->plan;
     const int columns = j->layout == SMX_COLUMNS, even = j->evenly_spaced;
@@ -165,6 +173,18 @@ static void choose_memory(job *j) {
     j->out_in_place &= plan->out.storage == SMX_REAL;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
+    j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
+    j->writes_as_run = columns && j->n <= SMX_SHORT && j->op->elementwise && !j->op->has_labels && !j->keeps &&
+                       !j->out_in_place && is_run(j, &plan->out);
+    for (int k = 0; k < j->op->inputs; k++) {
+        const enum smx_storage storage = plan->in[k].storage;
+        const int is_taken =
+            storage == SMX_REAL || (j->op->is_derivative && !j->is_masked && storage == plan->out.storage);
+        j->writes_as_run &= is_run(j, &plan->in[k]) && is_taken && storage == plan->in[0].storage;
+    }
+    j->writes_as_run &= !j->is_masked || (j->op->is_derivative && plan->out.storage == SMX_REAL);
+    j->reduces_as_run = j->writes_as_run && j->op->reduces_runs && !j->is_masked && !has_half;
+
     /* What is written in place of an input is in the cache. */
     j->streams = !columns && j->out_in_place && j->rows * j->n * j->size >= STREAMED;
     for (int k = 0; k < j->op->inputs; k++)
@@ -172,7 +192,6 @@ static void choose_memory(job *j) {
 
     j->is_far = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= SMX_FAR;
 
-    j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
     j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
     /* At a power of two from one element to the next, all would fall into a few sets of the first-level cache. */
     if (columns && j->n <= SMX_SHORT)
@@ -213,6 +232,7 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
     w->tile.stream = j->streams;
+    w->tile.as_run = 0;
     w->tile.out_storage = SMX_REAL;
     w->tile.mask.start = NULL;
     w->tile.storage = j->widens_in_kernels ? j->plan->in[0].storage : SMX_REAL;
@@ -409,6 +429,26 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         hide(w, &block, value, &block);
 }
 
+/* Points the tile at short rows as they are in memory; returns whether write can take them there. */
+static int open_run(worker *w, int settles, int is_shifted) {
+    const job *j = w->job;
+    const int masks = w->mask.element == 1 && w->mask.row == w->tile.n;
+    /* Numbers of 16 bits cannot be settled. */
+    if (!j->writes_as_run || is_shifted || (settles && j->plan->out.storage != SMX_REAL) || (j->is_masked && !masks))
+        return 0;
+    w->tile.layout = SMX_ROWS;
+    w->tile.as_run = 1;
+    w->tile.ahead = j->is_far ? w->tile.width * w->tile.n : 0;
+    for (int k = 0; k < j->op->inputs; k++)
+        w->tile.in[k] = view_rows(w, &j->plan->in[k], 0);
+    w->tile.storage = j->plan->in[0].storage;
+    if (j->is_masked)
+        w->tile.mask = w->mask;
+    w->tile.out = view_rows(w, &j->plan->out, 0);
+    w->tile.out_storage = j->plan->out.storage;
+    return 1;
+}
+
 /* Points the tile at piece number piece, loading blocks as needed; shift is NULL or what to subtract. */
 static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     const job *j = w->job;
@@ -417,6 +457,8 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.n = least(SMX_PIECE, j->n - start);
     w->tile.keep = j->keeps ? w->keep : NULL;
     w->tile.ahead = 0;
+    if (j->reduces_as_run && open_run(w, 0, 0))
+        return;
     if (j->is_masked)
         w->mask =
             smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
@@ -472,13 +514,14 @@ static void store_block(worker *w, ptrdiff_t piece, int hides) {
     }
 }
 
-static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags) {
+static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags, int is_shifted) {
     const job *j = w->job;
     const int settles = flags & SMX_NOT_FINITE;
+    const smx_tile plain = w->tile;
+    const int as_run = open_run(w, settles, is_shifted);
     int hides = j->is_masked && (settles || (!j->op->hidden.comes_by_itself && !w->tile.mask.start));
     /* Kernels that round do not mask: then a block is the way. */
     const int rounds = j->rounds_in_kernels && !settles && !hides && !w->tile.mask.start;
-    const smx_tile plain = w->tile;
     if (rounds) {
         w->tile.out = view_rows(w, &j->plan->out, piece * SMX_PIECE);
         w->tile.out_storage = j->plan->out.storage;
@@ -486,11 +529,11 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
     j->op->write(&w->tile, constants);
     if (settles)
         j->plan->kernels->settle_nans(&w->tile);
-    if (hides && !(stores_rows(j) && masks_rows(w))) {
+    if (hides && (as_run || !(stores_rows(j) && masks_rows(w)))) {
         hide(w, &w->tile.out, j->op->hidden.out, &w->tile.out);
         hides = 0;
     }
-    if (!j->out_in_place && !rounds)
+    if (!j->out_in_place && !rounds && !as_run)
         store_block(w, piece, hides);
     w->tile = plain;
 }
@@ -559,7 +602,7 @@ static void do_tile(worker *w, ptrdiff_t number) {
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1)
             open_piece(w, piece, shift);
-        write_piece(w, piece, state.constants, state.flags);
+        write_piece(w, piece, state.constants, state.flags, state.is_shifted);
     }
 }
 
@@ -666,7 +709,7 @@ static int run_pieces(const job *j) {
                     continue;
                 open_tile(&w, t);
                 open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
-                write_piece(&w, piece, state[t].constants, state[t].flags);
+                write_piece(&w, piece, state[t].constants, state[t].flags, state[t].is_shifted);
             }
             WORKER_END();
         }

@@ -81,6 +81,7 @@ typedef struct {
     void *keep;
     const void *temperature; /* as set_temperature leaves it */
     int stream; /* ROWS: write past the cache */
+    int as_run; /* ROWS: its rows follow one another in every array and in the mask, which lets short ones share vectors */
     /* ROWS: how far from an element its like in the next tile is; 0 if that is in the cache anyway. */
     ptrdiff_t ahead;
     /* ROWS: how results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them
@@ -115,6 +116,7 @@ typedef struct {
     int uses_keep; /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
     int is_derivative; /* in ROWS, takes masks through tile->mask, or numbers of 16 bits through tile->storage */
+    int reduces_runs; /* takes rows of reals as_run; write always does */
     int has_short_rows; /* reduce takes rows of up to SMX_SHORT elements in ROWS as well */
     void (*reduce)(const smx_tile *tile, void *partial);
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);

@@ -136,7 +136,7 @@ SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int c
 SMX_INLINE void target_reduce(const smx_tile *tile, real *partial, int inputs) {
     if (tile->layout == SMX_ROWS)
         target_reduce_rows(tile, partial, inputs);
-    else if (partial_sums(tile) == 1)
+    else if (is_short(tile))
         target_reduce_columns(tile, partial, 1, inputs);
     else
         target_reduce_columns(tile, partial, LANES, inputs);

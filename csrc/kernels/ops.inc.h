@@ -67,8 +67,8 @@ SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
     return (const unsigned char *)tile->mask.start + row * tile->mask.row;
 }
 
-/* Loops are compiled for each of the two numbers: of a single sum, the registers stay in the loop. */
-SMX_INLINE int partial_sums(const smx_tile *tile) { return tile->length <= SMX_SHORT ? 1 : LANES; }
+/* Loops are compiled for each number of partial sums: of few, the registers stay in the loop. */
+SMX_INLINE int is_short(const smx_tile *tile) { return tile->length <= SMX_SHORT; }
 
 /* ---- the largest elements of a row -------------------------------------------------------------------------------
 
@@ -396,11 +396,11 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
 }
 
 SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what, int keep) {
-    if (tile->layout == SMX_ROWS && partial_sums(tile) == 1)
+    if (tile->layout == SMX_ROWS && is_short(tile))
         exp_reduce_rows(tile, partial, 1, what, keep);
     else if (tile->layout == SMX_ROWS)
         exp_reduce_rows(tile, partial, LANES, what, keep);
-    else if (partial_sums(tile) == 1)
+    else if (is_short(tile))
         exp_reduce_columns(tile, partial, 1, what, keep);
     else
         exp_reduce_columns(tile, partial, LANES, what, 0);
@@ -561,6 +561,55 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
     return flags;
 }
 
+/* ---- rows into columns -------------------------------------------------------------------------------------------- */
+
+/* So many rows as a strip has. */
+SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
+    const ptrdiff_t size = sizeof(real);
+    if (row < 2 * n)
+        ask_for(rows, WIDTH * row * size, 2);
+    else
+        for (int k = 0; k < WIDTH; k++)
+            ask_for(rows + k * row, n * size, 2);
+}
+
+/* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
+   moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
+static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
+                            int is_far) {
+    for (int first = 0; first < width; first += WIDTH) {
+        const real *from = (const real *)rows + first * row;
+        real *to = (real *)block + first;
+        if (is_far)
+            ask_for_rows(from + width * row, row, n);
+        vec column[4];
+        if (first + WIDTH <= width && n >= 4) {
+            const real *at[WIDTH];
+            for (int k = 0; k < WIDTH; k++)
+                at[k] = from + k * row;
+            for (ptrdiff_t j = 0; j < n; j += 4) {
+                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
+                v_load_columns(at, here, column);
+                for (int k = 0; k < 4; k++)
+                    v_store(to + (here + k) * element, column[k]);
+            }
+        } else if (first + WIDTH <= width && row == n && n <= 3) {
+            if (n == 1)
+                column[0] = v_load(from);
+            else if (n == 2)
+                v_load_pairs(from, column);
+            else
+                v_load_triples(from, column);
+            for (int k = 0; k < n; k++)
+                v_store(to + k * element, column[k]);
+        } else {
+            for (ptrdiff_t j = 0; j < n; j++)
+                for (int k = 0; k < WIDTH; k++)
+                    to[j * element + k] = first + k < width ? from[k * row + j] : 0;
+        }
+    }
+}
+
 /* ---- sums of products: the derivatives -------------------------------------------------------------------------- */
 
 /* Of sum y g, an element is as sensitive to sum y |g|, so twice the precision does; of sum g only to the sum itself. */
@@ -651,6 +700,16 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
     }
 }
 
+SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
+    v_store(partial + partial_at(0, width, row), s.high);
+    v_store(partial + partial_at(1, width, row), s.low);
+    v_store(partial + partial_at(2, width, row), s.lowest);
+}
+
+SMX_INLINE long_sum read_long_sum(const real *partial, int width, int row) {
+    return long_sum_of(read_sum(partial, 0, width, row), v_load(partial + partial_at(2, width, row)));
+}
+
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, enum summand what) {
     for (int row = 0; row < tile->width; row += WIDTH) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
@@ -662,10 +721,82 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int coun
                 s[i] = derivative_sum_add_at(s[i], y + (j + i) * tile->in[0].element, g + (j + i) * tile->in[1].element,
                                              what);
         ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, count);
-        const long_sum total = derivative_sum_end(s[0], what);
-        v_store(partial + partial_at(0, tile->width, row), total.high);
-        v_store(partial + partial_at(1, tile->width, row), total.low);
-        v_store(partial + partial_at(2, tile->width, row), total.lowest);
+        store_long_sum(partial, tile->width, row, derivative_sum_end(s[0], what));
+    }
+}
+
+/* Columns first to last, by numbers that the compiler knows: so they stay in registers. */
+SMX_INLINE derivative_sum sum_add_columns(derivative_sum s, const vec *y, const vec *g, int first, int last,
+                                          enum summand what) {
+    for (int k = first; k <= last; k++)
+        s = derivative_sum_add(s, what == GRADIENT ? g[k] : y[k], g[k], what);
+    return s;
+}
+
+/* The sums of WIDTH short rows of n > 1 elements that follow one another, transposed in registers. */
+SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n, enum summand what) {
+    derivative_sum s = derivative_sum_begin();
+    vec y_column[4], g_column[4];
+    if (n == 2) {
+        v_load_pairs(y, y_column);
+        v_load_pairs(g, g_column);
+        return sum_add_columns(s, y_column, g_column, 0, 1, what);
+    }
+    if (n == 3) {
+        v_load_triples(y, y_column);
+        v_load_triples(g, g_column);
+        return sum_add_columns(s, y_column, g_column, 0, 2, what);
+    }
+    const real *y_row[WIDTH], *g_row[WIDTH];
+    for (int k = 0; k < WIDTH; k++) {
+        y_row[k] = y + k * n;
+        g_row[k] = g + k * n;
+    }
+    ptrdiff_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        v_load_columns(y_row, j, y_column);
+        v_load_columns(g_row, j, g_column);
+        s = sum_add_columns(s, y_column, g_column, 0, 3, what);
+    }
+    if (j == n)
+        return s;
+    v_load_columns(y_row, n - 4, y_column);
+    v_load_columns(g_row, n - 4, g_column);
+    if (n - j == 1)
+        return sum_add_columns(s, y_column, g_column, 3, 3, what);
+    if (n - j == 2)
+        return sum_add_columns(s, y_column, g_column, 2, 3, what);
+    return sum_add_columns(s, y_column, g_column, 1, 3, what);
+}
+
+/* Short rows that follow one another. */
+SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand what) {
+    const ptrdiff_t n = tile->n;
+    for (int row = 0; row < tile->width; row += WIDTH) {
+        const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
+        const int left = tile->width - row, rows = left < WIDTH ? left : WIDTH;
+        derivative_sum s = derivative_sum_begin();
+        if (tile->ahead) {
+            ask_for(y + tile->ahead, WIDTH * n * (ptrdiff_t)sizeof(real), 2);
+            ask_for(g + tile->ahead, WIDTH * n * (ptrdiff_t)sizeof(real), 2);
+        }
+#if REAL_BITS == 32
+        if (what == PRODUCT) {
+            s.products = product_sum_of_rows(y, g, n, left);
+            store_long_sum(partial, tile->width, row, derivative_sum_end(s, what));
+            continue;
+        }
+#endif
+        if (rows == WIDTH && n > 1) {
+            s = sum_of_strip(y, g, n, what);
+        } else {
+            real y_block[SMX_SHORT * WIDTH], g_block[SMX_SHORT * WIDTH];
+            rows_to_columns(y, n, rows, n, y_block, WIDTH, 0);
+            rows_to_columns(g, n, rows, n, g_block, WIDTH, 0);
+            for (ptrdiff_t j = 0; j < n; j++)
+                s = derivative_sum_add_at(s, y_block + j * WIDTH, g_block + j * WIDTH, what);
+        }
+        store_long_sum(partial, tile->width, row, derivative_sum_end(s, what));
     }
 }
 
@@ -677,12 +808,14 @@ SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, enum summand wha
         sum_reduce_rows(tile, partial, SMX_BFLOAT16, 0, what);
     else
 #endif
-        if (tile->layout == SMX_ROWS && tile->mask.start)
+        if (tile->as_run)
+        sum_reduce_run(tile, partial, what);
+    else if (tile->layout == SMX_ROWS && tile->mask.start)
         sum_reduce_rows(tile, partial, SMX_REAL, 1, what);
     else if (tile->layout == SMX_ROWS)
         sum_reduce_rows(tile, partial, SMX_REAL, 0, what);
-    else if (partial_sums(tile) == 1)
-        sum_reduce_columns(tile, partial, 1, what);
+    else if (is_short(tile))
+        sum_reduce_columns(tile, partial, what == GRADIENT ? 1 : SHORT_PRODUCT_SUMS, what);
     else
         sum_reduce_columns(tile, partial, LANES, what);
 }
@@ -700,11 +833,10 @@ static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partia
     int flags = 0;
     (void)shift;
     for (int row = 0; row < width; row += WIDTH) {
-        long_sum total = long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0));
-        for (ptrdiff_t i = 0; i < pieces; i++) {
+        long_sum total = read_long_sum(partials, width, row);
+        for (ptrdiff_t i = 1; i < pieces; i++) {
             const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
-            const vec lowest = v_load(partial + partial_at(2, width, row));
-            total = long_sum_add_sum(total, long_sum_of(read_sum(partial, 0, width, row), lowest));
+            total = long_sum_add_sum(total, read_long_sum(partial, width, row));
         }
         /* Of an infinite sum, what was lost is NaN. */
         const pair s = sum_settle(sum_add(pair_of(total.high, total.lowest), total.low));
@@ -766,51 +898,66 @@ SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], 
     return one_nan(v[0]);
 }
 
-/* to = the formula of so many inputs and constants, over a tile. What the mask hides becomes 0. */
+/* to = the formula of so many inputs and constants, over a tile. What the mask hides becomes 0.
+   as_run: the rows, of up to SMX_SHORT elements, follow one another in every array. WIDTH rows are then n whole vectors,
+   and each lane looks up the constants of its row, whose number is that of the element, divided by n. */
 SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                               enum smx_storage storage, const void *constants, int constant_count,
-                              enum smx_storage to_storage, int stream, int is_masked, formula f) {
-    const ptrdiff_t n = tile->n, from_size = size_of(storage), to_size = size_of(to_storage);
+                              enum smx_storage to_storage, int stream, int is_masked, int as_run, formula f) {
+    static const real lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const ptrdiff_t from_size = size_of(storage), to_size = size_of(to_storage);
+    const real length = (real)tile->n;
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    for (int row = 0; row < tile->width; row++) {
-        vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+    for (int row = 0; row < tile->width; row += as_run ? WIDTH : 1) {
+        const ptrdiff_t rows = as_run && tile->width - row < WIDTH ? tile->width - row : as_run ? WIDTH : 1;
+        const ptrdiff_t n = rows * tile->n;
+        vec v[SMX_MAX_INPUTS], own_c[SMX_CONSTANTS], c[SMX_CONSTANTS];
         const char *in[SMX_MAX_INPUTS];
         const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
         char *out = (char *)to->start + row * to->row * to_size;
-        for (int k = 0; k < constant_count; k++)
-            c[k] = v_set1(((const real *)constants)[k * SMX_TILE_ROWS + row]);
+        for (int k = 0; k < constant_count; k++) {
+            const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
+            c[k] = own_c[k] = as_run ? v_load(constant) : v_set1(*constant);
+        }
         for (int k = 0; k < inputs; k++)
             in[k] = (const char *)from[k]->start + row * from[k]->row * from_size;
+        /* less half a row, as the quotient is rounded to nearest */
+        vec position = v_add(v_load(lanes), v_set1((1 - length) / 2));
         ptrdiff_t i = 0;
-#define LOAD(left)                                                                                                     \
+#define VALUE(value, left)                                                                                             \
     for (int k = 0; k < inputs; k++)                                                                                   \
-    v[k] = load_stored(in[k] + i * from_size, left, storage)
+        v[k] = load_stored(in[k] + i * from_size, left, storage);                                                      \
+    if (as_run) {                                                                                                      \
+        const vec index = v_fma(position, v_set1(1 / length), v_set1(ROUNDER));                                        \
+        for (int k = 0; k < constant_count; k++)                                                                       \
+            c[k] = v_permute(own_c[k], index);                                                                         \
+        position = v_add(position, v_set1(WIDTH));                                                                     \
+    }                                                                                                                  \
+    const vec value##_of_all = f(v, c, t);                                                                             \
+    const vec value = is_masked ? v_select_bytes(mask + i, left, value##_of_all, v_set1(0)) : value##_of_all
         if (stream) {
             /* up to the first whole line */
             const ptrdiff_t line = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
                             head = line < n ? line : n;
-            LOAD(head);
-            const vec y = f(v, c, t);
-            v_store_first((real *)out, head, is_masked ? v_select_bytes(mask, head, y, v_set1(0)) : y);
+            VALUE(y, head);
+            v_store_first((real *)out, head, y);
             i = head;
         }
         for (; i + WIDTH <= n; i += WIDTH) {
-            LOAD(WIDTH);
-            const vec y = f(v, c, t);
-            const vec seen = is_masked ? v_select_bytes(mask + i, WIDTH, y, v_set1(0)) : y;
+            VALUE(y, WIDTH);
+            if (as_run && tile->ahead)
+                ask_for(out + (i + tile->ahead) * to_size, WIDTH * to_size, 2);
             if (stream)
-                v_stream((real *)out + i, seen);
+                v_stream((real *)out + i, y);
             else
-                store_stored(out + i * to_size, WIDTH, seen, to_storage);
+                store_stored(out + i * to_size, WIDTH, y, to_storage);
         }
         if (i < n) {
-            LOAD(n - i);
-            const vec y = f(v, c, t);
-            const vec seen = is_masked ? v_select_bytes(mask + i, n - i, y, v_set1(0)) : y;
-            store_stored(out + i * to_size, n - i, seen, to_storage);
+            VALUE(y, n - i);
+            store_stored(out + i * to_size, n - i, y, to_storage);
         }
-#undef LOAD
+#undef VALUE
     }
 }
 
@@ -860,7 +1007,7 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                       const void *constants, int constant_count, formula f) {
     if (tile->layout == SMX_ROWS)
-        apply_to_rows(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, 0, f);
+        apply_to_rows(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, 0, 0, f);
     else
         apply_to_columns(tile, to, from, inputs, constants, constant_count, f);
 }
@@ -868,8 +1015,15 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
 /* is_derivative: an operation that takes masks and 16 bits in ROWS. */
 SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
                            int constant_count, int is_derivative, formula f) {
-#define WRITE(storage, to, stream, is_masked)                                                                          \
-    apply_to_rows(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, is_masked, f)
+#define WRITE(storage, to, stream, is_masked, as_run)                                                                  \
+    apply_to_rows(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, is_masked, as_run, f)
+#define WRITE_ROWS(storage, to, is_masked)                                                                             \
+    do {                                                                                                               \
+        if (tile->as_run)                                                                                              \
+            WRITE(storage, to, 0, is_masked, 1);                                                                       \
+        else                                                                                                           \
+            WRITE(storage, to, 0, is_masked, 0);                                                                       \
+    } while (0)
     const int is_masked = is_derivative && tile->mask.start;
 #if REAL_BITS == 32
     const enum smx_storage storage = is_derivative ? tile->storage : SMX_REAL, to = tile->out_storage;
@@ -878,28 +1032,29 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
         apply_to_columns(tile, &tile->out, from, inputs, constants, constant_count, f);
 #if REAL_BITS == 32
     else if (storage == SMX_FLOAT16 && to == SMX_FLOAT16)
-        WRITE(SMX_FLOAT16, SMX_FLOAT16, 0, 0);
+        WRITE_ROWS(SMX_FLOAT16, SMX_FLOAT16, 0);
     else if (storage == SMX_FLOAT16)
-        WRITE(SMX_FLOAT16, SMX_REAL, 0, 0);
+        WRITE_ROWS(SMX_FLOAT16, SMX_REAL, 0);
     else if (storage == SMX_BFLOAT16 && to == SMX_BFLOAT16)
-        WRITE(SMX_BFLOAT16, SMX_BFLOAT16, 0, 0);
+        WRITE_ROWS(SMX_BFLOAT16, SMX_BFLOAT16, 0);
     else if (storage == SMX_BFLOAT16)
-        WRITE(SMX_BFLOAT16, SMX_REAL, 0, 0);
+        WRITE_ROWS(SMX_BFLOAT16, SMX_REAL, 0);
     else if (to == SMX_FLOAT16)
-        WRITE(SMX_REAL, SMX_FLOAT16, 0, 0);
+        WRITE_ROWS(SMX_REAL, SMX_FLOAT16, 0);
     else if (to == SMX_BFLOAT16)
-        WRITE(SMX_REAL, SMX_BFLOAT16, 0, 0);
+        WRITE_ROWS(SMX_REAL, SMX_BFLOAT16, 0);
 #endif
     else if (tile->stream && is_masked)
-        WRITE(SMX_REAL, SMX_REAL, 1, 1);
+        WRITE(SMX_REAL, SMX_REAL, 1, 1, 0);
     else if (tile->stream)
-        WRITE(SMX_REAL, SMX_REAL, 1, 0);
+        WRITE(SMX_REAL, SMX_REAL, 1, 0, 0);
     else if (is_masked)
-        WRITE(SMX_REAL, SMX_REAL, 0, 1);
+        WRITE_ROWS(SMX_REAL, SMX_REAL, 1);
     else
-        WRITE(SMX_REAL, SMX_REAL, 0, 0);
+        WRITE_ROWS(SMX_REAL, SMX_REAL, 0);
     if (tile->stream)
         v_stream_end();
+#undef WRITE_ROWS
 #undef WRITE
 }
 
@@ -957,16 +1112,6 @@ static void settle_nans(const smx_tile *tile) {
     apply(tile, &tile->out, from, 1, NULL, 0, settled);
 }
 
-/* So many rows as a strip has. */
-SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
-    const ptrdiff_t size = sizeof(real);
-    if (row < 2 * n)
-        ask_for(rows, WIDTH * row * size, 2);
-    else
-        for (int k = 0; k < WIDTH; k++)
-            ask_for(rows + k * row, n * size, 2);
-}
-
 /* Each line asks for one ahead; beyond the last, for what lies beside the first. */
 SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff_t n, real *block, ptrdiff_t element,
                            enum smx_storage storage, int is_far) {
@@ -1013,43 +1158,6 @@ static void columns_to_lines(enum smx_storage storage, const void *block, ptrdif
     else
         store_lines(block, element, lines, line, width, n, SMX_BFLOAT16);
 #endif
-}
-
-/* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
-   moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
-static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
-                            int is_far) {
-    for (int first = 0; first < width; first += WIDTH) {
-        const real *from = (const real *)rows + first * row;
-        real *to = (real *)block + first;
-        if (is_far)
-            ask_for_rows(from + width * row, row, n);
-        vec column[4];
-        if (first + WIDTH <= width && n >= 4) {
-            const real *at[WIDTH];
-            for (int k = 0; k < WIDTH; k++)
-                at[k] = from + k * row;
-            for (ptrdiff_t j = 0; j < n; j += 4) {
-                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
-                v_load_columns(at, here, column);
-                for (int k = 0; k < 4; k++)
-                    v_store(to + (here + k) * element, column[k]);
-            }
-        } else if (first + WIDTH <= width && row == n && n <= 3) {
-            if (n == 1)
-                column[0] = v_load(from);
-            else if (n == 2)
-                v_load_pairs(from, column);
-            else
-                v_load_triples(from, column);
-            for (int k = 0; k < n; k++)
-                v_store(to + k * element, column[k]);
-        } else {
-            for (ptrdiff_t j = 0; j < n; j++)
-                for (int k = 0; k < WIDTH; k++)
-                    to[j * element + k] = first + k < width ? from[k * row + j] : 0;
-        }
-    }
 }
 
 static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,
@@ -1135,6 +1243,7 @@ const smx_kernels
                     [SMX_SOFTMAX_VJP] = {.inputs = 2,
                                          .elementwise = 1,
                                          .is_derivative = 1,
+                                         .reduces_runs = 1,
                                          .reduce = softmax_vjp_reduce,
                                          .finish = sum_finish,
                                          .write = softmax_vjp_write,
@@ -1143,6 +1252,7 @@ const smx_kernels
                     [SMX_LOG_SOFTMAX_VJP] = {.inputs = 2,
                                              .elementwise = 1,
                                              .is_derivative = 1,
+                                             .reduces_runs = 1,
                                              .reduce = log_softmax_vjp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_vjp_write,

@@ -1,8 +1,8 @@
 /* Sums that keep what rounding drops, in an order that depends on nothing but the row's length.
 
    The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
-   sum i mod L, where L = 1 for rows of up to SMX_SHORT elements, else LANES, the lanes of the widest vector of any
-   level. Each partial sum takes its elements in order (four at a time where they are exponentials), and the partial
+   sum i mod L, where L = LANES, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT elements: there
+   L = 1, or 4 for products of floats. Each partial sum takes its elements in order (four at a time where they are exponentials), and the partial
    sums of a piece are added pairwise, upper half onto lower half; the pieces then in order. Whether the L sums lie in
    the lanes of one register (ROWS), of several narrower ones, or in L registers each of which holds another row in every
    lane (COLUMNS), each of them sees the same operations on the same numbers. Hence the same bits. Missing elements at
@@ -95,7 +95,7 @@ SMX_INLINE pair exp_sum_add(pair s, const pair *e, int count) {
 
 SMX_INLINE pair exp_sum_end(pair s, vec start) { return pair_of(v_sub(s.high, start), s.low); }
 
-/* The partial sums of a piece, pairwise: s[0] = the sum of count (1, GROUPS or LANES) vectors, a partial sum each ... */
+/* The partial sums of a piece, pairwise: s[0] = the sum of count vectors, a partial sum each ... */
 #define ADD_PAIRWISE(add, s, count)                                                                                    \
     for (int half_ = (count) / 2; half_ > 0; half_ /= 2)                                                               \
         for (int i_ = 0; i_ < half_; i_++)                                                                             \
@@ -115,9 +115,10 @@ SMX_INLINE long_sum long_sum_lanes(long_sum s) {
     return s;
 }
 
-/* A sum of products. Products of floats are exact in double, and so is their sum but for one rounding a term, far below
+/* A sum of products; of a short row, in so many partial sums. Products of floats are exact in double, and so is their sum but for one rounding a term, far below
    what a float can tell: the sum of doubles costs half of what a pair of floats does. Doubles have no such wider type. */
 #if REAL_BITS == 32
+#define SHORT_PRODUCT_SUMS 4
 typedef wide product_sum;
 
 SMX_INLINE product_sum product_sum_begin(void) { return v_wide_zero(); }
@@ -126,6 +127,37 @@ SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const re
     return v_wide_add_product_at(s, x, y);
 }
 SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return v_wide_add(s, t); }
+
+/* The sums of WIDTH short rows of n elements that follow one another: a row's partial sums in a register, the last row
+   again and again where fewer are left. Of n elements, 4 quads are whole ones, and one to four remain: the compiler knows
+   their number in loops over the shortest rows. */
+SMX_INLINE product_sum product_sum_of_rows_with(const real *x, const real *y, ptrdiff_t n, int left, ptrdiff_t quads) {
+    quad s[WIDTH];
+    for (int k = 0; k < WIDTH; k++) {
+        quad sum = v_quad_zero();
+        for (ptrdiff_t i = 0; i < quads; i++)
+            sum = v_quad_add_product(sum, x + 4 * i, y + 4 * i);
+        s[k] = v_quad_add_product_first(sum, x + 4 * quads, y + 4 * quads, n - 4 * quads);
+        const ptrdiff_t step = k + 1 < left ? n : 0;
+        x += step;
+        y += step;
+    }
+    return v_wide_of_quads(s);
+}
+SMX_INLINE product_sum product_sum_of_rows(const real *x, const real *y, ptrdiff_t n, int left) {
+    switch ((n - 1) / 4) {
+    case 0:
+        return product_sum_of_rows_with(x, y, n, left, 0);
+    case 1:
+        return product_sum_of_rows_with(x, y, n, left, 1);
+    case 2:
+        return product_sum_of_rows_with(x, y, n, left, 2);
+    case 3:
+        return product_sum_of_rows_with(x, y, n, left, 3);
+    default:
+        return product_sum_of_rows_with(x, y, n, left, (n - 1) / 4);
+    }
+}
 
 /* In every lane its sum; and of all lanes one sum. */
 SMX_INLINE long_sum product_sum_end(product_sum s) {
@@ -138,6 +170,7 @@ SMX_INLINE long_sum product_sum_lanes(product_sum s) {
     return long_sum_of(pair_of(v_set1(high), v_set1((real)(total - high))), v_set1(0));
 }
 #else
+#define SHORT_PRODUCT_SUMS 1
 typedef long_sum product_sum;
 
 SMX_INLINE product_sum product_sum_begin(void) { return long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0)); }

@@ -82,6 +82,7 @@ SMX_INLINE vec v_add_quarters(vec a, vec b) {
 #if REAL_BITS == 32
 SMX_INLINE table v_table(real a, real b, real c, real d) { return _mm256_setr_ps(a, b, c, d, a, b, c, d); }
 SMX_INLINE vec v_look_up(table t, vec index) { return _mm256_permutevar_ps(t, AS_INT(index)); }
+SMX_INLINE vec v_permute(vec a, vec index) { return _mm256_permutevar8x32_ps(a, AS_INT(index)); }
 #else
 SMX_INLINE table v_table(real a, real b, real c, real d) { return _mm256_setr_pd(a, b, c, d); }
 /* Doubles can be looked up only as pairs of floats: entry j is floats 2 j and 2 j + 1. */
@@ -90,6 +91,7 @@ SMX_INLINE vec v_look_up(table t, vec index) {
     const __m256i floats = _mm256_or_si256(twice, _mm256_set1_epi64x((long long)1 << 32));
     return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(t), floats));
 }
+SMX_INLINE vec v_permute(vec a, vec index) { return v_look_up(a, index); }
 #endif
 
 #if REAL_BITS == 32
@@ -294,5 +296,9 @@ SMX_INLINE double doubles_sum(doubles by_4) {
 #include "wide.inc.h"
 
 SMX_INLINE vec v_narrow(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper), _mm256_cvtpd_ps(s.lower)); }
+
+#include "quads_avx.h"
+
+SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) { return wide_of(sums_of_quads(s), sums_of_quads(s + 4)); }
 
 #endif

@@ -83,6 +83,7 @@ SMX_INLINE vec v_add_quarters(vec a, vec b) {
 /* The entries stand in every four lanes, so that further bits of an index do no harm. */
 SMX_INLINE table v_table(real a, real b, real c, real d) { return V(setr4)(a, b, c, d); }
 SMX_INLINE vec v_look_up(table t, vec index) { return LOOK_UP(t, AS_INT(index)); }
+SMX_INLINE vec v_permute(vec a, vec index) { return V(permutexvar)(AS_INT(index), a); }
 
 #if REAL_BITS == 32
 SMX_INLINE real v_first(vec a) { return _mm512_cvtss_f32(a); }
@@ -283,6 +284,13 @@ SMX_INLINE double doubles_sum(doubles by_8) {
 
 SMX_INLINE vec v_narrow(wide s) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(s.lower)), _mm512_cvtpd_ps(s.upper), 1);
+}
+
+#include "quads_avx.h"
+
+SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) {
+    return wide_of(_mm512_insertf64x4(_mm512_castpd256_pd512(sums_of_quads(s)), sums_of_quads(s + 4), 1),
+                   _mm512_insertf64x4(_mm512_castpd256_pd512(sums_of_quads(s + 8)), sums_of_quads(s + 12), 1));
 }
 
 #endif

@@ -100,7 +100,8 @@ SMX_INLINE table v_table(real a, real b, real c, real d) {
     const table t = {{{vld1q_u8(bytes), vld1q_u8(bytes + 16)}}};
     return t;
 }
-SMX_INLINE vec v_look_up(table t, vec index) {
+/* Of the number, below count, in the low bits of each lane: where its bytes are in a row of reals. */
+SMX_INLINE uint8x16_t bytes_of_entry(vec index, uint8_t count) {
     static const uint8_t lowest[16] = {
 #if REAL_BITS == 32
         0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
@@ -109,9 +110,11 @@ SMX_INLINE vec v_look_up(table t, vec index) {
         0, 0, 0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8, 8, 8};
     static const uint8_t within[16] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7};
 #endif
-    const uint8x16_t j = vandq_u8(vqtbl1q_u8(AS_BYTES(index), vld1q_u8(lowest)), vdupq_n_u8(3));
-    return FROM_BYTES(vqtbl2q_u8(t.bytes, vaddq_u8(vshlq_n_u8(j, BYTES_OF_REAL), vld1q_u8(within))));
+    const uint8x16_t j = vandq_u8(vqtbl1q_u8(AS_BYTES(index), vld1q_u8(lowest)), vdupq_n_u8(count - 1));
+    return vaddq_u8(vshlq_n_u8(j, BYTES_OF_REAL), vld1q_u8(within));
 }
+SMX_INLINE vec v_look_up(table t, vec index) { return FROM_BYTES(vqtbl2q_u8(t.bytes, bytes_of_entry(index, 4))); }
+SMX_INLINE vec v_permute(vec a, vec index) { return FROM_BYTES(vqtbl1q_u8(AS_BYTES(a), bytes_of_entry(index, WIDTH))); }
 
 #if REAL_BITS == 32
 SMX_INLINE real v_first(vec a) { return vgetq_lane_f32(a, 0); }
@@ -240,5 +243,19 @@ SMX_INLINE double doubles_sum(doubles by_2) { return vaddvq_f64(by_2); }
 #include "wide.inc.h"
 
 SMX_INLINE vec v_narrow(wide s) { return vcvt_high_f32_f64(vcvt_f32_f64(s.lower), s.upper); }
+
+typedef wide quad;
+
+SMX_INLINE quad v_quad_zero(void) { return v_wide_zero(); }
+SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) { return v_wide_add_product_at(s, x, y); }
+SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
+    return v_wide_add_product(s, v_load_first(x, count, v_set1(0)), v_load_first(y, count, v_set1(0)));
+}
+SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) {
+    float64x2_t halves_of[WIDTH];
+    for (int k = 0; k < WIDTH; k++)
+        halves_of[k] = vaddq_f64(s[k].lower, s[k].upper);
+    return wide_of(vpaddq_f64(halves_of[0], halves_of[1]), vpaddq_f64(halves_of[2], halves_of[3]));
+}
 
 #endif

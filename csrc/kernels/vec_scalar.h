@@ -56,6 +56,12 @@ SMX_INLINE vec v_add_quarters(vec a, vec b) {
     return real_from_bits(bits_of_real(a) + (bits_of_real(b) << (FRACTION_BITS - 2)));
 }
 
+/* In each lane, the lane of a whose number is in the low bits of index. */
+SMX_INLINE vec v_permute(vec a, vec index) {
+    (void)index;
+    return a;
+}
+
 /* The entry that the two lowest bits of an index name. */
 SMX_INLINE table v_table(real a, real b, real c, real d) {
     const table t = {{a, b, c, d}};
@@ -156,5 +162,27 @@ SMX_INLINE wide v_wide_add(wide a, wide b) { return a + b; }
 SMX_INLINE wide v_wide_sub(wide s, vec x) { return s - x; }
 SMX_INLINE double v_wide_sum(wide s) { return s; }
 SMX_INLINE vec v_narrow(wide s) { return (real)s; }
+
+/* Four doubles, the partial sums of a short row of floats: s + x y of four elements, or of the first count; and of WIDTH
+   quads the sum of each, pairwise, upper half onto lower half. */
+typedef struct {
+    double part[4];
+} quad;
+
+SMX_INLINE quad v_quad_zero(void) {
+    const quad zero = {{0}};
+    return zero;
+}
+SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
+    for (ptrdiff_t k = 0; k < count; k++)
+        s.part[k] += (double)x[k] * y[k];
+    return s;
+}
+SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) {
+    return v_quad_add_product_first(s, x, y, 4);
+}
+SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) {
+    return (s[0].part[0] + s[0].part[2]) + (s[0].part[1] + s[0].part[3]);
+}
 
 #endif
