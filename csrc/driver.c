@@ -4,9 +4,10 @@
    if one of their two layouts fits, else by way of a block that stays in the cache:
 
        rows of up to SMX_SHORT elements        COLUMNS, through a block, many rows side by side
+       ... that follow one another             derivatives: ROWS, in place, as a run; log_softmax: written so
        very few of them, contiguous            ROWS, in place (softmax, log_softmax, logsumexp)
        longer rows, contiguous                 ROWS, in place
-       longer rows that lie side by side       COLUMNS, through a block
+       rows that lie side by side              COLUMNS, in place (see reads_lines) or through a block
        any others                              ROWS, gathered into a block
 
    Whatever is no array of the kernels' reals goes through a block, too: there masks are applied, and numbers of 16 bits
@@ -147,21 +148,38 @@ static int is_run(const job *j, const smx_operand *operand) {
            operand->outer[j->plan->outer_dims - 1] == j->n * smx_item_size(j->plan, operand);
 }
 
+/* Whether COLUMNS are read where they are: lines that lie close enough to each other to stay in the cache, or that are few,
+   and do not all fall into the same sets of it. */
+static int reads_lines(const job *j, int k) {
+    enum { WAY = 4096, LINE = 64, WAYS = 8 }; /* of a first-level cache */
+    const smx_plan *plan = j->plan;
+    const int is_masked = j->is_masked && !j->op->is_derivative;
+    if (!j->op->takes_lines || is_masked || !j->side_by_side[k] || plan->inner_dims != 1)
+        return 0;
+    const ptrdiff_t apart = plan->in[k].inner[0], bytes = j->tile_rows * smx_item_size(plan, &plan->in[k]);
+    if (apart == bytes)
+        return 1;
+    const ptrdiff_t lines = round_up(bytes, LINE) / LINE, even = (apart | WAY) & -(apart | WAY);
+    /* after WAY / even of them, the next falls into the sets of the first */
+    const ptrdiff_t sets = least(WAY / LINE, WAY / even * lines);
+    return j->n <= SMX_SHORT && j->op->inputs * j->n * lines <= WAYS * sets;
+}
+
 static void choose_memory(job *j) {
     const smx_plan *plan = j->plan;
     const int columns = j->layout == SMX_COLUMNS, even = j->evenly_spaced;
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     int needs_block = 0, has_half = plan->out.storage != SMX_REAL;
     j->is_masked = plan->mask.data != NULL;
-    j->masks_in_kernels = j->is_masked && j->op->is_derivative && !columns;
-    j->widens_in_kernels = !j->is_masked && j->op->is_derivative && !columns;
+    j->masks_in_kernels = j->is_masked && j->op->is_derivative;
+    j->widens_in_kernels = !j->is_masked && j->op->is_derivative;
     for (int k = 0; k < j->op->inputs; k++) {
         j->along[k] = even && along_inner(j, &plan->in[k]);
         j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
-        j->in_place[k] = !columns && j->along[k] && plan->in[k].storage == SMX_REAL;
+        const int is_near = columns ? reads_lines(j, k) : j->along[k];
+        j->in_place[k] = is_near && plan->in[k].storage == SMX_REAL;
         j->masks_in_kernels &= j->in_place[k];
-        j->widens_in_kernels &=
-            j->along[k] && plan->in[k].storage != SMX_REAL && plan->in[k].storage == plan->out.storage;
+        j->widens_in_kernels &= is_near && plan->in[k].storage != SMX_REAL && plan->in[k].storage == plan->out.storage;
         needs_block |= !j->in_place[k] || j->is_masked;
         has_half |= plan->in[k].storage != SMX_REAL;
     }
@@ -169,7 +187,7 @@ static void choose_memory(job *j) {
     j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
     j->rows_side_by_side = j->op->has_row_out ? even && along_outer(j, &plan->row_out, 0) : j->out_side_by_side;
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
-    j->rounds_in_kernels = j->out_in_place && !columns && plan->out.storage != SMX_REAL && !j->op->has_labels;
+    j->rounds_in_kernels = j->out_in_place && plan->out.storage != SMX_REAL && !j->op->has_labels;
     j->out_in_place &= plan->out.storage == SMX_REAL;
     needs_block |= j->op->elementwise && !j->out_in_place;
 
@@ -178,11 +196,10 @@ static void choose_memory(job *j) {
                        !j->out_in_place && is_run(j, &plan->out);
     for (int k = 0; k < j->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
-        const int is_taken =
-            storage == SMX_REAL || (j->op->is_derivative && !j->is_masked && storage == plan->out.storage);
-        j->writes_as_run &= is_run(j, &plan->in[k]) && is_taken && storage == plan->in[0].storage;
+        const int is_taken = storage == SMX_REAL || (j->op->is_derivative && !j->is_masked);
+        j->writes_as_run &= is_run(j, &plan->in[k]) && is_taken && storage == plan->out.storage;
     }
-    j->writes_as_run &= !j->is_masked || (j->op->is_derivative && plan->out.storage == SMX_REAL);
+    j->writes_as_run &= !j->is_masked || j->op->is_derivative;
     j->reduces_as_run = j->writes_as_run && j->op->reduces_runs && !j->is_masked && !has_half;
 
     /* What is written in place of an input is in the cache. */
@@ -198,8 +215,8 @@ static void choose_memory(job *j) {
         j->width += plan->kernels->lanes;
     const ptrdiff_t block = j->width * (columns ? piece : j->tile_rows) * j->size;
     /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
-    j->block_bytes = needs_block || (j->op->subtracts_max && !columns) ? round_up(block, 64) : 0;
-    j->keep_bytes = j->keeps ? round_up(block, 64) * (columns ? 1 : 2) : 0;
+    j->block_bytes = needs_block || j->op->subtracts_max ? round_up(block, 64) : 0;
+    j->keep_bytes = j->keeps ? (j->in_place[0] ? 2 : 1) * round_up(block, 64) : 0;
     j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * round_up(j->tile_rows, plan->kernels->lanes) * j->size, 64);
     j->mask_bytes = j->is_masked ? round_up(j->tile_rows * piece, 64) : 0;
     /* What reduce keeps for write is of no use before or after: rows may lie in its place. */
@@ -224,6 +241,8 @@ static const void *gather_rows(const worker *w, const smx_operand *from, ptrdiff
     return to;
 }
 
+static const smx_view no_mask = {NULL, 0, 0};
+
 static void open_tile(worker *w, ptrdiff_t number) {
     const job *j = w->job;
     const ptrdiff_t run = number / j->tiles_in_run, in_run = number % j->tiles_in_run * j->tile_rows;
@@ -233,8 +252,9 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.temperature = j->temperature;
     w->tile.stream = j->streams;
     w->tile.as_run = 0;
+    w->tile.next[0].start = w->tile.next[1].start = NULL;
     w->tile.out_storage = SMX_REAL;
-    w->tile.mask.start = NULL;
+    w->tile.mask = no_mask;
     w->tile.storage = j->widens_in_kernels ? j->plan->in[0].storage : SMX_REAL;
     w->tile.width = (int)least(j->tile_rows, j->run - in_run);
     w->tile.targets = &j->plan->targets;
@@ -429,16 +449,31 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         hide(w, &block, value, &block);
 }
 
+/* Where the operand's rows of the next piece are, or of the next tile; nowhere if that is not worth asking for, or unknown:
+   lines of COLUMNS that lie in too many pages cost more to find than to wait for. */
+static smx_view view_next(const worker *w, const smx_operand *operand, ptrdiff_t start) {
+    enum { PAGE = 4096, PAGES = 1024 };
+    const job *j = w->job;
+    const int columns = j->layout == SMX_COLUMNS, by_pieces = j->pieces > 1 || (columns && j->tiles_in_run == 1);
+    smx_view view = view_rows(w, operand, start);
+    const ptrdiff_t step = by_pieces ? w->tile.n * view.element : w->tile.width * view.row;
+    const ptrdiff_t in_pages = j->op->inputs * w->tile.n * least(PAGE, view.element * j->size);
+    view.start = (char *)view.start + step * j->size;
+    if (!j->evenly_spaced || j->plan->inner_dims > 1 || operand->storage != SMX_REAL ||
+        (columns && in_pages > PAGES * PAGE))
+        view.start = NULL;
+    return view;
+}
+
 /* Points the tile at short rows as they are in memory; returns whether write can take them there. */
 static int open_run(worker *w, int settles, int is_shifted) {
     const job *j = w->job;
-    const int masks = w->mask.element == 1 && w->mask.row == w->tile.n;
-    /* Numbers of 16 bits cannot be settled. */
-    if (!j->writes_as_run || is_shifted || (settles && j->plan->out.storage != SMX_REAL) || (j->is_masked && !masks))
+    const int is_settled = !settles || j->plan->out.storage == SMX_REAL; /* which numbers of 16 bits cannot be */
+    const int is_masked = !j->is_masked || (w->mask.element == 1 && w->mask.row == w->tile.n);
+    if (!j->writes_as_run || is_shifted || !is_settled || !is_masked)
         return 0;
     w->tile.layout = SMX_ROWS;
     w->tile.as_run = 1;
-    w->tile.ahead = j->is_far ? w->tile.width * w->tile.n : 0;
     for (int k = 0; k < j->op->inputs; k++)
         w->tile.in[k] = view_rows(w, &j->plan->in[k], 0);
     w->tile.storage = j->plan->in[0].storage;
@@ -455,29 +490,33 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     const ptrdiff_t start = piece * SMX_PIECE;
     w->tile.first = start;
     w->tile.n = least(SMX_PIECE, j->n - start);
-    w->tile.keep = j->keeps ? w->keep : NULL;
-    w->tile.ahead = 0;
+    for (int k = 0; j->is_far && k < j->op->inputs; k++)
+        w->tile.next[k] = view_next(w, &j->plan->in[k], start);
     if (j->reduces_as_run && open_run(w, 0, 0))
         return;
     if (j->is_masked)
         w->mask =
             smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
-    const int masked_by_kernel = j->masks_in_kernels && w->mask.element == 1;
-    if (masked_by_kernel)
-        w->tile.mask = w->mask;
-    else
-        w->tile.mask.start = NULL;
+    const int fits = j->layout == SMX_ROWS ? w->mask.element == 1 : w->mask.row == 0 || w->mask.row == 1;
+    const int masked_by_kernel = j->masks_in_kernels && fits;
+    w->tile.mask = masked_by_kernel ? w->mask : no_mask;
     for (int k = 0; k < j->op->inputs; k++)
         if (j->widens_in_kernels || (j->in_place[k] && !shift && (!j->is_masked || masked_by_kernel))) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
-            if (j->is_far && k == 0)
-                w->tile.ahead = j->pieces > 1 ? w->tile.n : w->tile.width * w->tile.in[k].row;
         } else {
             load_block(w, k, start);
             w->tile.in[k] = view_block(j, w->block[k]);
         }
     if (shift)
         j->plan->kernels->subtract(&w->tile, shift);
+    w->tile.kept[0].start = NULL;
+    if (j->keeps) {
+        w->tile.kept[0] = w->tile.kept[1] = view_block(j, w->keep);
+        if (w->tile.in[0].start == w->block[0])
+            w->tile.kept[0] = w->tile.in[0];
+        else
+            w->tile.kept[1].start = w->keep + j->keep_bytes / 2;
+    }
     if (j->op->elementwise)
         w->tile.out = j->out_in_place ? view_rows(w, &j->plan->out, start) : view_block(j, w->block[0]);
 }

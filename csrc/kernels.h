@@ -76,19 +76,20 @@ typedef struct {
     ptrdiff_t length;  /* elements of the whole row: it fixes the order of the sums */
     smx_view in[SMX_MAX_INPUTS];
     smx_view out;
-    /* Where reduce leaves what spares write most of its work, or NULL. ROWS: 2 * width * (n rounded up to SMX_STEP)
-       reals. COLUMNS: n * in[0].element reals, and in[0] may be overwritten. */
-    void *keep;
+    /* Where reduce leaves what spares write most of its work, if not NULL: two numbers for each element. In ROWS, rows are
+       rounded up to SMX_STEP; in COLUMNS, the first may take the place of in[0], where that is a block. */
+    smx_view kept[2];
     const void *temperature; /* as set_temperature leaves it */
     int stream; /* ROWS: write past the cache */
-    int as_run; /* ROWS: its rows follow one another in every array and in the mask, which lets short ones share vectors */
-    /* ROWS: how far from an element its like in the next tile is; 0 if that is in the cache anyway. */
-    ptrdiff_t ahead;
-    /* ROWS: how results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them
-       again as reals; out then counts items. */
+    /* ROWS: its rows follow one another in every array, of one storage, and in the mask, which lets short ones share vectors. */
+    int as_run;
+    /* Where the like of an input in the next tile is, to be asked for; NULL if that is in the cache anyway. */
+    smx_view next[SMX_MAX_INPUTS];
+    /* How results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them again
+       as reals; out then counts items. */
     enum smx_storage out_storage;
-    /* ROWS of a derivative: how its inputs are kept; the mask's bytes, which follow one another along a row, or NULL. Of
-       inputs of 16 bits, which are not masked here, the views count items. */
+    /* Of a derivative: how its inputs are kept; the mask's bytes, which follow one another as the lanes of a vector do (in
+       COLUMNS, all may have the same), or NULL. Of inputs of 16 bits, which are not masked here, the views count items. */
     enum smx_storage storage;
     smx_view mask;
     const smx_targets *targets;
@@ -115,8 +116,9 @@ typedef struct {
     int has_labels; /* takes a label and a factor for each row */
     int uses_keep; /* reduce can spare write work through tile->keep */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
-    int is_derivative; /* in ROWS, takes masks through tile->mask, or numbers of 16 bits through tile->storage */
+    int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int reduces_runs; /* takes rows of reals as_run; write always does */
+    int takes_lines; /* reduce takes COLUMNS that are not padded */
     int has_short_rows; /* reduce takes rows of up to SMX_SHORT elements in ROWS as well */
     void (*reduce)(const smx_tile *tile, void *partial);
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);
@@ -128,7 +130,7 @@ typedef struct {
 typedef struct {
     const char *level;
     size_t real_size;
-    int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
+    int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read (takes_lines) */
     smx_op_kernels op[SMX_OP_COUNT];
     /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
        that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the array is larger than the cache. columns_to_lines

@@ -291,12 +291,16 @@ static void do_tile(worker *w, columns where) {
     tile.width = where.to - where.from;
     tile.n = tile.length = where.longest;
     tile.temperature = kernels->no_temperature;
-    tile.keep = j->op->uses_keep ? w->keep + where.from * j->size : NULL;
     for (int k = 0; k < j->op->inputs; k++) {
         const smx_view view = {w->block[k] + where.from * j->size, 1, j->pitch};
         tile.in[k] = view;
     }
     tile.out = tile.in[0];
+    if (j->op->uses_keep) {
+        const smx_view kept = {w->keep + where.from * j->size, 1, j->pitch};
+        tile.kept[0] = tile.in[0];
+        tile.kept[1] = kept;
+    }
 
     j->op->reduce(&tile, w->partials);
     int flags = j->op->finish(&tile, 1, w->partials, NULL, constants);

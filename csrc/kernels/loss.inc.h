@@ -183,7 +183,7 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
 static void label_loss_reduce(const smx_tile *tile, void *partial) {
     labels found;
     label_find(tile, &found); /* before the exponentials, which may take the place of the logits */
-    if (tile->keep)
+    if (tile->kept[0].start)
         exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 1);
     else
         exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 0);

@@ -2,6 +2,12 @@
 
    What is hidden is never computed with, only moved: a NaN there does no harm. */
 
+/* A vector whose lanes share one byte of the mask: without branches, as guesses at it would often be wrong. */
+SMX_INLINE vec seen_or(unsigned char mask, vec a, vec fill) {
+    static const real hidden_or_seen[2] = {-1, 1};
+    return v_select_le(v_set1(0), v_set1(hidden_or_seen[mask != 0]), a, fill);
+}
+
 /* A run of elements that follow one another, and so do their bytes of the mask. */
 SMX_INLINE void hide_run(const real *from, const unsigned char *mask, ptrdiff_t n, vec fill, real *to) {
     ptrdiff_t i = 0;
@@ -11,17 +17,15 @@ SMX_INLINE void hide_run(const real *from, const unsigned char *mask, ptrdiff_t 
         v_store_first(to + i, n - i, v_select_bytes(mask + i, n - i, v_load_first(from + i, n - i, fill), fill));
 }
 
-/* A run that shares one byte of the mask: without branches, where it is too short for a wrong guess to pay. */
+/* A run that shares one byte of the mask. */
 SMX_INLINE void hide_all(const real *from, unsigned char mask, ptrdiff_t n, vec fill, real *to) {
-    static const real hidden_or_seen[2] = {-1, 1};
     if (mask && from == to && n > 4 * WIDTH)
         return;
-    const vec zero = v_set1(0), seen = v_set1(hidden_or_seen[mask != 0]);
     ptrdiff_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH)
-        v_store(to + i, v_select_le(zero, seen, v_load(from + i), fill));
+        v_store(to + i, seen_or(mask, v_load(from + i), fill));
     if (i < n)
-        v_store_first(to + i, n - i, v_select_le(zero, seen, v_load_first(from + i, n - i, fill), fill));
+        v_store_first(to + i, n - i, seen_or(mask, v_load_first(from + i, n - i, fill), fill));
 }
 
 static void hide(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double value, const smx_view *to) {

@@ -63,8 +63,17 @@ SMX_INLINE vec v_abs(vec a) { return v_max(a, v_sub(v_set1(0), a)); }
 SMX_INLINE vec one_nan(vec a) { return v_select_le(a, a, a, EVERY_NAN); }
 
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row; }
+/* Of the derivatives' masks: nothing to be looked at, a byte for each lane, or one for a line of COLUMNS. */
+enum masking { NO_MASK, BY_LANE, BY_LINE };
+
+SMX_INLINE enum masking masking_of(const smx_tile *tile) {
+    return !tile->mask.start ? NO_MASK : tile->layout == SMX_COLUMNS && tile->mask.row == 0 ? BY_LINE : BY_LANE;
+}
 SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
-    return (const unsigned char *)tile->mask.start + row * tile->mask.row;
+    return tile->mask.start ? (const unsigned char *)tile->mask.start + row * tile->mask.row : NULL;
+}
+SMX_INLINE const unsigned char *mask_at(const unsigned char *mask, ptrdiff_t offset, enum masking how) {
+    return how == NO_MASK ? NULL : mask + offset;
 }
 
 /* Loops are compiled for each number of partial sums: of few, the registers stay in the loop. */
@@ -128,10 +137,12 @@ static vec nans_of_row(const real *x, ptrdiff_t n) {
     }
     return found;
 }
-static vec nans_of_columns(const real *x, ptrdiff_t step, ptrdiff_t n) {
+static vec nans_of_columns(const real *x, ptrdiff_t step, ptrdiff_t n, ptrdiff_t left) {
     vec found = v_set1(0);
-    for (ptrdiff_t j = 0; j < n; j++)
-        found = v_select_le(v_load(x + j * step), v_load(x + j * step), found, v_set1(1));
+    for (ptrdiff_t j = 0; j < n; j++) {
+        const vec v = v_load_first(x + j * step, left, v_set1(0));
+        found = v_select_le(v, v, found, v_set1(1));
+    }
     return found;
 }
 
@@ -206,8 +217,14 @@ SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes, int level) {
             SMX_PREFETCH((const char *)from + i, 2);
 }
 
-/* Of each part of the exponentials of a row of ROWS that is kept: its length. */
-SMX_INLINE ptrdiff_t kept_row(ptrdiff_t n) { return (n + SMX_STEP - 1) / SMX_STEP * SMX_STEP; }
+/* WIDTH elements, zeros where fewer are left. */
+SMX_INLINE vec load_left(const real *p, ptrdiff_t left) {
+    return left >= WIDTH ? v_load(p) : v_load_first(p, left, v_set1(0));
+}
+
+SMX_INLINE const real *next_row(const smx_tile *tile, int k, ptrdiff_t row) {
+    return tile->next[k].start ? row_of(&tile->next[k], row) : NULL;
+}
 
 /* So many vectors of a row, at x and then LANES apart, into the partial sum that is theirs; left: elements from x to the end
    of the row, enough if whole. */
@@ -227,15 +244,15 @@ SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, i
 
 /* The sum of a row, in the first lane; keep: NULL, or where the parts of its exponentials go. */
 SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                             real *keep, ptrdiff_t to_low, ptrdiff_t ahead) {
+                             real *keep, ptrdiff_t to_low, const real *next) {
     pair s[GROUPS];
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
 #define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, second, what, to, to_low)
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
-        if (ahead)
-            ask_for(x + i + ahead, STEP * sizeof(real), 2);
+        if (next)
+            ask_for(next + i, STEP * sizeof(real), 2);
         for (int g = 0; g < GROUPS; g++) {
             const ptrdiff_t at = i + g * WIDTH;
             real *to = keep ? keep + at : NULL;
@@ -305,7 +322,7 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
-    const ptrdiff_t n = tile->n;
+    const ptrdiff_t n = tile->n, to_low = keep ? row_of(&tile->kept[1], 0) - row_of(&tile->kept[0], 0) : 0;
     real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
     real start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
     clear_partial(tile, partial);
@@ -329,70 +346,90 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         const real *x = row_of(&tile->in[0], row);
         const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
         const vec threshold = v_set1(second[row]);
-        const ptrdiff_t to_low = kept_row(n);
-        real *kept = keep ? (real *)tile->keep + 2 * row * to_low : NULL;
+        real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
         const vec from = v_set1(start[row]);
-        const pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
-                                    : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, tile->ahead);
+        const pair sum = count == 1
+                             ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
+                             : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, next_row(tile, 0, row));
         const pair total = exp_sum_settle(sum, v_set1(root[row]), what);
         partial[partial_at(2, width, row)] = v_first(total.high);
         partial[partial_at(3, width, row)] = v_first(total.low);
     }
 }
 
-/* count elements of a column (or of WIDTH of them), at x and then step apart, into the partial sum that is theirs. */
-SMX_INLINE pair exp_column_step(pair s, real *x, ptrdiff_t step, int count, exp_scale scale, vec second,
-                                enum sum_of what, real *kept) {
+/* Of WIDTH columns: where their elements are, so many lanes of each, and where what is kept goes. */
+typedef struct {
+    const real *x, *next;
+    real *kept;
+    ptrdiff_t pitch, next_pitch, left, kept_pitch, to_low;
+} strip;
+
+/* So many elements from number j on, step apart, into the partial sum that is theirs. */
+SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, int count, exp_scale scale, vec second,
+                                enum sum_of what) {
     vec v[4];
     pair e[4];
+    for (int k = 0; at.next && k < count; k++)
+        SMX_PREFETCH(at.next + (j + k * step) * at.next_pitch, 2);
     for (int k = 0; k < count; k++)
-        v[k] = v_load(x + k * step);
+        v[k] = load_left(at.x + (j + k * step) * at.pitch, at.left);
     s = exp_step(s, v, count, scale, second, what, e);
-    for (int k = 0; kept && k < count; k++) {
-        v_store(x + k * step, e[k].high);
-        v_store(kept + k * step, e[k].low);
+    for (int k = 0; at.kept && k < count; k++) {
+        real *kept = at.kept + (j + k * step) * at.kept_pitch;
+        v_store(kept, e[k].high);
+        v_store(kept + at.to_low, e[k].low);
     }
     return s;
 }
 
-/* A strip of WIDTH rows at a time, each lane another row. */
-SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
+/* Each lane another row. */
+SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int count,
+                                 enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->width;
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
-    for (int row = 0; row < width; row += WIDTH) {
-        real *x = row_of(&tile->in[0], row), *kept = keep ? (real *)tile->keep + row : NULL;
-        largest m = largest_begin();
-        for (ptrdiff_t j = 0; j < n; j++)
-            m = largest_add(m, v_load(x + j * pitch), what);
-        m = largest_end(m, what);
-        if (!v_all_le(v_abs(m.first), HUGEST)) {
-            const vec seen = v_select_le(nans_of_columns(x, pitch, n), v_set1(0), m.first, EVERY_NAN);
-            m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
-        }
-        const exp_frame frame = exp_frame_of(m, what, t);
-
-        pair s[LANES];
-        for (int i = 0; i < count; i++)
-            s[i] = exp_sum_begin(frame.start);
-        const ptrdiff_t step = count * pitch;
-#define STEP_OF(k) exp_column_step(s[i], x + at, step, k, frame.scale, m.second, what, keep ? kept + at : NULL)
-        ptrdiff_t j = 0;
-        for (; j + 4 * count <= n; j += 4 * count)
-            for (int i = 0; i < count; i++) {
-                const ptrdiff_t at = (j + i) * pitch;
-                s[i] = STEP_OF(4);
-            }
-        for (int i = 0; i < count && j + i < n; i++) {
-            const ptrdiff_t at = (j + i) * pitch, left = (n - j - i + count - 1) / count;
-            s[i] = left == 4 ? STEP_OF(4) : left == 3 ? STEP_OF(3) : left == 2 ? STEP_OF(2) : STEP_OF(1);
-        }
-#undef STEP_OF
-        for (int i = 0; i < count; i++)
-            s[i] = exp_sum_end(s[i], frame.start);
-        ADD_PAIRWISE(sum_add_sum, s, count);
-        store_exp_partial(tile, partial, row, m, exp_sum_settle(s[0], frame.root, what));
+    strip at = {.next = next_row(tile, 0, row),
+                .next_pitch = tile->next[0].element,
+                .x = row_of(&tile->in[0], row),
+                .pitch = pitch,
+                .left = left};
+    if (keep) {
+        at.kept = row_of(&tile->kept[0], row);
+        at.kept_pitch = tile->kept[0].element;
+        at.to_low = row_of(&tile->kept[1], row) - at.kept;
     }
+    largest m = largest_begin();
+    for (ptrdiff_t j = 0; j < n; j++) {
+        m = largest_add(m, load_left(at.x + j * pitch, left), what);
+    }
+    m = largest_end(m, what);
+    if (!v_all_le(v_abs(m.first), HUGEST)) {
+        const vec seen = v_select_le(nans_of_columns(at.x, pitch, n, left), v_set1(0), m.first, EVERY_NAN);
+        m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
+    }
+    const exp_frame frame = exp_frame_of(m, what, t);
+
+    pair s[LANES];
+    for (int i = 0; i < count; i++)
+        s[i] = exp_sum_begin(frame.start);
+#define STEP_OF(k) exp_column_step(s[i], at, j + i, count, k, frame.scale, m.second, what)
+    ptrdiff_t j = 0;
+    for (; j + 4 * count <= n; j += 4 * count)
+        for (int i = 0; i < count; i++)
+            s[i] = STEP_OF(4);
+    for (int i = 0; i < count && j + i < n; i++) {
+        const ptrdiff_t more = (n - j - i + count - 1) / count;
+        s[i] = more == 4 ? STEP_OF(4) : more == 3 ? STEP_OF(3) : more == 2 ? STEP_OF(2) : STEP_OF(1);
+    }
+#undef STEP_OF
+    for (int i = 0; i < count; i++)
+        s[i] = exp_sum_end(s[i], frame.start);
+    ADD_PAIRWISE(sum_add_sum, s, count);
+    store_exp_partial(tile, partial, row, m, exp_sum_settle(s[0], frame.root, what));
+}
+
+SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
+    for (int row = 0; row < tile->width; row += WIDTH)
+        exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep);
 }
 
 SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what, int keep) {
@@ -407,7 +444,7 @@ SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what
 }
 
 static void softmax_reduce(const smx_tile *tile, void *partial) {
-    if (tile->keep)
+    if (tile->kept[0].start)
         exp_reduce(tile, partial, ALL, 1);
     else
         exp_reduce(tile, partial, ALL, 0);
@@ -662,13 +699,22 @@ SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
     return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
 }
 
-/* Hidden ones, where there is a mask, count as 0. */
-SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage) {
-    const vec zero = v_set1(0), v = load_stored(x, left, storage);
-    return mask ? v_select_bytes(mask, left, v, zero) : v;
+SMX_INLINE vec seen_or_0(const unsigned char *mask, ptrdiff_t left, vec a, enum masking how) {
+    const vec zero = v_set1(0);
+    return how == NO_MASK ? a : how == BY_LANE ? v_select_bytes(mask, left, a, zero) : seen_or(*mask, a, zero);
 }
 
-SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, int is_masked,
+/* Of all else there is one loop, for whole vectors or not and any number of partial sums: each more would be compiled for
+   every formula. */
+SMX_INLINE int is_plain(enum smx_storage storage, enum masking how) { return storage == SMX_REAL && how == NO_MASK; }
+
+/* Hidden ones count as 0. */
+SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage,
+                         enum masking how) {
+    return seen_or_0(mask, left, load_stored(x, left, storage), how);
+}
+
+SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking how,
                                 enum summand what) {
     const int width = tile->width;
     const ptrdiff_t n = tile->n, size = size_of(storage);
@@ -676,15 +722,15 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
     for (int row = 0; row < width; row++) {
         const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
         const char *g = (const char *)tile->in[1].start + row * tile->in[1].row * size;
-        const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
+        const unsigned char *mask = mask_of(tile, row);
         derivative_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
             s[k] = derivative_sum_begin();
-#define SEEN(x, at, left) load_seen(x + (at) * size, is_masked ? mask + (at) : NULL, left, storage)
+#define SEEN(x, at, left) load_seen(x + (at) * size, mask_at(mask, at, how), left, storage, how)
         ptrdiff_t i = 0;
         for (; i + LANES <= n; i += LANES)
             for (int k = 0; k < GROUPS; k++)
-                if (storage == SMX_REAL && !is_masked)
+                if (is_plain(storage, how))
                     s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * WIDTH, (const real *)g + i + k * WIDTH,
                                                  what);
                 else
@@ -710,19 +756,41 @@ SMX_INLINE long_sum read_long_sum(const real *partial, int width, int row) {
     return long_sum_of(read_sum(partial, 0, width, row), v_load(partial + partial_at(2, width, row)));
 }
 
-SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, enum summand what) {
-    for (int row = 0; row < tile->width; row += WIDTH) {
-        const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        derivative_sum s[LANES];
-        for (int i = 0; i < count; i++)
-            s[i] = derivative_sum_begin();
-        for (ptrdiff_t j = 0; j < tile->n; j += count)
-            for (int i = 0; i < count && j + i < tile->n; i++)
-                s[i] = derivative_sum_add_at(s[i], y + (j + i) * tile->in[0].element, g + (j + i) * tile->in[1].element,
-                                             what);
-        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, count);
-        store_long_sum(partial, tile->width, row, derivative_sum_end(s[0], what));
-    }
+SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int count,
+                                 enum smx_storage storage, enum masking how, enum summand what) {
+    const ptrdiff_t n = tile->n, size = size_of(storage);
+    const ptrdiff_t y_pitch = tile->in[0].element * size, g_pitch = tile->in[1].element * size;
+    const char *y = (const char *)tile->in[0].start + row * size, *g = (const char *)tile->in[1].start + row * size;
+    const real *y_next = next_row(tile, 0, row), *g_next = next_row(tile, 1, row);
+    const unsigned char *mask = mask_of(tile, row);
+    derivative_sum s[LANES];
+    for (int i = 0; i < count; i++)
+        s[i] = derivative_sum_begin();
+    for (ptrdiff_t j = 0; j < n; j += count)
+        for (int i = 0; i < count && j + i < n; i++) {
+            const char *y_at = y + (j + i) * y_pitch, *g_at = g + (j + i) * g_pitch;
+            const unsigned char *seen = mask_at(mask, (j + i) * tile->mask.element, how);
+            if (y_next)
+                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element, 2);
+            if (g_next)
+                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element, 2);
+            if (left >= WIDTH && is_plain(storage, how))
+                s[i] = derivative_sum_add_at(s[i], (const real *)y_at, (const real *)g_at, what);
+            else
+                s[i] = derivative_sum_add(s[i], load_seen(y_at, seen, left, storage, how),
+                                          load_seen(g_at, seen, left, storage, how), what);
+        }
+    ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, count);
+    store_long_sum(partial, tile->width, row, derivative_sum_end(s[0], what));
+}
+
+SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, enum smx_storage storage,
+                                   enum masking how, enum summand what) {
+    int row = 0;
+    for (; is_plain(storage, how) && row + WIDTH <= tile->width; row += WIDTH)
+        sum_reduce_strip(tile, partial, row, WIDTH, count, storage, how, what);
+    for (; row < tile->width; row += WIDTH)
+        sum_reduce_strip(tile, partial, row, tile->width - row, count, storage, how, what);
 }
 
 /* Columns first to last, by numbers that the compiler knows: so they stay in registers. */
@@ -776,10 +844,9 @@ SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
         const int left = tile->width - row, rows = left < WIDTH ? left : WIDTH;
         derivative_sum s = derivative_sum_begin();
-        if (tile->ahead) {
-            ask_for(y + tile->ahead, WIDTH * n * (ptrdiff_t)sizeof(real), 2);
-            ask_for(g + tile->ahead, WIDTH * n * (ptrdiff_t)sizeof(real), 2);
-        }
+        for (int k = 0; k < 2; k++)
+            if (tile->next[k].start)
+                ask_for(next_row(tile, k, row), WIDTH * n * (ptrdiff_t)sizeof(real), 2);
 #if REAL_BITS == 32
         if (what == PRODUCT) {
             s.products = product_sum_of_rows(y, g, n, left);
@@ -800,24 +867,34 @@ SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand
     }
 }
 
-SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, enum summand what) {
-#if REAL_BITS == 32
-    if (tile->layout == SMX_ROWS && tile->storage == SMX_FLOAT16)
-        sum_reduce_rows(tile, partial, SMX_FLOAT16, 0, what);
-    else if (tile->layout == SMX_ROWS && tile->storage == SMX_BFLOAT16)
-        sum_reduce_rows(tile, partial, SMX_BFLOAT16, 0, what);
-    else
-#endif
-        if (tile->as_run)
-        sum_reduce_run(tile, partial, what);
-    else if (tile->layout == SMX_ROWS && tile->mask.start)
-        sum_reduce_rows(tile, partial, SMX_REAL, 1, what);
-    else if (tile->layout == SMX_ROWS)
-        sum_reduce_rows(tile, partial, SMX_REAL, 0, what);
+SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking how,
+                                enum summand what) {
+    const int few = what == GRADIENT ? 1 : SHORT_PRODUCT_SUMS;
+    if (tile->layout == SMX_ROWS)
+        sum_reduce_rows(tile, partial, storage, how, what);
+    else if (!is_plain(storage, how))
+        sum_reduce_columns(tile, partial, is_short(tile) ? few : LANES, storage, how, what);
     else if (is_short(tile))
-        sum_reduce_columns(tile, partial, what == GRADIENT ? 1 : SHORT_PRODUCT_SUMS, what);
+        sum_reduce_columns(tile, partial, few, storage, how, what);
     else
-        sum_reduce_columns(tile, partial, LANES, what);
+        sum_reduce_columns(tile, partial, LANES, storage, how, what);
+}
+
+SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, enum summand what) {
+    if (tile->as_run)
+        sum_reduce_run(tile, partial, what);
+#if REAL_BITS == 32
+    else if (tile->storage == SMX_FLOAT16)
+        sum_reduce_from(tile, partial, SMX_FLOAT16, NO_MASK, what);
+    else if (tile->storage == SMX_BFLOAT16)
+        sum_reduce_from(tile, partial, SMX_BFLOAT16, NO_MASK, what);
+#endif
+    else if (masking_of(tile) == BY_LINE)
+        sum_reduce_from(tile, partial, SMX_REAL, BY_LINE, what);
+    else if (masking_of(tile) == BY_LANE)
+        sum_reduce_from(tile, partial, SMX_REAL, BY_LANE, what);
+    else
+        sum_reduce_from(tile, partial, SMX_REAL, NO_MASK, what);
 }
 
 static void softmax_vjp_reduce(const smx_tile *tile, void *partial) { sum_reduce(tile, partial, PRODUCT); }
@@ -903,9 +980,10 @@ SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], 
    and each lane looks up the constants of its row, whose number is that of the element, divided by n. */
 SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                               enum smx_storage storage, const void *constants, int constant_count,
-                              enum smx_storage to_storage, int stream, int is_masked, int as_run, formula f) {
+                              enum smx_storage to_storage, int stream, enum masking how, int as_run, formula f) {
     static const real lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const ptrdiff_t from_size = size_of(storage), to_size = size_of(to_storage);
+    const ptrdiff_t ahead = tile->next[0].start ? next_row(tile, 0, 0) - row_of(&tile->in[0], 0) : 0;
     const real length = (real)tile->n;
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
@@ -914,7 +992,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         const ptrdiff_t n = rows * tile->n;
         vec v[SMX_MAX_INPUTS], own_c[SMX_CONSTANTS], c[SMX_CONSTANTS];
         const char *in[SMX_MAX_INPUTS];
-        const unsigned char *mask = is_masked ? mask_of(tile, row) : NULL;
+        const unsigned char *mask = mask_of(tile, row);
         char *out = (char *)to->start + row * to->row * to_size;
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
@@ -935,7 +1013,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         position = v_add(position, v_set1(WIDTH));                                                                     \
     }                                                                                                                  \
     const vec value##_of_all = f(v, c, t);                                                                             \
-    const vec value = is_masked ? v_select_bytes(mask + i, left, value##_of_all, v_set1(0)) : value##_of_all
+    const vec value = seen_or_0(mask_at(mask, i, how), left, value##_of_all, how)
         if (stream) {
             /* up to the first whole line */
             const ptrdiff_t line = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
@@ -946,8 +1024,8 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         }
         for (; i + WIDTH <= n; i += WIDTH) {
             VALUE(y, WIDTH);
-            if (as_run && tile->ahead)
-                ask_for(out + (i + tile->ahead) * to_size, WIDTH * to_size, 2);
+            if (as_run && ahead)
+                ask_for(out + (i + ahead) * to_size, WIDTH * to_size, 2);
             if (stream)
                 v_stream((real *)out + i, y);
             else
@@ -963,99 +1041,108 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
 
 /* So many strips of WIDTH rows from row on, of which the last may not be whole. */
 SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                                const void *constants, int constant_count, int row, int strips, int whole, formula f) {
+                                enum smx_storage storage, const void *constants, int constant_count,
+                                enum smx_storage to_storage, enum masking how, int row, int strips, int whole,
+                                formula f) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const ptrdiff_t n = tile->n, left = tile->width - row, out_step = to->element;
+    const ptrdiff_t n = tile->n, size = size_of(storage), to_size = size_of(to_storage);
+    /* a block is padded to whole vectors, a caller's array is not */
+    const ptrdiff_t left = whole ? WIDTH : tile->width - row;
     vec c[STRIPS][SMX_CONSTANTS];
-    const real *in[SMX_MAX_INPUTS];
+    const char *in[SMX_MAX_INPUTS];
     ptrdiff_t step[SMX_MAX_INPUTS];
     for (int s = 0; s < strips; s++)
         for (int k = 0; k < constant_count; k++)
             c[s][k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * WIDTH);
     for (int k = 0; k < inputs; k++) {
-        in[k] = row_of(from[k], row);
-        step[k] = from[k]->element;
+        in[k] = (const char *)from[k]->start + row * from[k]->row * size;
+        step[k] = from[k]->element * size;
     }
-    real *out = row_of(to, row);
-    for (ptrdiff_t j = 0; j < n; j++, out += out_step)
+    const unsigned char *mask = mask_of(tile, row);
+    char *out = (char *)to->start + row * to->row * to_size;
+    for (ptrdiff_t j = 0; j < n; j++, out += to->element * to_size)
         for (int s = 0; s < strips; s++) {
             vec v[SMX_MAX_INPUTS];
-            for (int k = 0; k < inputs; k++) {
-                /* a block is padded to whole vectors, a caller's array is not */
-                const real *at = in[k] + j * step[k] + s * WIDTH;
-                v[k] = whole ? v_load(at) : v_load_first(at, left, v_set1(0));
-            }
-            if (whole)
-                v_store(out + s * WIDTH, f(v, c[s], t));
-            else
-                v_store_first(out, left, f(v, c[s], t));
+            for (int k = 0; k < inputs; k++)
+                v[k] = load_stored(in[k] + j * step[k] + s * WIDTH * size, left, storage);
+            const vec y = f(v, c[s], t);
+            const ptrdiff_t lane = how == BY_LANE ? s * WIDTH : 0;
+            const unsigned char *seen = mask_at(mask, j * tile->mask.element + lane, how);
+            store_stored(out + s * WIDTH * to_size, left, seen_or_0(seen, left, y, how), to_storage);
         }
 }
 
 SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                                 const void *constants, int constant_count, formula f) {
+                                 enum smx_storage storage, const void *constants, int constant_count,
+                                 enum smx_storage to_storage, enum masking how, formula f) {
+#define APPLY(strips, whole)                                                                                           \
+    apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, how, row, strips, whole, f)
     int row = 0;
-    /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
-    for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= tile->width; row += STRIPS * WIDTH)
-        apply_to_strips(tile, to, from, inputs, constants, constant_count, row, STRIPS, 1, f);
-    for (; row + WIDTH <= tile->width; row += WIDTH)
-        apply_to_strips(tile, to, from, inputs, constants, constant_count, row, 1, 1, f);
-    if (row < tile->width)
-        apply_to_strips(tile, to, from, inputs, constants, constant_count, row, 1, 0, f);
+    if (is_plain(storage, how) && to_storage == SMX_REAL) {
+        /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
+        for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= tile->width; row += STRIPS * WIDTH)
+            APPLY(STRIPS, 1);
+        for (; row + WIDTH <= tile->width; row += WIDTH)
+            APPLY(1, 1);
+    }
+    for (; row < tile->width; row += WIDTH)
+        APPLY(1, 0);
+#undef APPLY
 }
 
 SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                       const void *constants, int constant_count, formula f) {
     if (tile->layout == SMX_ROWS)
-        apply_to_rows(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, 0, 0, f);
+        apply_to_rows(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, 0, f);
     else
-        apply_to_columns(tile, to, from, inputs, constants, constant_count, f);
+        apply_to_columns(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, NO_MASK, f);
 }
 
-/* is_derivative: an operation that takes masks and 16 bits in ROWS. */
+/* is_derivative: an operation that takes masks and 16 bits. */
 SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, int inputs, const void *constants,
                            int constant_count, int is_derivative, formula f) {
-#define WRITE(storage, to, stream, is_masked, as_run)                                                                  \
-    apply_to_rows(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, is_masked, as_run, f)
-#define WRITE_ROWS(storage, to, is_masked)                                                                             \
+#define WRITE_ROWS(storage, to, stream, how, as_run)                                                                   \
+    apply_to_rows(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, how, as_run, f)
+#define WRITE(storage, to, how, may_be_run)                                                                            \
     do {                                                                                                               \
-        if (tile->as_run)                                                                                              \
-            WRITE(storage, to, 0, is_masked, 1);                                                                       \
+        if (tile->layout == SMX_COLUMNS)                                                                               \
+            apply_to_columns(tile, &tile->out, from, inputs, storage, constants, constant_count, to, how, f);          \
+        else if (may_be_run && tile->as_run)                                                                           \
+            WRITE_ROWS(storage, to, 0, how, 1);                                                                        \
         else                                                                                                           \
-            WRITE(storage, to, 0, is_masked, 0);                                                                       \
+            WRITE_ROWS(storage, to, 0, how, 0);                                                                        \
     } while (0)
-    const int is_masked = is_derivative && tile->mask.start;
+    const enum masking how = is_derivative ? masking_of(tile) : NO_MASK;
 #if REAL_BITS == 32
     const enum smx_storage storage = is_derivative ? tile->storage : SMX_REAL, to = tile->out_storage;
-#endif
-    if (tile->layout == SMX_COLUMNS)
-        apply_to_columns(tile, &tile->out, from, inputs, constants, constant_count, f);
-#if REAL_BITS == 32
-    else if (storage == SMX_FLOAT16 && to == SMX_FLOAT16)
-        WRITE_ROWS(SMX_FLOAT16, SMX_FLOAT16, 0);
+    if (storage == SMX_FLOAT16 && to == SMX_FLOAT16)
+        WRITE(SMX_FLOAT16, SMX_FLOAT16, NO_MASK, 1);
     else if (storage == SMX_FLOAT16)
-        WRITE_ROWS(SMX_FLOAT16, SMX_REAL, 0);
+        WRITE(SMX_FLOAT16, SMX_REAL, NO_MASK, 0);
     else if (storage == SMX_BFLOAT16 && to == SMX_BFLOAT16)
-        WRITE_ROWS(SMX_BFLOAT16, SMX_BFLOAT16, 0);
+        WRITE(SMX_BFLOAT16, SMX_BFLOAT16, NO_MASK, 1);
     else if (storage == SMX_BFLOAT16)
-        WRITE_ROWS(SMX_BFLOAT16, SMX_REAL, 0);
+        WRITE(SMX_BFLOAT16, SMX_REAL, NO_MASK, 0);
     else if (to == SMX_FLOAT16)
-        WRITE_ROWS(SMX_REAL, SMX_FLOAT16, 0);
+        WRITE(SMX_REAL, SMX_FLOAT16, NO_MASK, 0);
     else if (to == SMX_BFLOAT16)
-        WRITE_ROWS(SMX_REAL, SMX_BFLOAT16, 0);
-#endif
-    else if (tile->stream && is_masked)
-        WRITE(SMX_REAL, SMX_REAL, 1, 1, 0);
-    else if (tile->stream)
-        WRITE(SMX_REAL, SMX_REAL, 1, 0, 0);
-    else if (is_masked)
-        WRITE_ROWS(SMX_REAL, SMX_REAL, 1);
+        WRITE(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0);
     else
-        WRITE_ROWS(SMX_REAL, SMX_REAL, 0);
+#endif
+        if (tile->stream && how == BY_LANE)
+        WRITE_ROWS(SMX_REAL, SMX_REAL, 1, BY_LANE, 0);
+    else if (tile->stream)
+        WRITE_ROWS(SMX_REAL, SMX_REAL, 1, NO_MASK, 0);
+    else if (how == BY_LINE)
+        apply_to_columns(tile, &tile->out, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, BY_LINE, f);
+    else if (how == BY_LANE)
+        WRITE(SMX_REAL, SMX_REAL, BY_LANE, 1);
+    else
+        WRITE(SMX_REAL, SMX_REAL, NO_MASK, 1);
     if (tile->stream)
         v_stream_end();
-#undef WRITE_ROWS
 #undef WRITE
+#undef WRITE_ROWS
 }
 
 SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constants, int constant_count,
@@ -1065,20 +1152,11 @@ SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constan
 }
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
-    if (!tile->keep) {
+    const smx_view *const kept[2] = {&tile->kept[0], &tile->kept[1]};
+    if (tile->kept[0].start)
+        write_from(tile, kept, 2, constants, 2, 0, softmax_of_parts);
+    else
         write_with(tile, 1, constants, 4, 0, softmax_of);
-        return;
-    }
-    smx_view high = tile->in[0], low = high;
-    const smx_view *const from[2] = {&high, &low};
-    if (tile->layout == SMX_ROWS) {
-        high.row = low.row = 2 * kept_row(tile->n);
-        high.start = tile->keep;
-        low.start = row_of(&high, 0) + kept_row(tile->n);
-    } else {
-        low.start = tile->keep;
-    }
-    write_from(tile, from, 2, constants, 2, 0, softmax_of_parts);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
     const exp_temperature *t = tile->temperature;
@@ -1126,14 +1204,14 @@ SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff
             v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
 }
-/* Reals: by whole vectors, into what the next line is to be written over. */
+/* The block need not be padded. Reals: by whole vectors, into what the next line is to be written over. */
 SMX_INLINE void store_lines(const real *block, ptrdiff_t element, char *lines, ptrdiff_t line, int width, ptrdiff_t n,
                             enum smx_storage storage) {
     const ptrdiff_t size = size_of(storage);
     for (ptrdiff_t j = 0; j < n; j++)
         for (int row = 0; row < width; row += WIDTH) {
             const ptrdiff_t left = storage == SMX_REAL ? WIDTH : width - row;
-            store_stored(lines + (j * line + row) * size, left, v_load(block + j * element + row), storage);
+            store_stored(lines + (j * line + row) * size, left, load_left(block + j * element + row, left), storage);
         }
 }
 
@@ -1219,6 +1297,7 @@ const smx_kernels
                                      .uses_keep = 1,
                                      .subtracts_max = 1,
                                      .has_short_rows = 1,
+                                     .takes_lines = 1,
                                      .reduce = softmax_reduce,
                                      .finish = softmax_finish,
                                      .write = softmax_write,
@@ -1228,6 +1307,7 @@ const smx_kernels
                                          .elementwise = 1,
                                          .subtracts_max = 1,
                                          .has_short_rows = 1,
+                                         .takes_lines = 1,
                                          .reduce = log_softmax_reduce,
                                          .finish = log_softmax_finish,
                                          .write = log_softmax_write,
@@ -1236,6 +1316,7 @@ const smx_kernels
                     [SMX_LOGSUMEXP] = {.inputs = 1,
                                        .subtracts_max = 1,
                                        .has_short_rows = 1,
+                                       .takes_lines = 1,
                                        .reduce = log_softmax_reduce,
                                        .finish = logsumexp_finish,
                                        .hidden = HIDDEN(-INFINITY, 0, 0, 1),
@@ -1244,6 +1325,7 @@ const smx_kernels
                                          .elementwise = 1,
                                          .is_derivative = 1,
                                          .reduces_runs = 1,
+                                         .takes_lines = 1,
                                          .reduce = softmax_vjp_reduce,
                                          .finish = sum_finish,
                                          .write = softmax_vjp_write,
@@ -1253,6 +1335,7 @@ const smx_kernels
                                              .elementwise = 1,
                                              .is_derivative = 1,
                                              .reduces_runs = 1,
+                                             .takes_lines = 1,
                                              .reduce = log_softmax_vjp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_vjp_write,
@@ -1261,6 +1344,7 @@ const smx_kernels
                     [SMX_LOG_SOFTMAX_JVP] = {.inputs = 2,
                                              .elementwise = 1,
                                              .is_derivative = 1,
+                                             .takes_lines = 1,
                                              .reduce = log_softmax_jvp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_jvp_write,
