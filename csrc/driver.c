@@ -148,8 +148,8 @@ static int is_run(const job *j, const smx_operand *operand) {
            operand->outer[j->plan->outer_dims - 1] == j->n * smx_item_size(j->plan, operand);
 }
 
-/* Whether COLUMNS are read where they are: lines that lie close enough to each other to stay in the cache, or that are few,
-   and do not all fall into the same sets of it. */
+/* Whether COLUMNS are read where they are: lines that follow one another, or that are few and do not all fall into the
+   same sets of the cache. */
 static int reads_lines(const job *j, int k) {
     enum { WAY = 4096, LINE = 64, WAYS = 8 }; /* of a first-level cache */
     const smx_plan *plan = j->plan;
@@ -449,15 +449,16 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
         hide(w, &block, value, &block);
 }
 
-/* Where the operand's rows of the next piece are, or of the next tile; nowhere if that is not worth asking for, or unknown:
-   lines of COLUMNS that lie in too many pages cost more to find than to wait for. */
+/* Where the operand's rows of the next piece are, or of the next tile; nowhere if that is unknown, or not worth asking
+   for: lines of COLUMNS that lie in too many pages cost more to find than to wait for. */
 static smx_view view_next(const worker *w, const smx_operand *operand, ptrdiff_t start) {
     enum { PAGE = 4096, PAGES = 1024 };
     const job *j = w->job;
     const int columns = j->layout == SMX_COLUMNS, by_pieces = j->pieces > 1 || (columns && j->tiles_in_run == 1);
     smx_view view = view_rows(w, operand, start);
     const ptrdiff_t step = by_pieces ? w->tile.n * view.element : w->tile.width * view.row;
-    const ptrdiff_t in_pages = j->op->inputs * w->tile.n * least(PAGE, view.element * j->size);
+    const ptrdiff_t apart = most(view.element, -view.element) * j->size;
+    const ptrdiff_t in_pages = j->op->inputs * w->tile.n * least(PAGE, apart);
     view.start = (char *)view.start + step * j->size;
     if (!j->evenly_spaced || j->plan->inner_dims > 1 || operand->storage != SMX_REAL ||
         (columns && in_pages > PAGES * PAGE))

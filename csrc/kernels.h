@@ -81,15 +81,16 @@ typedef struct {
     smx_view kept[2];
     const void *temperature; /* as set_temperature leaves it */
     int stream; /* ROWS: write past the cache */
-    /* ROWS: its rows follow one another in every array, of one storage, and in the mask, which lets short ones share vectors. */
+    /* ROWS: its rows follow one another in every array, all of one storage, and in the mask: short ones share vectors. */
     int as_run;
     /* Where the like of an input in the next tile is, to be asked for; NULL if that is in the cache anyway. */
     smx_view next[SMX_MAX_INPUTS];
-    /* How results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them again
-       as reals; out then counts items. */
+    /* How results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them
+       again as reals; out then counts items. */
     enum smx_storage out_storage;
-    /* Of a derivative: how its inputs are kept; the mask's bytes, which follow one another as the lanes of a vector do (in
-       COLUMNS, all may have the same), or NULL. Of inputs of 16 bits, which are not masked here, the views count items. */
+    /* Of a derivative: how its inputs are kept; the mask's bytes, which follow one another as the lanes of a vector do
+       (in COLUMNS, all may have the same), or NULL. Of inputs of 16 bits, which are not masked here, the views count
+       items. */
     enum smx_storage storage;
     smx_view mask;
     const smx_targets *targets;
@@ -130,7 +131,7 @@ typedef struct {
 typedef struct {
     const char *level;
     size_t real_size;
-    int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read (takes_lines) */
+    int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
     /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
        that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the array is larger than the cache. columns_to_lines
