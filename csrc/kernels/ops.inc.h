@@ -704,8 +704,8 @@ SMX_INLINE vec seen_or_0(const unsigned char *mask, ptrdiff_t left, vec a, enum 
     return how == NO_MASK ? a : how == BY_LANE ? v_select_bytes(mask, left, a, zero) : seen_or(*mask, a, zero);
 }
 
-/* Of all else there is one loop, for whole vectors or not and any number of partial sums: each more would be compiled for
-   every formula. */
+/* Reals without a mask have loops of their own for whole vectors, and for each number of partial sums. Of all else there
+   is one loop, since each is compiled for every formula. */
 SMX_INLINE int is_plain(enum smx_storage storage, enum masking how) { return storage == SMX_REAL && how == NO_MASK; }
 
 /* Hidden ones count as 0. */
