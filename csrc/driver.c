@@ -67,7 +67,7 @@ typedef struct {
     int is_far;                       /* what comes next is not in the cache */
     int in_place[SMX_MAX_INPUTS]; /* the kernels could read the input where it is, were it not for a mask or a shift */
     int out_in_place;
-    /* ROWS; the first and the last where the mask and the values allow it. */
+    /* The first and the last where the mask and the values allow it. */
     int masks_in_kernels, widens_in_kernels, rounds_in_kernels;
     int side_by_side[SMX_MAX_INPUTS]; /* COLUMNS: a tile's rows are neighbours in memory */
     int along[SMX_MAX_INPUTS]; /* COLUMNS: each of its rows is contiguous, and they are evenly spaced */
@@ -215,7 +215,7 @@ static void choose_memory(job *j) {
         j->width += plan->kernels->lanes;
     const ptrdiff_t block = j->width * (columns ? piece : j->tile_rows) * j->size;
     /* Every input has a block even if only one needs it: a row that is too large is shifted in one. */
-    j->block_bytes = needs_block || j->op->subtracts_max ? round_up(block, 64) : 0;
+    j->block_bytes = (needs_block && !j->reduces_as_run) || j->op->subtracts_max ? round_up(block, 64) : 0;
     j->keep_bytes = j->keeps ? (j->in_place[0] ? 2 : 1) * round_up(block, 64) : 0;
     j->partial_bytes = round_up(j->pieces * SMX_PARTIALS * round_up(j->tile_rows, plan->kernels->lanes) * j->size, 64);
     j->mask_bytes = j->is_masked ? round_up(j->tile_rows * piece, 64) : 0;
@@ -493,8 +493,10 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.n = least(SMX_PIECE, j->n - start);
     for (int k = 0; j->is_far && k < j->op->inputs; k++)
         w->tile.next[k] = view_next(w, &j->plan->in[k], start);
-    if (j->reduces_as_run && open_run(w, 0, 0))
+    if (j->reduces_as_run) {
+        open_run(w, 0, 0);
         return;
+    }
     if (j->is_masked)
         w->mask =
             smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
@@ -558,7 +560,7 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
     const job *j = w->job;
     const int settles = flags & SMX_NOT_FINITE;
     const smx_tile plain = w->tile;
-    const int as_run = open_run(w, settles, is_shifted);
+    const int as_run = j->reduces_as_run || open_run(w, settles, is_shifted);
     int hides = j->is_masked && (settles || (!j->op->hidden.comes_by_itself && !w->tile.mask.start));
     /* Kernels that round do not mask: then a block is the way. */
     const int rounds = j->rounds_in_kernels && !settles && !hides && !w->tile.mask.start;

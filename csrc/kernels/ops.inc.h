@@ -398,9 +398,8 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
         at.to_low = row_of(&tile->kept[1], row) - at.kept;
     }
     largest m = largest_begin();
-    for (ptrdiff_t j = 0; j < n; j++) {
+    for (ptrdiff_t j = 0; j < n; j++)
         m = largest_add(m, load_left(at.x + j * pitch, left), what);
-    }
     m = largest_end(m, what);
     if (!v_all_le(v_abs(m.first), HUGEST)) {
         const vec seen = v_select_le(nans_of_columns(at.x, pitch, n, left), v_set1(0), m.first, EVERY_NAN);
@@ -842,21 +841,20 @@ SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand
     const ptrdiff_t n = tile->n;
     for (int row = 0; row < tile->width; row += WIDTH) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        const int left = tile->width - row, rows = left < WIDTH ? left : WIDTH;
+        const int left = tile->width - row;
         derivative_sum s = derivative_sum_begin();
         for (int k = 0; k < 2; k++)
             if (tile->next[k].start)
                 ask_for(next_row(tile, k, row), WIDTH * n * (ptrdiff_t)sizeof(real), 2);
 #if REAL_BITS == 32
-        if (what == PRODUCT) {
+        if (what == PRODUCT)
             s.products = product_sum_of_rows(y, g, n, left);
-            store_long_sum(partial, tile->width, row, derivative_sum_end(s, what));
-            continue;
-        }
+        else
 #endif
-        if (rows == WIDTH && n > 1) {
+            if (left >= WIDTH && n > 1)
             s = sum_of_strip(y, g, n, what);
-        } else {
+        else {
+            const int rows = left < WIDTH ? left : WIDTH;
             real y_block[SMX_SHORT * WIDTH], g_block[SMX_SHORT * WIDTH];
             rows_to_columns(y, n, rows, n, y_block, WIDTH, 0);
             rows_to_columns(g, n, rows, n, g_block, WIDTH, 0);
@@ -983,13 +981,14 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
                               enum smx_storage to_storage, int stream, enum masking how, int as_run, formula f) {
     static const real lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const ptrdiff_t from_size = size_of(storage), to_size = size_of(to_storage);
-    const ptrdiff_t ahead = tile->next[0].start ? next_row(tile, 0, 0) - row_of(&tile->in[0], 0) : 0;
+    const ptrdiff_t ahead = as_run && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
+    const int at_once = as_run ? WIDTH : 1;
     const real length = (real)tile->n;
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    for (int row = 0; row < tile->width; row += as_run ? WIDTH : 1) {
-        const ptrdiff_t rows = as_run && tile->width - row < WIDTH ? tile->width - row : as_run ? WIDTH : 1;
-        const ptrdiff_t n = rows * tile->n;
+    for (int row = 0; row < tile->width; row += at_once) {
+        const int left = tile->width - row;
+        const ptrdiff_t n = (left < at_once ? left : at_once) * tile->n;
         vec v[SMX_MAX_INPUTS], own_c[SMX_CONSTANTS], c[SMX_CONSTANTS];
         const char *in[SMX_MAX_INPUTS];
         const unsigned char *mask = mask_of(tile, row);
@@ -1024,7 +1023,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         }
         for (; i + WIDTH <= n; i += WIDTH) {
             VALUE(y, WIDTH);
-            if (as_run && ahead)
+            if (ahead)
                 ask_for(out + (i + ahead) * to_size, WIDTH * to_size, 2);
             if (stream)
                 v_stream((real *)out + i, y);

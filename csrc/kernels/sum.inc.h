@@ -129,8 +129,8 @@ SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const re
 SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return v_wide_add(s, t); }
 
 /* The sums of WIDTH short rows of n elements that follow one another: a row's partial sums in a register, the last row
-   again and again where fewer are left. Of n elements, 4 quads are whole ones, and one to four remain: the compiler knows
-   their number in loops over the shortest rows. */
+   again and again where fewer are left. A row is so many quads, and one to four elements more; of the shortest rows the
+   compiler knows how many. */
 SMX_INLINE product_sum product_sum_of_rows_with(const real *x, const real *y, ptrdiff_t n, int left, ptrdiff_t quads) {
     quad s[WIDTH];
     for (int k = 0; k < WIDTH; k++) {
