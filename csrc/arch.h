@@ -27,6 +27,8 @@
 #define SMX_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+enum { SMX_CACHE_LINE = 64 }; /* bytes */
+
 /* Asks for a line of the cache, to have it in the first level or (level 2) in the second; the address may be any. */
 #if defined(__GNUC__)
 #define SMX_PREFETCH(address, level) __builtin_prefetch(address, 0, 4 - (level))

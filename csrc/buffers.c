@@ -10,6 +10,8 @@
 
 #include "buffers.h"
 
+#include "arch.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +37,6 @@ static char lock;
 #endif
 
 enum {
-    LINE = 64,
     MOST = 32, /* buffers held at once */
     /* Bytes from which on the system is asked for huge pages, as NumPy does for its arrays. */
     HUGE_PAGES_FROM = 4 * 1024 * 1024
@@ -43,7 +44,7 @@ enum {
 
 typedef union {
     size_t size; /* of what follows */
-    char line[LINE];
+    char line[SMX_CACHE_LINE];
 } head;
 
 static head *held[MOST];
@@ -86,7 +87,7 @@ static head *allocate(size_t size) {
         madvise(memory, whole, MADV_HUGEPAGE);
 #endif
 #else
-    void *memory = _aligned_malloc(whole, LINE);
+    void *memory = _aligned_malloc(whole, SMX_CACHE_LINE);
     if (!memory)
         return NULL;
 #endif

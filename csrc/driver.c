@@ -19,6 +19,7 @@
    Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then the tiles are
    finished, then all threads write. */
 
+#include "arch.h"
 #include "fpstate.h"
 #include "plan.h"
 #include "segments.h"
@@ -62,6 +63,7 @@ typedef struct {
        a run of the last outer axis; several short such runs may be taken as one, whose rows are found one by one. */
     ptrdiff_t run, tiles_in_run, tiles;
     int tile_rows, evenly_spaced;
+    int missing; /* rows that the first tile of a run has less, so that the others begin with a line of the cache */
     int keeps;                        /* reduce leaves its work for write */
     int streams;                      /* results are written past the cache */
     int is_far;                       /* what comes next is not in the cache */
@@ -110,6 +112,12 @@ static int along_outer(const job *j, const smx_operand *operand, int has_inner) 
            smx_is_native(j->plan, operand, has_inner);
 }
 
+static void count_tiles(job *j, int missing) {
+    j->missing = missing;
+    j->tiles_in_run = (j->run + missing + j->tile_rows - 1) / j->tile_rows;
+    j->tiles = j->rows / j->run * j->tiles_in_run;
+}
+
 static void choose_layout(job *j) {
     const smx_plan *plan = j->plan;
     const int lanes = plan->kernels->lanes;
@@ -138,8 +146,7 @@ static void choose_layout(job *j) {
         j->tile_rows = (int)most(1, least(SMX_ROWS_AT_ONCE, least(share, ROWS_BLOCK / piece)));
     }
     j->tile_rows = (int)least(j->tile_rows, j->run);
-    j->tiles_in_run = (j->run + j->tile_rows - 1) / j->tile_rows;
-    j->tiles = j->rows / j->run * j->tiles_in_run;
+    count_tiles(j, 0);
 }
 
 /* Whether its rows follow one another. */
@@ -151,7 +158,7 @@ static int is_run(const job *j, const smx_operand *operand) {
 /* Whether COLUMNS are read where they are: lines that follow one another, or that are few and do not all fall into the
    same sets of the cache. */
 static int reads_lines(const job *j, int k) {
-    enum { WAY = 4096, LINE = 64, WAYS = 8 }; /* of a first-level cache */
+    enum { WAY = 4096, WAYS = 8 }; /* of a first-level cache */
     const smx_plan *plan = j->plan;
     const int is_masked = j->is_masked && !j->op->is_derivative;
     if (!j->op->takes_lines || is_masked || !j->side_by_side[k] || plan->inner_dims != 1)
@@ -159,9 +166,9 @@ static int reads_lines(const job *j, int k) {
     const ptrdiff_t apart = plan->in[k].inner[0], bytes = j->tile_rows * smx_item_size(plan, &plan->in[k]);
     if (apart == bytes)
         return 1;
-    const ptrdiff_t lines = round_up(bytes, LINE) / LINE, even = (apart | WAY) & -(apart | WAY);
+    const ptrdiff_t lines = round_up(bytes, SMX_CACHE_LINE) / SMX_CACHE_LINE, even = (apart | WAY) & -(apart | WAY);
     /* after WAY / even of them, the next falls into the sets of the first */
-    const ptrdiff_t sets = least(WAY / LINE, WAY / even * lines);
+    const ptrdiff_t sets = least(WAY / SMX_CACHE_LINE, WAY / even * lines);
     return j->n <= SMX_SHORT && j->op->inputs * j->n * lines <= WAYS * sets;
 }
 
@@ -202,10 +209,14 @@ static void choose_memory(job *j) {
     j->writes_as_run &= !j->is_masked || j->op->is_derivative;
     j->reduces_as_run = j->writes_as_run && j->op->reduces_runs && !j->is_masked && !has_half;
 
-    /* What is written in place of an input is in the cache. */
-    j->streams = !columns && j->out_in_place && j->rows * j->n * j->size >= STREAMED;
+    /* What is written in place of an input is in the cache; and only whole lines of it go past it well. */
+    const int is_aligned = !columns || plan->out.inner[0] % SMX_CACHE_LINE == 0;
+    j->streams = j->out_in_place && is_aligned && j->rows * j->n * j->size >= STREAMED;
     for (int k = 0; k < j->op->inputs; k++)
         j->streams &= plan->in[k].data != plan->out.data;
+    const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->size);
+    if (j->streams && columns && into_line < j->tile_rows)
+        count_tiles(j, into_line);
 
     j->is_far = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= SMX_FAR;
 
@@ -241,22 +252,22 @@ static const void *gather_rows(const worker *w, const smx_operand *from, ptrdiff
     return to;
 }
 
-static const smx_view no_mask = {NULL, 0, 0};
+static const smx_view nowhere = {NULL, 0, 0};
 
 static void open_tile(worker *w, ptrdiff_t number) {
     const job *j = w->job;
-    const ptrdiff_t run = number / j->tiles_in_run, in_run = number % j->tiles_in_run * j->tile_rows;
+    const ptrdiff_t run = number / j->tiles_in_run, end = (number % j->tiles_in_run + 1) * j->tile_rows - j->missing;
+    const ptrdiff_t in_run = most(0, end - j->tile_rows);
     w->first = run * j->run + in_run;
     w->tile.layout = j->layout;
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
-    w->tile.stream = j->streams;
-    w->tile.as_run = 0;
-    w->tile.next[0].start = w->tile.next[1].start = NULL;
+    w->tile.stream = w->tile.as_run = 0;
+    w->tile.next[0] = w->tile.next[1] = nowhere;
     w->tile.out_storage = SMX_REAL;
-    w->tile.mask = no_mask;
+    w->tile.mask = nowhere;
     w->tile.storage = j->widens_in_kernels ? j->plan->in[0].storage : SMX_REAL;
-    w->tile.width = (int)least(j->tile_rows, j->run - in_run);
+    w->tile.width = (int)(least(end, j->run) - in_run);
     w->tile.targets = &j->plan->targets;
     w->tile.label = NULL;
     if (j->op->has_labels) {
@@ -502,7 +513,7 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
             smx_view_mask(j->plan, w->first, w->tile.width, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
     const int fits = j->layout == SMX_ROWS ? w->mask.element == 1 : w->mask.row == 0 || w->mask.row == 1;
     const int masked_by_kernel = j->masks_in_kernels && fits;
-    w->tile.mask = masked_by_kernel ? w->mask : no_mask;
+    w->tile.mask = masked_by_kernel ? w->mask : nowhere;
     for (int k = 0; k < j->op->inputs; k++)
         if (j->widens_in_kernels || (j->in_place[k] && !shift && (!j->is_masked || masked_by_kernel))) {
             w->tile.in[k] = view_rows(w, &j->plan->in[k], start);
@@ -522,6 +533,7 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     }
     if (j->op->elementwise)
         w->tile.out = j->out_in_place ? view_rows(w, &j->plan->out, start) : view_block(j, w->block[0]);
+    w->tile.stream = j->streams && (j->layout == SMX_ROWS || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
 /* Whether results go from the block of columns to memory row by row. */

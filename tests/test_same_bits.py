@@ -273,3 +273,26 @@ def test_results_too_large_for_the_cache(name, dtype, length):
         assert call(name, arrays, out=out).tobytes() == expected
         assert (memory[:offset] == 7).all()
         assert (memory[offset + count * length :] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmax_vjp"])
+@pytest.mark.parametrize("length", [21, 700])
+def test_columns_too_large_for_the_cache(name, dtype, length, isa):
+    """The same of rows side by side, which are cut where a line of the cache begins; two batches of them."""
+    line = 64 // np.dtype(dtype).itemsize
+    count = 17 * 2**20 // (length * 64) * line + line  # a multiple of a line, and the least more than 32 MiB
+    few = arguments(name, rows(97, length, dtype))
+    want = call(name, few).T
+    arrays = [np.tile(a.T, (2, 1, count // 97 + 1))[..., :count].copy() for a in few]
+    for offset in (0, 1, line // 2 + 1):
+        memory = np.full(2 * length * count + 2 * line, 7, dtype)
+        out = memory[offset : offset + 2 * length * count].reshape(2, length, count)
+        call(name, arrays, 1, out=out)
+        for i in range(0, count, 97):
+            part = out[..., i : i + 97]
+            assert_same(
+                part, np.broadcast_to(want[:, : part.shape[-1]], part.shape), f"offset {offset}, column {i}"
+            )
+        assert (memory[:offset] == 7).all()
+        assert (memory[offset + 2 * length * count :] == 7).all()

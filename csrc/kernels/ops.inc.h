@@ -53,6 +53,7 @@
 #define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
 #define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
 #define STRIPS 4               /* of WIDTH rows side by side, written together */
+#define LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* past the cache: as many as fill a line of it */
 #define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
 #define MINUS_INFINITY v_set1(-(real)INFINITY)
 #define EVERY_NAN v_set1(real_from_bits(QUIET_NAN))
@@ -209,8 +210,7 @@ SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec s
    so what the next tile is likely to read and write is asked for, where it is not in the cache anyway. Into the second level:
    the first can wait for few lines at once (24 of 64 bytes on Zen 4, some 10 GB/s), and has no room for another tile. */
 SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes, int level) {
-    enum { CACHE_LINE = 64 };
-    for (ptrdiff_t i = 0; i < bytes; i += CACHE_LINE)
+    for (ptrdiff_t i = 0; i < bytes; i += SMX_CACHE_LINE)
         if (level == 1)
             SMX_PREFETCH((const char *)from + i, 1);
         else
@@ -224,6 +224,16 @@ SMX_INLINE vec load_left(const real *p, ptrdiff_t left) {
 
 SMX_INLINE const real *next_row(const smx_tile *tile, int k, ptrdiff_t row) {
     return tile->next[k].start ? row_of(&tile->next[k], row) : NULL;
+}
+
+/* The same of COLUMNS that lie so in memory, too: rows that are transposed are asked for on that occasion. */
+SMX_INLINE const real *next_strip(const smx_tile *tile, int k, ptrdiff_t row) {
+    return tile->next[k].row == 1 ? next_row(tile, k, row) : NULL;
+}
+/* Where the tile's own results are to go, if that is worth asking for. Of long columns, hardware foresees it. */
+SMX_INLINE const real *awaited_results(const smx_tile *tile, ptrdiff_t row) {
+    const int are_far = !tile->stream && tile->out.start != tile->in[0].start;
+    return is_short(tile) && are_far && next_strip(tile, 0, row) ? row_of(&tile->out, row) : NULL;
 }
 
 /* So many vectors of a row, at x and then LANES apart, into the partial sum that is theirs; left: elements from x to the end
@@ -357,11 +367,11 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
     }
 }
 
-/* Of WIDTH columns: where their elements are, so many lanes of each, and where what is kept goes. */
+/* Of WIDTH columns: where their elements are, so many lanes of each, where what is kept goes, and what to ask for. */
 typedef struct {
-    const real *x, *next;
+    const real *x, *next, *out;
     real *kept;
-    ptrdiff_t pitch, next_pitch, left, kept_pitch, to_low;
+    ptrdiff_t pitch, next_pitch, out_pitch, left, kept_pitch, to_low;
 } strip;
 
 /* So many elements from number j on, step apart, into the partial sum that is theirs. */
@@ -370,7 +380,9 @@ SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, i
     vec v[4];
     pair e[4];
     for (int k = 0; at.next && k < count; k++)
-        SMX_PREFETCH(at.next + (j + k * step) * at.next_pitch, 2);
+        SMX_PREFETCH(at.next + (j + k * step) * at.next_pitch + WIDTH - 1, 2);
+    for (int k = 0; at.out && k < count; k++)
+        SMX_PREFETCH(at.out + (j + k * step) * at.out_pitch + WIDTH - 1, 2);
     for (int k = 0; k < count; k++)
         v[k] = load_left(at.x + (j + k * step) * at.pitch, at.left);
     s = exp_step(s, v, count, scale, second, what, e);
@@ -387,8 +399,10 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
                                  enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
-    strip at = {.next = next_row(tile, 0, row),
+    strip at = {.next = next_strip(tile, 0, row),
                 .next_pitch = tile->next[0].element,
+                .out = awaited_results(tile, row),
+                .out_pitch = tile->out.element,
                 .x = row_of(&tile->in[0], row),
                 .pitch = pitch,
                 .left = left};
@@ -760,7 +774,8 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
     const ptrdiff_t n = tile->n, size = size_of(storage);
     const ptrdiff_t y_pitch = tile->in[0].element * size, g_pitch = tile->in[1].element * size;
     const char *y = (const char *)tile->in[0].start + row * size, *g = (const char *)tile->in[1].start + row * size;
-    const real *y_next = next_row(tile, 0, row), *g_next = next_row(tile, 1, row);
+    const real *y_next = next_strip(tile, 0, row), *g_next = next_strip(tile, 1, row);
+    const real *out = awaited_results(tile, row);
     const unsigned char *mask = mask_of(tile, row);
     derivative_sum s[LANES];
     for (int i = 0; i < count; i++)
@@ -770,9 +785,11 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
             const char *y_at = y + (j + i) * y_pitch, *g_at = g + (j + i) * g_pitch;
             const unsigned char *seen = mask_at(mask, (j + i) * tile->mask.element, how);
             if (y_next)
-                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element, 2);
+                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element + WIDTH - 1, 2);
             if (g_next)
-                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element, 2);
+                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element + WIDTH - 1, 2);
+            if (out)
+                SMX_PREFETCH(out + (j + i) * tile->out.element + WIDTH - 1, 2);
             if (left >= WIDTH && is_plain(storage, how))
                 s[i] = derivative_sum_add_at(s[i], (const real *)y_at, (const real *)g_at, what);
             else
@@ -1038,15 +1055,14 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
     }
 }
 
-/* So many strips of WIDTH rows from row on, of which the last may not be whole. */
+/* So many strips of WIDTH rows from row on; left: rows of the last strip, WIDTH or more if it is whole. Results of whole
+   ones may go past the cache, to places aligned to a vector. */
 SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                 enum smx_storage storage, const void *constants, int constant_count,
-                                enum smx_storage to_storage, enum masking how, int row, int strips, int whole,
-                                formula f) {
+                                enum smx_storage to_storage, enum masking how, int row, int strips, ptrdiff_t left,
+                                int stream, formula f) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const ptrdiff_t n = tile->n, size = size_of(storage), to_size = size_of(to_storage);
-    /* a block is padded to whole vectors, a caller's array is not */
-    const ptrdiff_t left = whole ? WIDTH : tile->width - row;
     vec c[STRIPS][SMX_CONSTANTS];
     const char *in[SMX_MAX_INPUTS];
     ptrdiff_t step[SMX_MAX_INPUTS];
@@ -1067,25 +1083,35 @@ SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const 
             const vec y = f(v, c[s], t);
             const ptrdiff_t lane = how == BY_LANE ? s * WIDTH : 0;
             const unsigned char *seen = mask_at(mask, j * tile->mask.element + lane, how);
-            store_stored(out + s * WIDTH * to_size, left, seen_or_0(seen, left, y, how), to_storage);
+            if (stream)
+                v_stream((real *)out + s * WIDTH, y);
+            else
+                store_stored(out + s * WIDTH * to_size, left, seen_or_0(seen, left, y, how), to_storage);
         }
 }
 
 SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                  enum smx_storage storage, const void *constants, int constant_count,
-                                 enum smx_storage to_storage, enum masking how, formula f) {
-#define APPLY(strips, whole)                                                                                           \
-    apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, how, row, strips, whole, f)
+                                 enum smx_storage to_storage, int stream, enum masking how, formula f) {
+#define APPLY(strips, left, stream)                                                                                    \
+    apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, how, row, strips, left,    \
+                    stream, f)
+    const int width = tile->width;
     int row = 0;
-    if (is_plain(storage, how) && to_storage == SMX_REAL) {
+    if (is_plain(storage, how) && to_storage == SMX_REAL && stream) {
+        for (; row + STRIPS * WIDTH <= width; row += STRIPS * WIDTH)
+            APPLY(STRIPS, WIDTH, 1);
+        for (; row + LINE_STRIPS * WIDTH <= width; row += LINE_STRIPS * WIDTH)
+            APPLY(LINE_STRIPS, WIDTH, 1);
+    } else if (is_plain(storage, how) && to_storage == SMX_REAL) {
         /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
-        for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= tile->width; row += STRIPS * WIDTH)
-            APPLY(STRIPS, 1);
-        for (; row + WIDTH <= tile->width; row += WIDTH)
-            APPLY(1, 1);
+        for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= width; row += STRIPS * WIDTH)
+            APPLY(STRIPS, WIDTH, 0);
+        for (; row + WIDTH <= width; row += WIDTH)
+            APPLY(1, WIDTH, 0);
     }
-    for (; row < tile->width; row += WIDTH)
-        APPLY(1, 0);
+    for (; row < width; row += WIDTH)
+        APPLY(1, width - row, 0);
 #undef APPLY
 }
 
@@ -1094,7 +1120,7 @@ SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *
     if (tile->layout == SMX_ROWS)
         apply_to_rows(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, 0, f);
     else
-        apply_to_columns(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, NO_MASK, f);
+        apply_to_columns(tile, to, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, f);
 }
 
 /* is_derivative: an operation that takes masks and 16 bits. */
@@ -1102,10 +1128,12 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
                            int constant_count, int is_derivative, formula f) {
 #define WRITE_ROWS(storage, to, stream, how, as_run)                                                                   \
     apply_to_rows(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, how, as_run, f)
+#define WRITE_COLUMNS(storage, to, stream, how)                                                                        \
+    apply_to_columns(tile, &tile->out, from, inputs, storage, constants, constant_count, to, stream, how, f)
 #define WRITE(storage, to, how, may_be_run)                                                                            \
     do {                                                                                                               \
         if (tile->layout == SMX_COLUMNS)                                                                               \
-            apply_to_columns(tile, &tile->out, from, inputs, storage, constants, constant_count, to, how, f);          \
+            WRITE_COLUMNS(storage, to, 0, how);                                                                        \
         else if (may_be_run && tile->as_run)                                                                           \
             WRITE_ROWS(storage, to, 0, how, 1);                                                                        \
         else                                                                                                           \
@@ -1128,12 +1156,14 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
         WRITE(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0);
     else
 #endif
-        if (tile->stream && how == BY_LANE)
+        if (tile->stream && tile->layout == SMX_ROWS && how == BY_LANE)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, BY_LANE, 0);
-    else if (tile->stream)
+    else if (tile->stream && tile->layout == SMX_ROWS)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, NO_MASK, 0);
+    else if (tile->stream && how == NO_MASK)
+        WRITE_COLUMNS(SMX_REAL, SMX_REAL, 1, NO_MASK);
     else if (how == BY_LINE)
-        apply_to_columns(tile, &tile->out, from, inputs, SMX_REAL, constants, constant_count, SMX_REAL, BY_LINE, f);
+        WRITE_COLUMNS(SMX_REAL, SMX_REAL, 0, BY_LINE);
     else if (how == BY_LANE)
         WRITE(SMX_REAL, SMX_REAL, BY_LANE, 1);
     else
@@ -1141,6 +1171,7 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
     if (tile->stream)
         v_stream_end();
 #undef WRITE
+#undef WRITE_COLUMNS
 #undef WRITE_ROWS
 }
 
@@ -1197,8 +1228,9 @@ SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff
     for (ptrdiff_t j = 0; j < n; j++) {
         const char *from = lines + j * line * size;
         const char *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width) * size;
+        const ptrdiff_t before = (ptrdiff_t)((uintptr_t)ahead % SMX_CACHE_LINE); /* in the same line of the cache */
         if (is_far)
-            ask_for(ahead, width * size, 1);
+            ask_for(ahead - before, before + width * size, 1);
         for (int row = 0; row < width; row += WIDTH)
             v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
