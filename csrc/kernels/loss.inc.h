@@ -249,15 +249,17 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
     const double inverse_low = -fma(inverse, targets->divisor, -1) / targets->divisor;
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
+    tile_logarithms of;
     int flags = 0;
     (void)shift;
+    log_over_maximum(&of, tile, pieces, partials);
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row, *softmax = constant + LOSS_SOFTMAX * SMX_TILE_ROWS;
-        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        const exp_total total = of.total[row / WIDTH];
         const target_sums sums = target_combine(partials, pieces, width, row, total.m.first);
 
         /* S + T log(1 + z); of an infinite S, what was lost is NaN */
-        const pair logarithm = log_over_maximum(total, t);
+        const pair logarithm = of.logarithm[row / WIDTH];
         pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
         loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
         const vec rounded = v_add(loss.high, loss.low);

@@ -553,8 +553,8 @@ static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
     return flags;
 }
 
-/* log(1 + z), z = sum of the others / exp(maximum / T): the logarithm of the sum, relative to the maximum, as a pair */
-SMX_INLINE pair log_over_maximum(exp_total total, const exp_temperature *t) {
+/* z = sum of the others / exp(maximum / T) */
+SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     /* the quotient of two pairs: one Newton step on the rounded one */
     const vec own = exp_reference(total.m.first, t);
     const pair divisor = sum_settle(exp_of(total.m.first, exp_scale_of(own, t)));
@@ -567,7 +567,26 @@ SMX_INLINE pair log_over_maximum(exp_total total, const exp_temperature *t) {
     z.high = v_mul(v_mul(z.high, root), root);
     z.low = v_mul(v_mul(z.low, root), root);
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
-    return log_of_1_plus(sum_settle(sum_add(z, tied)));
+    return sum_settle(sum_add(z, tied));
+}
+
+/* Of a tile's rows, WIDTH at a time: log(1 + z), the logarithm of the sum relative to the maximum. Step by step, as each is
+   a long chain of dependent operations: those of several rows overlap if they follow one another closely. */
+typedef struct {
+    exp_total total[SMX_TILE_ROWS / WIDTH];
+    pair logarithm[SMX_TILE_ROWS / WIDTH];
+} tile_logarithms;
+
+SMX_INLINE void log_over_maximum(tile_logarithms *of, const smx_tile *tile, ptrdiff_t pieces, const void *partials) {
+    const int width = tile->width;
+    const exp_temperature *t = tile->temperature;
+    for (int row = 0; row < width; row += WIDTH) {
+        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        of->total[row / WIDTH] = total;
+        of->logarithm[row / WIDTH] = others_over_maximum(total, t);
+    }
+    for (int row = 0; row < width; row += WIDTH)
+        of->logarithm[row / WIDTH] = log_of_1_plus(of->logarithm[row / WIDTH]);
 }
 
 /* The last one where T is not 1; where it is, the pair includes the maximum. */
@@ -577,12 +596,14 @@ static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void
                               void *constants) {
     const int width = tile->width;
     const exp_temperature *t = tile->temperature;
+    tile_logarithms of;
     int flags = 0;
     (void)shift;
+    log_over_maximum(&of, tile, pieces, partials);
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, width, row, t);
-        pair logarithm = log_over_maximum(total, t);
+        const exp_total total = of.total[row / WIDTH];
+        pair logarithm = of.logarithm[row / WIDTH];
         if (t->inverse == 1)
             logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
         v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
@@ -597,13 +618,15 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
                             void *constants) {
     const int width = tile->width;
     const exp_temperature *t = tile->temperature;
+    tile_logarithms of;
     int flags = 0;
+    log_over_maximum(&of, tile, pieces, partials);
     for (int row = 0; row < width; row += WIDTH) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        const exp_total total = of.total[row / WIDTH];
         const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
         const pair maximum = sum_add(pair_of(shifted_by, v_set1(0)), total.m.first);
-        const pair logarithm = sum_add_sum(maximum, log_over_maximum(total, t));
+        const pair logarithm = sum_add_sum(maximum, of.logarithm[row / WIDTH]);
         const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
         v_store(constant, one_nan(value));
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
