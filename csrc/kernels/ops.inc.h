@@ -152,6 +152,11 @@ static vec nans_of_columns(const real *x, ptrdiff_t step, ptrdiff_t n, ptrdiff_t
 /* Number k of the partials of rows row to row + WIDTH. */
 SMX_INLINE ptrdiff_t partial_at(int k, int width, int row) { return k * ((width + LANES - 1) / LANES * LANES) + row; }
 
+SMX_INLINE largest read_largest(const real *partial, int width, int row) {
+    const largest m = {v_load(partial + partial_at(0, width, row)), v_load(partial + partial_at(1, width, row))};
+    return m;
+}
+
 /* So that the lanes beyond the tile's last row hold numbers. */
 SMX_INLINE void clear_partial(const smx_tile *tile, real *partial) {
     for (ptrdiff_t i = 0; i < partial_at(SMX_PARTIALS, tile->width, 0); i += WIDTH)
@@ -252,7 +257,7 @@ SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, i
     return s;
 }
 
-/* The sum of a row, in the first lane; keep: NULL, or where the parts of its exponentials go. */
+/* The sum of a row, still in lanes; keep: NULL, or where the parts of its exponentials go. */
 SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
                              real *keep, ptrdiff_t to_low, const real *next) {
     pair s[GROUPS];
@@ -278,10 +283,10 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_end(s[g], start);
     ADD_PAIRWISE(sum_add_sum, s, GROUPS);
-    return sum_lanes(s[0]);
+    return s[0];
 }
 
-/* The same of a row with one partial sum: exponentials by the vector, but added up one after the other. */
+/* The sum of a row with one partial sum, in every lane: exponentials by the vector, but added up one after the other. */
 SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
                               real *keep, ptrdiff_t to_low) {
     real high[SMX_SHORT + SMX_STEP], low[SMX_SHORT + SMX_STEP];
@@ -327,6 +332,20 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
     return largest_end(m[0], what);
 }
 
+/* The lanes of each row's sum. Added up row by row they are a chain of dependent operations each, and half of the lanes
+   idle, then three quarters: so from some rows on, those of all rows are added up at once, transposed. */
+typedef real lanes_of_rows[SMX_ROWS_AT_ONCE][WIDTH];
+#define ADDS_AT_ONCE(rows) (WIDTH >= 4 && 2 * (rows) >= WIDTH)
+
+/* lane[i]: number i of WIDTH rows from row on, the last again and again where fewer are left. */
+SMX_INLINE void transpose_lanes(lanes_of_rows of, int row, int width, vec *lane) {
+    const real *at[WIDTH];
+    for (int k = 0; k < WIDTH; k++)
+        at[k] = of[row + k < width ? row + k : width - 1];
+    for (int i = 0; i + 4 <= WIDTH; i += 4)
+        v_load_columns(at, i, lane + i);
+}
+
 /* Row by row, vectors running along the row. First the maxima of all rows: the end of one row's search, a chain of
    dependent operations, then hides behind the next row. */
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
@@ -336,6 +355,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
     real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
     real start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
     clear_partial(tile, partial);
+    for (int row = 0; row < SMX_ROWS_AT_ONCE; row += WIDTH)
+        v_store(root + row, v_set1(1));
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
         largest m = largest_of_row(x, n, what);
@@ -352,18 +373,38 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         root[row] = v_first(frame.root);
     }
 
+    lanes_of_rows high, low;
+    const int at_once = count > 1 && ADDS_AT_ONCE(width);
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
         const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
         const vec threshold = v_set1(second[row]);
         real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
         const vec from = v_set1(start[row]);
-        const pair sum = count == 1
-                             ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
-                             : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, next_row(tile, 0, row));
+        pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
+                              : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, next_row(tile, 0, row));
+        if (at_once) {
+            v_store(high[row], sum.high);
+            v_store(low[row], sum.low);
+            continue;
+        }
+        if (count > 1)
+            sum = sum_lanes(sum);
         const pair total = exp_sum_settle(sum, v_set1(root[row]), what);
         partial[partial_at(2, width, row)] = v_first(total.high);
         partial[partial_at(3, width, row)] = v_first(total.low);
+    }
+    for (int row = 0; at_once && row < width; row += WIDTH) {
+        pair sum[WIDTH];
+        vec high_lane[WIDTH], low_lane[WIDTH];
+        transpose_lanes(high, row, width, high_lane);
+        transpose_lanes(low, row, width, low_lane);
+        for (int i = 0; i < WIDTH; i++)
+            sum[i] = pair_of(high_lane[i], low_lane[i]);
+        ADD_PAIRWISE(sum_add_sum, sum, WIDTH);
+        const pair total = exp_sum_settle(sum[0], v_load(root + row), what);
+        v_store(partial + partial_at(2, width, row), total.high);
+        v_store(partial + partial_at(3, width, row), total.low);
     }
 }
 
@@ -471,10 +512,6 @@ typedef struct {
     pair s;
 } exp_total;
 
-SMX_INLINE largest read_largest(const real *partial, int width, int row) {
-    const largest m = {v_load(partial + partial_at(0, width, row)), v_load(partial + partial_at(1, width, row))};
-    return m;
-}
 SMX_INLINE pair read_sum(const real *partial, int k, int width, int row) {
     return pair_of(v_load(partial + partial_at(k, width, row)), v_load(partial + partial_at(k + 1, width, row)));
 }
@@ -750,10 +787,20 @@ SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t lef
     return seen_or_0(mask, left, load_stored(x, left, storage), how);
 }
 
+SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
+    v_store(partial + partial_at(0, width, row), s.high);
+    v_store(partial + partial_at(1, width, row), s.low);
+    v_store(partial + partial_at(2, width, row), s.lowest);
+}
+
+/* Sums whose lanes are three reals each; those of floats' products are doubles. */
+#define LANES_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
+
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking how,
                                 enum summand what) {
-    const int width = tile->width;
+    const int width = tile->width, at_once = LANES_IN_PARTS(what) && ADDS_AT_ONCE(width);
     const ptrdiff_t n = tile->n, size = size_of(storage);
+    lanes_of_rows high, low, lowest;
     clear_partial(tile, partial);
     for (int row = 0; row < width; row++) {
         const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
@@ -775,17 +822,29 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
             s[k] = derivative_sum_add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i), what);
 #undef SEEN
         ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, GROUPS);
+        if (at_once) {
+            const long_sum lanes = derivative_sum_end(s[0], what);
+            v_store(high[row], lanes.high);
+            v_store(low[row], lanes.low);
+            v_store(lowest[row], lanes.lowest);
+            continue;
+        }
         const long_sum total = derivative_sum_lanes(s[0], what);
         partial[partial_at(0, width, row)] = v_first(total.high);
         partial[partial_at(1, width, row)] = v_first(total.low);
         partial[partial_at(2, width, row)] = v_first(total.lowest);
     }
-}
-
-SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
-    v_store(partial + partial_at(0, width, row), s.high);
-    v_store(partial + partial_at(1, width, row), s.low);
-    v_store(partial + partial_at(2, width, row), s.lowest);
+    for (int row = 0; at_once && row < width; row += WIDTH) {
+        long_sum sum[WIDTH];
+        vec high_lane[WIDTH], low_lane[WIDTH], lowest_lane[WIDTH];
+        transpose_lanes(high, row, width, high_lane);
+        transpose_lanes(low, row, width, low_lane);
+        transpose_lanes(lowest, row, width, lowest_lane);
+        for (int i = 0; i < WIDTH; i++)
+            sum[i] = long_sum_of(pair_of(high_lane[i], low_lane[i]), lowest_lane[i]);
+        ADD_PAIRWISE(long_sum_add_sum, sum, WIDTH);
+        store_long_sum(partial, width, row, sum[0]);
+    }
 }
 
 SMX_INLINE long_sum read_long_sum(const real *partial, int width, int row) {
