@@ -82,6 +82,8 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
     const int width = tile->width;
     const ptrdiff_t n = tile->n;
     const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
+    const vec zero = v_set1(0);
+    vec t_high = zero, t_low = zero, s_high = zero, s_low = zero;
     for (int row = 0; row < width; row++) {
         const vec maximum = piece_maximum(v_set1(partial[partial_at(0, width, row)]));
         const real *in[SMX_MAX_INPUTS];
@@ -100,15 +102,15 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
             }
         for (int g = 0; i < n; i += WIDTH, g++) {
             for (int k = 0; k < inputs; k++)
-                v[k] = v_load_first(in[k] + i, n - i, v_set1(0));
+                v[k] = v_load_first(in[k] + i, n - i, zero);
             sums[g] = target_add(sums[g], v, inputs, keep, spread, maximum);
         }
         ADD_PAIRWISE(target_add_sums, sums, GROUPS);
         const pair t = sum_lanes(sums[0].t), s = sum_lanes(sums[0].s);
-        partial[partial_at(PARTIAL_T, width, row)] = v_first(t.high);
-        partial[partial_at(PARTIAL_T + 1, width, row)] = v_first(t.low);
-        partial[partial_at(PARTIAL_S, width, row)] = v_first(s.high);
-        partial[partial_at(PARTIAL_S + 1, width, row)] = v_first(s.low);
+        put_row(partial, PARTIAL_T, width, row, &t_high, t.high);
+        put_row(partial, PARTIAL_T + 1, width, row, &t_low, t.low);
+        put_row(partial, PARTIAL_S, width, row, &s_high, s.high);
+        put_row(partial, PARTIAL_S + 1, width, row, &s_low, s.low);
     }
 }
 

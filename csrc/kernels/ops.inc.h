@@ -157,10 +157,14 @@ SMX_INLINE largest read_largest(const real *partial, int width, int row) {
     return m;
 }
 
-/* So that the lanes beyond the tile's last row hold numbers. */
-SMX_INLINE void clear_partial(const smx_tile *tile, real *partial) {
-    for (ptrdiff_t i = 0; i < partial_at(SMX_PARTIALS, tile->width, 0); i += WIDTH)
-        v_store(partial + i, v_set1(0));
+static const real lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* Number k of one row after the other: the first lane of value, into the row's lane of all, and those above, which no row
+   may follow. Whole vectors are stored, as they will be read: a vector of numbers that have been stored one by one would
+   have to wait until every store before it has reached the cache, which takes as long as a hundred elements do. */
+SMX_INLINE void put_row(real *partial, int k, int width, int row, vec *all, vec value) {
+    *all = v_select_le(v_set1((real)(row % WIDTH)), v_load(lane_numbers), v_set1(v_first(value)), *all);
+    v_store(partial + partial_at(k, width, row - row % WIDTH), *all);
 }
 
 SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, pair s) {
@@ -352,53 +356,50 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
     const ptrdiff_t n = tile->n, to_low = keep ? row_of(&tile->kept[1], 0) - row_of(&tile->kept[0], 0) : 0;
-    real second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE];
-    real start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
-    clear_partial(tile, partial);
-    for (int row = 0; row < SMX_ROWS_AT_ONCE; row += WIDTH)
-        v_store(root + row, v_set1(1));
+    const int at_once = count > 1 && ADDS_AT_ONCE(width);
+    const vec none = v_set1(0);
+    real rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE], start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
+    vec first = none, second = none, high = none, low = none;
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
         largest m = largest_of_row(x, n, what);
-        real first = v_first(m.first);
-        if (isinf(first) && !v_all_le(nans_of_row(x, n), v_set1(0)))
-            first = (real)NAN;
-        second[row] = v_first(m.second);
-        partial[partial_at(0, width, row)] = first;
-        partial[partial_at(1, width, row)] = second[row];
-        const exp_frame frame = exp_frame_of(m, what, t);
-        rounder[row] = v_first(frame.scale.rounder);
-        floor[row] = v_first(frame.scale.floor);
-        start[row] = v_first(frame.start);
-        root[row] = v_first(frame.root);
+        if (isinf(v_first(m.first)) && !v_all_le(nans_of_row(x, n), v_set1(0)))
+            m.first = v_set1((real)NAN);
+        put_row(partial, 0, width, row, &first, m.first);
+        put_row(partial, 1, width, row, &second, m.second);
+    }
+    for (int row = 0; row < width; row += WIDTH) {
+        const exp_frame frame = exp_frame_of(read_largest(partial, width, row), what, t);
+        v_store(rounder + row, frame.scale.rounder);
+        v_store(floor + row, frame.scale.floor);
+        v_store(start + row, frame.start);
+        v_store(root + row, frame.root);
     }
 
-    lanes_of_rows high, low;
-    const int at_once = count > 1 && ADDS_AT_ONCE(width);
+    lanes_of_rows high_lanes, low_lanes;
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
         const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
-        const vec threshold = v_set1(second[row]);
+        const vec threshold = v_set1(partial[partial_at(1, width, row)]), from = v_set1(start[row]);
         real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
-        const vec from = v_set1(start[row]);
         pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
                               : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, next_row(tile, 0, row));
         if (at_once) {
-            v_store(high[row], sum.high);
-            v_store(low[row], sum.low);
+            v_store(high_lanes[row], sum.high);
+            v_store(low_lanes[row], sum.low);
             continue;
         }
         if (count > 1)
             sum = sum_lanes(sum);
         const pair total = exp_sum_settle(sum, v_set1(root[row]), what);
-        partial[partial_at(2, width, row)] = v_first(total.high);
-        partial[partial_at(3, width, row)] = v_first(total.low);
+        put_row(partial, 2, width, row, &high, total.high);
+        put_row(partial, 3, width, row, &low, total.low);
     }
     for (int row = 0; at_once && row < width; row += WIDTH) {
         pair sum[WIDTH];
         vec high_lane[WIDTH], low_lane[WIDTH];
-        transpose_lanes(high, row, width, high_lane);
-        transpose_lanes(low, row, width, low_lane);
+        transpose_lanes(high_lanes, row, width, high_lane);
+        transpose_lanes(low_lanes, row, width, low_lane);
         for (int i = 0; i < WIDTH; i++)
             sum[i] = pair_of(high_lane[i], low_lane[i]);
         ADD_PAIRWISE(sum_add_sum, sum, WIDTH);
@@ -800,8 +801,8 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
                                 enum summand what) {
     const int width = tile->width, at_once = LANES_IN_PARTS(what) && ADDS_AT_ONCE(width);
     const ptrdiff_t n = tile->n, size = size_of(storage);
-    lanes_of_rows high, low, lowest;
-    clear_partial(tile, partial);
+    lanes_of_rows high_lanes, low_lanes, lowest_lanes;
+    vec high = v_set1(0), low = high, lowest = high;
     for (int row = 0; row < width; row++) {
         const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
         const char *g = (const char *)tile->in[1].start + row * tile->in[1].row * size;
@@ -824,22 +825,22 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, GROUPS);
         if (at_once) {
             const long_sum lanes = derivative_sum_end(s[0], what);
-            v_store(high[row], lanes.high);
-            v_store(low[row], lanes.low);
-            v_store(lowest[row], lanes.lowest);
+            v_store(high_lanes[row], lanes.high);
+            v_store(low_lanes[row], lanes.low);
+            v_store(lowest_lanes[row], lanes.lowest);
             continue;
         }
         const long_sum total = derivative_sum_lanes(s[0], what);
-        partial[partial_at(0, width, row)] = v_first(total.high);
-        partial[partial_at(1, width, row)] = v_first(total.low);
-        partial[partial_at(2, width, row)] = v_first(total.lowest);
+        put_row(partial, 0, width, row, &high, total.high);
+        put_row(partial, 1, width, row, &low, total.low);
+        put_row(partial, 2, width, row, &lowest, total.lowest);
     }
     for (int row = 0; at_once && row < width; row += WIDTH) {
         long_sum sum[WIDTH];
         vec high_lane[WIDTH], low_lane[WIDTH], lowest_lane[WIDTH];
-        transpose_lanes(high, row, width, high_lane);
-        transpose_lanes(low, row, width, low_lane);
-        transpose_lanes(lowest, row, width, lowest_lane);
+        transpose_lanes(high_lanes, row, width, high_lane);
+        transpose_lanes(low_lanes, row, width, low_lane);
+        transpose_lanes(lowest_lanes, row, width, lowest_lane);
         for (int i = 0; i < WIDTH; i++)
             sum[i] = long_sum_of(pair_of(high_lane[i], low_lane[i]), lowest_lane[i]);
         ADD_PAIRWISE(long_sum_add_sum, sum, WIDTH);
@@ -1078,7 +1079,6 @@ SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], 
 SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                               enum smx_storage storage, const void *constants, int constant_count,
                               enum smx_storage to_storage, int stream, enum masking how, int as_run, formula f) {
-    static const real lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const ptrdiff_t from_size = size_of(storage), to_size = size_of(to_storage);
     const ptrdiff_t ahead = as_run && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
     const int at_once = as_run ? WIDTH : 1;
@@ -1099,7 +1099,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         for (int k = 0; k < inputs; k++)
             in[k] = (const char *)from[k]->start + row * from[k]->row * from_size;
         /* less half a row, as the quotient is rounded to nearest */
-        vec position = v_add(v_load(lanes), v_set1((1 - length) / 2));
+        vec position = v_add(v_load(lane_numbers), v_set1((1 - length) / 2));
         ptrdiff_t i = 0;
 #define VALUE(value, left)                                                                                             \
     for (int k = 0; k < inputs; k++)                                                                                   \
