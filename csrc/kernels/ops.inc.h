@@ -812,13 +812,16 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
             s[k] = derivative_sum_begin();
 #define SEEN(x, at, left) load_seen(x + (at) * size, mask_at(mask, at, how), left, storage, how)
         ptrdiff_t i = 0;
-        for (; i + LANES <= n; i += LANES)
+        for (; i + LANES <= n; i += LANES) {
+            if (what == GRADIENT && tile->next[0].start) /* the exponentials' arguments, which only write reads */
+                ask_for(y + i * size, LANES * size, 2);
             for (int k = 0; k < GROUPS; k++)
                 if (is_plain(storage, how))
                     s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * WIDTH, (const real *)g + i + k * WIDTH,
                                                  what);
                 else
                     s[k] = derivative_sum_add(s[k], SEEN(y, i + k * WIDTH, WIDTH), SEEN(g, i + k * WIDTH, WIDTH), what);
+        }
         for (int k = 0; i < n; i += WIDTH, k++)
             s[k] = derivative_sum_add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i), what);
 #undef SEEN
