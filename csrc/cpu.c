@@ -1,4 +1,4 @@
-/* Which levels this machine can run.
+/* Which levels this machine can run, and how large its cache is.
 
    A level may be used if the processor has its instructions (CPUID) and the operating system saves its registers on a
    task switch (XGETBV): a processor with AVX-512 under a system that does not know of it would corrupt or fault. */
@@ -13,13 +13,19 @@
 
 #if defined(_MSC_VER)
 #include <intrin.h>
-static void cpuid(uint32_t leaf, uint32_t out[4]) { __cpuidex((int *)out, (int)leaf, 0); }
+static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+    __cpuid((int *)out, (int)(leaf & 0x80000000));
+    if (out[0] >= leaf)
+        __cpuidex((int *)out, (int)leaf, (int)subleaf);
+    else
+        out[0] = out[1] = out[2] = out[3] = 0;
+}
 static uint64_t xgetbv(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void cpuid(uint32_t leaf, uint32_t out[4]) {
+static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
     out[0] = out[1] = out[2] = out[3] = 0;
-    __get_cpuid_count(leaf, 0, &out[0], &out[1], &out[2], &out[3]);
+    __get_cpuid_count(leaf, subleaf, &out[0], &out[1], &out[2], &out[3]);
 }
 static uint64_t xgetbv(void) {
     uint32_t low, high;
@@ -28,15 +34,15 @@ static uint64_t xgetbv(void) {
 }
 #endif
 
-enum { EBX = 1, ECX = 2 };
+enum { EAX, EBX, ECX };
 
 static int has(uint32_t word, int bit) { return word >> bit & 1; }
 
 static void detect(int *avx2, int *avx512) {
     uint32_t basic[4], extended[4];
     *avx2 = *avx512 = 0;
-    cpuid(1, basic);
-    cpuid(7, extended);
+    cpuid(1, 0, basic);
+    cpuid(7, 0, extended);
     const int fma = has(basic[ECX], 12), osxsave = has(basic[ECX], 27), avx = has(basic[ECX], 28);
     const int f16c = has(basic[ECX], 29);
     if (!(fma && osxsave && avx && f16c))
@@ -47,6 +53,30 @@ static void detect(int *avx2, int *avx512) {
     *avx512 = *avx2 && (saved & opmask_and_zmm) == opmask_and_zmm && has(extended[EBX], 16) /* F */
               && has(extended[EBX], 17) /* DQ */ && has(extended[EBX], 30) /* BW */ && has(extended[EBX], 31) /* VL */;
 }
+
+/* The largest of the caches that a leaf describes, one in each subleaf. */
+static size_t largest_cache(uint32_t leaf) {
+    size_t largest = 0;
+    for (uint32_t k = 0; k < 8; k++) {
+        uint32_t cache[4];
+        cpuid(leaf, k, cache);
+        if ((cache[EAX] & 31) == 0)
+            break;
+        const size_t line = (cache[EBX] & 0xfff) + 1, partitions = (cache[EBX] >> 12 & 0x3ff) + 1;
+        const size_t size = (((size_t)cache[EBX] >> 22) + 1) * partitions * line * ((size_t)cache[ECX] + 1);
+        largest = size > largest ? size : largest;
+    }
+    return largest;
+}
+
+size_t smx_last_cache(void) {
+    const size_t intel = largest_cache(4), amd = largest_cache(0x8000001d);
+    return intel > amd ? intel : amd;
+}
+
+#else
+
+size_t smx_last_cache(void) { return 0; }
 
 #endif
 

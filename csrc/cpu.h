@@ -1,4 +1,4 @@
-/* Which level of kernels to use: decided once, at import. */
+/* Which level of kernels to use, and what memory is beyond the cache: decided once, at import. */
 
 #ifndef SMX_CPU_H
 #define SMX_CPU_H
@@ -12,5 +12,8 @@ typedef struct {
 
 /* The levels that this machine can run, from the plainest to the best; *count of them. */
 const smx_level *smx_levels(int *count);
+
+/* Bytes of the largest cache that the processor tells of; 0 if it tells of none. */
+size_t smx_last_cache(void);
 
 #endif

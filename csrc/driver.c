@@ -43,13 +43,21 @@ enum {
     LINES_STAGE = 1024,
     /* Bytes of scratch that come from the stack. */
     STACK_SCRATCH = 32 * 1024,
-    /* Bytes of a result from which on it is written past the cache: nobody will find it there anyway. */
+    /* Bytes of a result from which on it is written past any cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
     /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
        would do then pays from 200 us on. */
     WORTH_WAKING = 32
 };
+
+/* The same for this machine's cache. Inputs and results of more than three eighths of it each leave no room. */
+static ptrdiff_t streamed_from = STREAMED;
+
+void smx_run_begin(size_t last_cache) {
+    const size_t share = last_cache / 8 * 3;
+    streamed_from = share > 0 && share < STREAMED ? (ptrdiff_t)share : STREAMED;
+}
 
 typedef struct {
     const smx_plan *plan;
@@ -211,7 +219,7 @@ static void choose_memory(job *j) {
 
     /* What is written in place of an input is in the cache; and only whole lines of it go past it well. */
     const int is_aligned = !columns || plan->out.inner[0] % SMX_CACHE_LINE == 0;
-    j->streams = j->out_in_place && is_aligned && j->rows * j->n * j->size >= STREAMED;
+    j->streams = j->out_in_place && is_aligned && j->rows * j->n * j->size >= streamed_from;
     for (int k = 0; k < j->op->inputs; k++)
         j->streams &= plan->in[k].data != plan->out.data;
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->size);

@@ -60,6 +60,9 @@ typedef struct {
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
 
+/* Once, at import: how large the last cache is, 0 if that is unknown. */
+void smx_run_begin(size_t last_cache);
+
 /* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty, but
    segments may be. */
 int smx_run(smx_plan *plan);

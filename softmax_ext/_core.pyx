@@ -93,6 +93,7 @@ cdef extern from "plan.h":
         smx_operand factor
         smx_targets targets
 
+    void smx_run_begin(size_t last_cache)
     int smx_run(smx_plan *plan) nogil
 
 cdef extern from "cpu.h":
@@ -102,6 +103,7 @@ cdef extern from "cpu.h":
         const smx_kernels *f64
 
     const smx_level *smx_levels(int *count)
+    size_t smx_last_cache()
 
 cdef extern from "buffers.h":
     enum:
@@ -351,6 +353,7 @@ def _begin():
     if asked and asked not in available:
         raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
     _set_isa(asked or available[len(available) - 1])
+    smx_run_begin(smx_last_cache())
     smx_threads_begin(default_threads())
     smx_buffers_begin()
     smx_set_buffer_limit(default_buffer_limit())
