@@ -134,8 +134,8 @@ typedef struct {
     int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
     /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
-       that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the array is larger than the cache. columns_to_lines
-       of reals may overwrite what lies behind the last line, up to a multiple of lanes. */
+       that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the array is larger than
+       the cache. columns_to_lines of reals may overwrite what lies behind the last line, up to a multiple of lanes. */
     void (*lines_to_columns)(enum smx_storage storage, const void *lines, ptrdiff_t line, int width, ptrdiff_t n,
                              void *block, ptrdiff_t element, int is_far);
     void (*columns_to_lines)(enum smx_storage storage, const void *block, ptrdiff_t element, void *lines,
@@ -151,8 +151,8 @@ typedef struct {
     /* to = from where the byte in mask, whose strides are in bytes, is not 0, else fill; to may be from */
     void (*hide)(const smx_view *from, const smx_view *mask, int width, ptrdiff_t n, double fill, const smx_view *to);
     /* between n numbers of 16 bits that follow one another and n reals, whose NaNs are the one quiet NaN; NULL for double.
-       narrow rounds to nearest, ties to even. Both go upwards, so that the 16 bits may lie in the upper half of the reals that widen makes of them, and
-       in the lower half of those that narrow reads. */
+       narrow rounds to nearest, ties to even. Both go upwards, so that the 16 bits may lie in the upper half of the reals
+       that widen makes of them, and in the lower half of those that narrow reads. */
     void (*widen)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
     void (*narrow)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
 } smx_kernels;

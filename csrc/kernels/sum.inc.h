@@ -115,8 +115,9 @@ SMX_INLINE long_sum long_sum_lanes(long_sum s) {
     return s;
 }
 
-/* A sum of products; of a short row, in so many partial sums. Products of floats are exact in double, and so is their sum but for one rounding a term, far below
-   what a float can tell: the sum of doubles costs half of what a pair of floats does. Doubles have no such wider type. */
+/* A sum of products; of a short row, in so many partial sums. Products of floats are exact in double, and so is their sum
+   but for one rounding a term, far below what a float can tell: the sum of doubles costs half of what a pair of floats
+   does. Doubles have no such wider type. */
 #if REAL_BITS == 32
 #define SHORT_PRODUCT_SUMS 4
 typedef wide product_sum;
