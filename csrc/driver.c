@@ -120,6 +120,14 @@ static int along_outer(const job *j, const smx_operand *operand, int has_inner) 
            smx_is_native(j->plan, operand, has_inner);
 }
 
+/* Whether kernels take the rows as lines that follow one another, however few they are. */
+static int are_narrow_lines(const job *j) {
+    const smx_plan *plan = j->plan;
+    const smx_operand *x = &plan->in[0];
+    return j->op->takes_narrow_lines && j->n > SMX_SHORT && !plan->mask.data && x->storage == SMX_REAL &&
+           plan->inner_dims == 1 && x->inner[0] == plan->outer_shape[plan->outer_dims - 1] * j->size;
+}
+
 static void count_tiles(job *j, int missing) {
     j->missing = missing;
     j->tiles_in_run = (j->run + missing + j->tile_rows - 1) / j->tile_rows;
@@ -130,8 +138,8 @@ static void choose_layout(job *j) {
     const smx_plan *plan = j->plan;
     const int lanes = plan->kernels->lanes;
     const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
-    /* Side by side, fewer rows than half of the lanes waste more than gathering them costs. */
-    const int columns = along_outer(j, &plan->in[0], 1) && neighbours >= lanes / 2;
+    /* Side by side, fewer rows than half of the lanes waste more than gathering them costs, unless they are taken as lines. */
+    const int columns = along_outer(j, &plan->in[0], 1) && (neighbours >= lanes / 2 || are_narrow_lines(j));
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     const int short_rows = j->n <= SMX_SHORT;
 

@@ -245,18 +245,18 @@ SMX_INLINE const real *awaited_results(const smx_tile *tile, ptrdiff_t row) {
     return is_short(tile) && are_far && next_strip(tile, 0, row) ? row_of(&tile->out, row) : NULL;
 }
 
-/* So many vectors of a row, at x and then LANES apart, into the partial sum that is theirs; left: elements from x to the end
+/* So many vectors of a row, from x on that far apart, into the partial sum that is theirs; left: elements from x to the end
    of the row, enough if whole. */
-SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t left, int whole, int count, exp_scale scale, vec second,
-                             enum sum_of what, real *keep, ptrdiff_t to_low) {
+SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t apart, ptrdiff_t left, int whole, int count,
+                             exp_scale scale, vec second, enum sum_of what, real *keep, ptrdiff_t to_low) {
     vec v[4];
     pair e[4];
     for (int k = 0; k < count; k++)
-        v[k] = whole ? v_load(x + k * LANES) : v_load_first(x + k * LANES, left - k * LANES, MINUS_INFINITY);
+        v[k] = whole ? v_load(x + k * apart) : v_load_first(x + k * apart, left - k * apart, MINUS_INFINITY);
     s = exp_step(s, v, count, scale, second, what, e);
     for (int k = 0; keep && k < count; k++) {
-        v_store(keep + k * LANES, e[k].high);
-        v_store(keep + k * LANES + to_low, e[k].low);
+        v_store(keep + k * apart, e[k].high);
+        v_store(keep + k * apart + to_low, e[k].low);
     }
     return s;
 }
@@ -267,7 +267,7 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
     pair s[GROUPS];
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
-#define STEP_OF(whole, k) exp_row_step(s[g], x + at, n - at, whole, k, scale, second, what, to, to_low)
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, LANES, n - at, whole, k, scale, second, what, to, to_low)
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         if (next)
@@ -487,6 +487,11 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
         exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep);
 }
 
+/* Of write. v: an element of each input; c: the constants of its row */
+typedef vec (*formula)(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t);
+
+#include "lines.inc.h"
+
 SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what, int keep) {
     if (tile->layout == SMX_ROWS && is_short(tile))
         exp_reduce_rows(tile, partial, 1, what, keep);
@@ -494,6 +499,8 @@ SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what
         exp_reduce_rows(tile, partial, LANES, what, keep);
     else if (is_short(tile))
         exp_reduce_columns(tile, partial, 1, what, keep);
+    else if (what != OTHERS_KEEPING_ALL && follow_as_lines(tile, &tile->in[0]))
+        exp_reduce_lines(tile, partial, what);
     else
         exp_reduce_columns(tile, partial, LANES, what, 0);
 }
@@ -1026,9 +1033,6 @@ static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partia
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
-/* v: an element of each input; c: the constants of its row */
-typedef vec (*formula)(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t);
-
 /* exp(x) / sum, the inverse of the sum being scale (1 + rest). Where the result is subnormal, the smaller product may be
    as well: that costs half a unit in the last place there, and nothing elsewhere. */
 SMX_INLINE vec softmax_of_parts(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
@@ -1181,14 +1185,20 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 #define APPLY(strips, left, stream)                                                                                    \
     apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, how, row, strips, left,    \
                     stream, f)
-    const int width = tile->width;
-    int row = 0;
-    if (is_plain(storage, how) && to_storage == SMX_REAL && stream) {
+    const int width = tile->width, is_real = is_plain(storage, how) && to_storage == SMX_REAL;
+    int row = 0, are_lines = is_real && !stream && follow_as_lines(tile, to);
+    for (int k = 0; k < inputs; k++)
+        are_lines = are_lines && follow_as_lines(tile, from[k]);
+    if (are_lines) {
+        apply_to_lines(tile, to, from, inputs, constants, constant_count, f);
+        return;
+    }
+    if (is_real && stream) {
         for (; row + STRIPS * WIDTH <= width; row += STRIPS * WIDTH)
             APPLY(STRIPS, WIDTH, 1);
         for (; row + LINE_STRIPS * WIDTH <= width; row += LINE_STRIPS * WIDTH)
             APPLY(LINE_STRIPS, WIDTH, 1);
-    } else if (is_plain(storage, how) && to_storage == SMX_REAL) {
+    } else if (is_real) {
         /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
         for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= width; row += STRIPS * WIDTH)
             APPLY(STRIPS, WIDTH, 0);
@@ -1414,6 +1424,7 @@ const smx_kernels
                                      .subtracts_max = 1,
                                      .has_short_rows = 1,
                                      .takes_lines = 1,
+                                     .takes_narrow_lines = 1,
                                      .reduce = softmax_reduce,
                                      .finish = softmax_finish,
                                      .write = softmax_write,
@@ -1424,6 +1435,7 @@ const smx_kernels
                                          .subtracts_max = 1,
                                          .has_short_rows = 1,
                                          .takes_lines = 1,
+                                         .takes_narrow_lines = 1,
                                          .reduce = log_softmax_reduce,
                                          .finish = log_softmax_finish,
                                          .write = log_softmax_write,
@@ -1433,6 +1445,7 @@ const smx_kernels
                                        .subtracts_max = 1,
                                        .has_short_rows = 1,
                                        .takes_lines = 1,
+                                       .takes_narrow_lines = 1,
                                        .reduce = log_softmax_reduce,
                                        .finish = logsumexp_finish,
                                        .hidden = HIDDEN(-INFINITY, 0, 0, 1),

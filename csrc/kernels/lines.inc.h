@@ -1,0 +1,134 @@
+/* Long COLUMNS that are narrow and lie in memory line after line: taken as they are, by whole vectors. Included by
+   ops.inc.h.
+
+   A line is one element of every row. LANES lines, a round, are as many whole vectors as a line has elements, whatever
+   their number; strip by strip, a line of ten would leave six of sixteen lanes empty. Element i of a row belongs to
+   partial sum i mod LANES, so lines of one number in all rounds add up to one line of partial sums: each vector of a
+   round, and what lies a round, two rounds and so on further, is like a row of its own whose lanes are such sums, of
+   several rows. So the order of the sums is that of any layout. Constants are repeated for the lines of a round. */
+
+enum {
+    WIDEST_LINE = 2 * LANES, /* beyond, few lanes of the last strip are empty */
+    ROUND = WIDEST_LINE * LANES + SMX_STEP, /* with room for a vector that begins at its last element */
+};
+
+/* Whether they are such, and strip by strip a fifth of the lanes, or more, would be empty. */
+SMX_INLINE int follow_as_lines(const smx_tile *tile, const smx_view *view) {
+    const int width = tile->width, padded = (width + LANES - 1) / LANES * LANES;
+    return !is_short(tile) && 5 * width <= 4 * padded && width <= WIDEST_LINE && view->element == width &&
+           view->row == 1;
+}
+
+/* A round of equal lines. */
+SMX_INLINE void repeat_line(real *round, const real *line, int width) {
+    for (int i = 0; i < LANES; i++)
+        for (int row = 0; row < width; row += WIDTH)
+            v_store(round + i * width + row, v_load(line + row));
+}
+
+SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    const int width = tile->width;
+    const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
+    const ptrdiff_t n = tile->n, round = width * LANES, size = n * width;
+    real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND];
+    real line[4][WIDEST_LINE], root[WIDEST_LINE];
+
+    for (ptrdiff_t at = 0; at < round; at += WIDTH) {
+        v_store(first + at, MINUS_INFINITY);
+        v_store(second + at, MINUS_INFINITY);
+    }
+    for (ptrdiff_t i = 0; i < size; i += 4 * round)
+        for (ptrdiff_t at = 0; at < round; at += WIDTH) {
+            largest m = {v_load(first + at), v_load(second + at)};
+            for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round)
+                m = largest_add(m, k + WIDTH <= size ? v_load(x + k) : v_load_first(x + k, size - k, MINUS_INFINITY),
+                                what);
+            v_store(first + at, m.first);
+            v_store(second + at, m.second);
+        }
+    for (int row = 0; row < width; row += WIDTH) {
+        const ptrdiff_t left = width - row;
+        largest m = largest_begin();
+        for (int i = 0; i < LANES; i++) {
+            const largest of_line = {load_left(first + i * width + row, left),
+                                     load_left(second + i * width + row, left)};
+            m = what == ALL ? largest_add(m, of_line.first, what) : largest_merge(m, of_line);
+        }
+        m = largest_end(m, what);
+        if (!v_all_le(v_abs(m.first), HUGEST)) {
+            const vec seen = nans_of_columns(x + row, width, n, left);
+            m.first = v_select_le(v_abs(m.first), HUGEST, m.first, v_select_le(seen, v_set1(0), m.first, EVERY_NAN));
+        }
+        const exp_frame frame = exp_frame_of(m, what, t);
+        v_store(partial + partial_at(0, width, row), m.first);
+        v_store(partial + partial_at(1, width, row), m.second);
+        v_store(line[0] + row, m.second);
+        v_store(line[1] + row, frame.scale.rounder);
+        v_store(line[2] + row, frame.scale.floor);
+        v_store(line[3] + row, frame.start);
+        v_store(root + row, frame.root);
+    }
+    repeat_line(second, line[0], width);
+    repeat_line(rounder, line[1], width);
+    repeat_line(floor, line[2], width);
+    repeat_line(start, line[3], width);
+
+    for (ptrdiff_t at = 0; at < round + WIDTH; at += WIDTH) { /* one more is read with the last line */
+        v_store(high + at, at < round ? v_load(start + at) : v_set1(0));
+        v_store(low + at, v_set1(0));
+    }
+    for (ptrdiff_t i = 0; i < size; i += 4 * round)
+        for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
+            const exp_scale scale = exp_scale_with(v_load(rounder + at), v_load(floor + at), t);
+            const vec threshold = v_load(second + at);
+            const ptrdiff_t here = i + at, left = (size - here + round - 1) / round;
+            pair s = pair_of(v_load(high + at), v_load(low + at));
+#define STEP_OF(whole, k) exp_row_step(s, x + here, round, size - here, whole, k, scale, threshold, what, NULL, 0)
+            for (int k = 0; next && k < 4; k++)
+                SMX_PREFETCH(next + here + k * round + WIDTH - 1, 2);
+            if (here + 3 * round + WIDTH <= size)
+                s = STEP_OF(1, 4);
+            else
+                s = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
+#undef STEP_OF
+            v_store(high + at, s.high);
+            v_store(low + at, s.low);
+        }
+    for (ptrdiff_t at = 0; at < round; at += WIDTH)
+        v_store(high + at, exp_sum_end(pair_of(v_load(high + at), v_load(low + at)), v_load(start + at)).high);
+    for (int row = 0; row < width; row += WIDTH) {
+        pair s[LANES];
+        for (int i = 0; i < LANES; i++)
+            s[i] = pair_of(v_load(high + i * width + row), v_load(low + i * width + row));
+        ADD_PAIRWISE(sum_add_sum, s, LANES);
+        s[0] = exp_sum_settle(s[0], v_load(root + row), what);
+        v_store(partial + partial_at(2, width, row), s[0].high);
+        v_store(partial + partial_at(3, width, row), s[0].low);
+    }
+}
+
+/* As apply_to_columns does. */
+SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
+                               const void *constants, int constant_count, formula f) {
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    const int width = tile->width;
+    const ptrdiff_t round = width * LANES, size = tile->n * width;
+    real of_round[SMX_CONSTANTS][ROUND];
+    for (int k = 0; k < constant_count; k++)
+        repeat_line(of_round[k], (const real *)constants + k * SMX_TILE_ROWS, width);
+    for (ptrdiff_t i = 0; i < size; i += round)
+        for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
+            const ptrdiff_t here = i + at, left = size - here;
+            vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+            for (int k = 0; k < constant_count; k++)
+                c[k] = v_load(of_round[k] + at);
+            for (int k = 0; k < inputs; k++)
+                v[k] = load_left(row_of(from[k], 0) + here, left);
+            const vec y = f(v, c, t);
+            if (left >= WIDTH)
+                v_store(row_of(to, 0) + here, y);
+            else
+                v_store_first(row_of(to, 0) + here, left, y);
+        }
+}
