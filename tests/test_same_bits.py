@@ -228,10 +228,10 @@ def test_dtype_and_integers_take_the_same_way():
 
 @every_type
 @every_function
-@pytest.mark.parametrize("length", [81, 127, 1000, 4097])
+@pytest.mark.parametrize("length", [81, 1000, 4097])
 def test_few_long_rows_side_by_side(name, dtype, length, isa):
     """Lines of one element of each row, shorter than a register or a little longer, one after the other in memory."""
-    for width in (2, 3, 5, 7, 8, 9, 10, 12, 13, 17, 20, 25, 31, 33):
+    for width in (2, 3, 7, 9, 12, 17, 25, 31):
         arrays = arguments(name, rows(2 * width, length, dtype, seed=width))
         want = call(name, arrays).reshape(2, width, -1).swapaxes(1, 2)
         lines = [np.ascontiguousarray(a.reshape(2, width, length).swapaxes(1, 2)) for a in arrays]
