@@ -85,6 +85,9 @@ typedef struct {
     /* COLUMNS: rows follow one another, and write, or reduce as well, takes them as they are in memory. */
     int writes_as_run, reduces_as_run;
     int is_masked;
+    /* Few long rows side by side, whose lines follow one another in memory, do so in a block, too: masks are applied, and 16
+       bits widened, by whole vectors, and kernels take them so. */
+    int is_compact;
     int rows_side_by_side; /* results of one number a row are neighbours */
     ptrdiff_t width; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next */
     ptrdiff_t block_bytes, keep_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
@@ -124,8 +127,8 @@ static int along_outer(const job *j, const smx_operand *operand, int has_inner) 
 static int are_narrow_lines(const job *j) {
     const smx_plan *plan = j->plan;
     const smx_operand *x = &plan->in[0];
-    return j->op->takes_narrow_lines && j->n > SMX_SHORT && !plan->mask.data && x->storage == SMX_REAL &&
-           plan->inner_dims == 1 && x->inner[0] == plan->outer_shape[plan->outer_dims - 1] * j->size;
+    return j->op->takes_narrow_lines && j->n > SMX_SHORT && plan->inner_dims == 1 &&
+           x->inner[0] == plan->outer_shape[plan->outer_dims - 1] * smx_item_size(plan, x);
 }
 
 static void count_tiles(job *j, int missing) {
@@ -236,7 +239,14 @@ static void choose_memory(job *j) {
 
     j->is_far = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= SMX_FAR;
 
-    j->width = columns ? round_up(j->tile_rows, plan->kernels->lanes) : round_up(piece, SMX_STEP);
+    j->is_compact = columns && j->n > SMX_SHORT && j->op->takes_narrow_lines && j->side_by_side[0] &&
+                    plan->inner_dims == 1 && j->tiles_in_run == 1 &&
+                    plan->in[0].inner[0] == j->run * smx_item_size(plan, &plan->in[0]);
+    /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
+    j->rounds_in_kernels &= !j->is_compact || j->run % plan->kernels->lanes == 0;
+    j->width = j->is_compact ? j->run
+               : columns     ? round_up(j->tile_rows, plan->kernels->lanes)
+                             : round_up(piece, SMX_STEP);
     /* At a power of two from one element to the next, all would fall into a few sets of the first-level cache. */
     if (columns && j->n <= SMX_SHORT)
         j->width += plan->kernels->lanes;
@@ -381,6 +391,23 @@ static int masks_lines(const worker *w) {
     return w->job->is_masked && w->mask.row == 1 && w->mask.element == w->tile.width;
 }
 
+/* Lines that follow one another in memory and in the block; masked on the way. */
+static void load_compact_lines(const worker *w, int k, ptrdiff_t start, const smx_view *block) {
+    const job *j = w->job;
+    const smx_operand *from = &j->plan->in[k];
+    const ptrdiff_t rows = w->tile.width, count = w->tile.n * rows;
+    smx_view lines = {smx_find_row(j->plan, from, w->first), 1, rows};
+    lines.start = (char *)lines.start + smx_inner_offset(j->plan, from, start);
+    if (from->storage != SMX_REAL) {
+        j->plan->kernels->widen(from->storage, lines.start, count, block->start);
+        lines = *block;
+    }
+    if (j->is_masked)
+        hide(w, &lines, j->op->hidden.in[k], block);
+    else if (from->storage == SMX_REAL)
+        memcpy(block->start, lines.start, (size_t)(count * j->size));
+}
+
 /* Rows that are neighbours in memory: line by line, an element of each of them. Returns whether the mask was applied. */
 static int load_lines(const worker *w, int k, ptrdiff_t start, const smx_view *block) {
     const job *j = w->job;
@@ -418,6 +445,10 @@ static void narrow_lines(const worker *w, const smx_view *block, ptrdiff_t start
     const int rows = w->tile.width, is_staged = are_lines_staged(w, to);
     const ptrdiff_t apart = to->inner[j->plan->inner_dims - 1] / 2;
     char *first = smx_find_row(j->plan, to, w->first);
+    if (j->is_compact && j->plan->inner_dims == 1 && to->inner[0] == 2 * rows) {
+        kernels->narrow(to->storage, block->start, w->tile.n * rows, first + smx_inner_offset(j->plan, to, start));
+        return;
+    }
     for (ptrdiff_t i = 0, count; i < w->tile.n; i += count) {
         const char *from = (char *)block->start + i * block->element * j->size;
         char *line = first + smx_inner_offset(j->plan, to, start + i);
@@ -463,7 +494,10 @@ static void load_block(worker *w, int k, ptrdiff_t start) {
     } else {
         if (columns && rows % plan->kernels->lanes != 0 && !j->side_by_side[k])
             memset(block.start, 0, (size_t)(n * j->width * j->size)); /* the padding is read, whatever it holds */
-        if (j->side_by_side[k])
+        if (j->is_compact) {
+            load_compact_lines(w, k, start, &block);
+            is_hidden = 1;
+        } else if (j->side_by_side[k])
             is_hidden |= load_lines(w, k, start, &block);
         else if (is_half)
             widen_rows(w, k, start, &block);
