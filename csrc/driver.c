@@ -291,7 +291,7 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.stream = w->tile.as_run = 0;
     w->tile.next[0] = w->tile.next[1] = nowhere;
     w->tile.out_storage = SMX_REAL;
-    w->tile.mask = nowhere;
+    w->tile.mask = w->tile.out = nowhere;
     w->tile.storage = j->widens_in_kernels ? j->plan->in[0].storage : SMX_REAL;
     w->tile.width = (int)(least(end, j->run) - in_run);
     w->tile.targets = &j->plan->targets;

@@ -241,7 +241,7 @@ SMX_INLINE const real *next_strip(const smx_tile *tile, int k, ptrdiff_t row) {
 }
 /* Where the tile's own results are to go, if that is worth asking for. Of long columns, hardware foresees it. */
 SMX_INLINE const real *awaited_results(const smx_tile *tile, ptrdiff_t row) {
-    const int are_far = !tile->stream && tile->out.start != tile->in[0].start;
+    const int are_far = tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
     return is_short(tile) && are_far && next_strip(tile, 0, row) ? row_of(&tile->out, row) : NULL;
 }
 
