@@ -123,12 +123,18 @@ static int along_outer(const job *j, const smx_operand *operand, int has_inner) 
            smx_is_native(j->plan, operand, has_inner);
 }
 
-/* Whether kernels take the rows as lines that follow one another, however few they are. */
+/* Whether kernels take the rows as lines that follow one another, however few they are. Of derivatives, only reals that
+   are not masked. */
 static int are_narrow_lines(const job *j) {
     const smx_plan *plan = j->plan;
-    const smx_operand *x = &plan->in[0];
-    return j->op->takes_narrow_lines && j->n > SMX_SHORT && plan->inner_dims == 1 &&
-           x->inner[0] == plan->outer_shape[plan->outer_dims - 1] * smx_item_size(plan, x);
+    const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
+    int are_lines = j->op->takes_narrow_lines && j->n > SMX_SHORT && plan->inner_dims == 1;
+    for (int k = 0; k < j->op->inputs; k++) {
+        const smx_operand *x = &plan->in[k];
+        const int is_taken = !j->op->is_derivative || (x->storage == SMX_REAL && !plan->mask.data);
+        are_lines &= is_taken && along_outer(j, x, 1) && x->inner[0] == neighbours * smx_item_size(plan, x);
+    }
+    return are_lines;
 }
 
 static void count_tiles(job *j, int missing) {
@@ -239,9 +245,7 @@ static void choose_memory(job *j) {
 
     j->is_far = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= SMX_FAR;
 
-    j->is_compact = columns && j->n > SMX_SHORT && j->op->takes_narrow_lines && j->side_by_side[0] &&
-                    plan->inner_dims == 1 && j->tiles_in_run == 1 &&
-                    plan->in[0].inner[0] == j->run * smx_item_size(plan, &plan->in[0]);
+    j->is_compact = columns && j->tiles_in_run == 1 && are_narrow_lines(j);
     /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
     j->rounds_in_kernels &= !j->is_compact || j->run % plan->kernels->lanes == 0;
     j->width = j->is_compact ? j->run

@@ -237,7 +237,14 @@ def test_few_long_rows_side_by_side(name, dtype, length, isa):
         lines = [np.ascontiguousarray(a.reshape(2, width, length).swapaxes(1, 2)) for a in arrays]
         got = call(name, lines, 1).reshape(want.shape)
         assert_same(got, want, f"{width} rows")
+        for k, a in enumerate(arrays):
+            mixed = [*lines[:k], a.reshape(2, width, length).swapaxes(1, 2), *lines[k + 1 :]]
+            assert_same(
+                call(name, mixed, 1).reshape(want.shape), want, f"{width} rows, argument {k} row by row"
+            )
         if name != "logsumexp":
+            out = np.empty((2, width, length), dtype).swapaxes(1, 2)
+            assert_same(call(name, lines, 1, out=out), want, f"{width} rows, result row by row")
             call(name, lines, 1, out=lines[0])
             assert_same(lines[0], want, f"{width} rows, in place")
 

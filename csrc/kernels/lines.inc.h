@@ -108,6 +108,86 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     }
 }
 
+/* A round of partial sums. Of a derivative's, one kind is in use. */
+typedef struct {
+    real high[ROUND], low[ROUND], lowest[ROUND];
+} long_sums;
+
+SMX_INLINE long_sum long_sum_at(const long_sums *sums, ptrdiff_t at) {
+    return long_sum_of(pair_of(v_load(sums->high + at), v_load(sums->low + at)), v_load(sums->lowest + at));
+}
+SMX_INLINE void put_long_sum(long_sums *sums, ptrdiff_t at, long_sum s) {
+    v_store(sums->high + at, s.high);
+    v_store(sums->low + at, s.low);
+    v_store(sums->lowest + at, s.lowest);
+}
+
+#if REAL_BITS == 32
+typedef struct {
+    double wide[ROUND];
+} product_sums;
+
+SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) { return v_wide_load(sums->wide + at); }
+SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) { v_wide_store(sums->wide + at, s); }
+#else
+typedef long_sums product_sums;
+
+SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) { return long_sum_at(sums, at); }
+SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) { put_long_sum(sums, at, s); }
+#endif
+
+typedef struct {
+    product_sums products;
+    long_sums gradients;
+} derivative_sums;
+
+SMX_INLINE derivative_sum derivative_sum_at(const derivative_sums *sums, ptrdiff_t at, enum summand what) {
+    derivative_sum s = derivative_sum_begin();
+    if (what == GRADIENT)
+        s.gradients = long_sum_at(&sums->gradients, at);
+    else
+        s.products = product_sum_at(&sums->products, at);
+    return s;
+}
+SMX_INLINE void put_derivative_sum(derivative_sums *sums, ptrdiff_t at, derivative_sum s, enum summand what) {
+    if (what == GRADIENT)
+        put_long_sum(&sums->gradients, at, s.gradients);
+    else
+        put_product_sum(&sums->products, at, s.products);
+}
+
+SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summand what) {
+    const int width = tile->width;
+    const real *y = row_of(&tile->in[0], 0), *g = row_of(&tile->in[1], 0);
+    const real *y_next = next_strip(tile, 0, 0), *g_next = next_strip(tile, 1, 0);
+    const ptrdiff_t round = width * LANES, size = tile->n * width;
+    derivative_sums sums;
+    for (ptrdiff_t at = 0; at < round + WIDTH; at += WIDTH) /* one more is read with the last line */
+        put_derivative_sum(&sums, at, derivative_sum_begin(), what);
+    for (ptrdiff_t i = 0; i < size; i += 4 * round)
+        for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
+            derivative_sum s = derivative_sum_at(&sums, at, what);
+            for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round) {
+                if (y_next)
+                    SMX_PREFETCH(y_next + k + WIDTH - 1, 2);
+                if (g_next)
+                    SMX_PREFETCH(g_next + k + WIDTH - 1, 2);
+                if (k + WIDTH <= size)
+                    s = derivative_sum_add_at(s, y + k, g + k, what);
+                else
+                    s = derivative_sum_add(s, load_left(y + k, size - k), load_left(g + k, size - k), what);
+            }
+            put_derivative_sum(&sums, at, s, what);
+        }
+    for (int row = 0; row < width; row += WIDTH) {
+        derivative_sum s[LANES];
+        for (int i = 0; i < LANES; i++)
+            s[i] = derivative_sum_at(&sums, i * width + row, what);
+        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, LANES);
+        store_long_sum(partial, width, row, derivative_sum_end(s[0], what));
+    }
+}
+
 /* As apply_to_columns does. */
 SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                const void *constants, int constant_count, formula f) {

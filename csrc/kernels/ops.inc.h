@@ -174,6 +174,12 @@ SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, 
     v_store(partial + partial_at(3, tile->width, row), s.low);
 }
 
+SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
+    v_store(partial + partial_at(0, width, row), s.high);
+    v_store(partial + partial_at(1, width, row), s.low);
+    v_store(partial + partial_at(2, width, row), s.lowest);
+}
+
 /* The scale of the terms, where their sum starts, and the square root of what brings it to the scale of `reference_of`. */
 typedef struct {
     exp_scale scale;
@@ -243,6 +249,14 @@ SMX_INLINE const real *next_strip(const smx_tile *tile, int k, ptrdiff_t row) {
 SMX_INLINE const real *awaited_results(const smx_tile *tile, ptrdiff_t row) {
     const int are_far = tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
     return is_short(tile) && are_far && next_strip(tile, 0, row) ? row_of(&tile->out, row) : NULL;
+}
+
+/* So many lines' parts of a strip; returns the next line's. One pointer that moves on: of several, the loops' registers
+   would run out. */
+SMX_INLINE const real *ask_for_lines(const real *line, ptrdiff_t pitch, int count) {
+    for (int k = 0; line && k < count; k++, line += pitch)
+        SMX_PREFETCH(line + WIDTH - 1, 2);
+    return line;
 }
 
 /* So many vectors of a row, from x on that far apart, into the partial sum that is theirs; left: elements from x to the end
@@ -409,11 +423,11 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
     }
 }
 
-/* Of WIDTH columns: where their elements are, so many lanes of each, where what is kept goes, and what to ask for. */
+/* Of WIDTH columns: where their elements are, so many lanes of each, and where what is kept goes. */
 typedef struct {
-    const real *x, *next, *out;
+    const real *x;
     real *kept;
-    ptrdiff_t pitch, next_pitch, out_pitch, left, kept_pitch, to_low;
+    ptrdiff_t pitch, left, kept_pitch, to_low;
 } strip;
 
 /* So many elements from number j on, step apart, into the partial sum that is theirs. */
@@ -421,10 +435,6 @@ SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, i
                                 enum sum_of what) {
     vec v[4];
     pair e[4];
-    for (int k = 0; at.next && k < count; k++)
-        SMX_PREFETCH(at.next + (j + k * step) * at.next_pitch + WIDTH - 1, 2);
-    for (int k = 0; at.out && k < count; k++)
-        SMX_PREFETCH(at.out + (j + k * step) * at.out_pitch + WIDTH - 1, 2);
     for (int k = 0; k < count; k++)
         v[k] = load_left(at.x + (j + k * step) * at.pitch, at.left);
     s = exp_step(s, v, count, scale, second, what, e);
@@ -441,13 +451,8 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
                                  enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
-    strip at = {.next = next_strip(tile, 0, row),
-                .next_pitch = tile->next[0].element,
-                .out = awaited_results(tile, row),
-                .out_pitch = tile->out.element,
-                .x = row_of(&tile->in[0], row),
-                .pitch = pitch,
-                .left = left};
+    const real *next = next_strip(tile, 0, row), *out = awaited_results(tile, row);
+    strip at = {.x = row_of(&tile->in[0], row), .pitch = pitch, .left = left};
     if (keep) {
         at.kept = row_of(&tile->kept[0], row);
         at.kept_pitch = tile->kept[0].element;
@@ -466,7 +471,9 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
     pair s[LANES];
     for (int i = 0; i < count; i++)
         s[i] = exp_sum_begin(frame.start);
-#define STEP_OF(k) exp_column_step(s[i], at, j + i, count, k, frame.scale, m.second, what)
+#define STEP_OF(k)                                                                                                     \
+    (next = ask_for_lines(next, tile->next[0].element, k), out = ask_for_lines(out, tile->out.element, k),             \
+     exp_column_step(s[i], at, j + i, count, k, frame.scale, m.second, what))
     ptrdiff_t j = 0;
     for (; j + 4 * count <= n; j += 4 * count)
         for (int i = 0; i < count; i++)
@@ -730,56 +737,6 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
 
 /* ---- sums of products: the derivatives -------------------------------------------------------------------------- */
 
-/* Of sum y g, an element is as sensitive to sum y |g|, so twice the precision does; of sum g only to the sum itself. */
-enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
-
-/* One of them is in use. */
-typedef struct {
-    product_sum products;
-    long_sum gradients;
-} derivative_sum;
-
-SMX_INLINE derivative_sum derivative_sum_begin(void) {
-    const vec zero = v_set1(0);
-    const derivative_sum s = {product_sum_begin(), long_sum_of(pair_of(zero, zero), zero)};
-    return s;
-}
-
-/* Zeros leave it as it is. */
-SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enum summand what) {
-    if (what == GRADIENT)
-        s.gradients = long_sum_add(s.gradients, g);
-    else
-        s.products = product_sum_add(s.products, what == EXP_PRODUCT ? exp_alone(y) : y, g);
-    return s;
-}
-
-/* The same of vectors that are in memory. */
-SMX_INLINE derivative_sum derivative_sum_add_at(derivative_sum s, const real *y, const real *g, enum summand what) {
-    if (what != PRODUCT)
-        return derivative_sum_add(s, v_load(y), v_load(g), what);
-    s.products = product_sum_add_at(s.products, y, g);
-    return s;
-}
-
-SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t, enum summand what) {
-    if (what == GRADIENT)
-        s.gradients = long_sum_add_sum(s.gradients, t.gradients);
-    else
-        s.products = product_sum_add_sum(s.products, t.products);
-    return s;
-}
-
-#define ADD_DERIVATIVE_SUMS(s, t) derivative_sum_add_sum(s, t, what)
-
-/* In every lane its sum; and of all lanes one sum. */
-SMX_INLINE long_sum derivative_sum_end(derivative_sum s, enum summand what) {
-    return what == GRADIENT ? s.gradients : product_sum_end(s.products);
-}
-SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
-    return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
-}
-
 SMX_INLINE vec seen_or_0(const unsigned char *mask, ptrdiff_t left, vec a, enum masking how) {
     const vec zero = v_set1(0);
     return how == NO_MASK ? a : how == BY_LANE ? v_select_bytes(mask, left, a, zero) : seen_or(*mask, a, zero);
@@ -793,12 +750,6 @@ SMX_INLINE int is_plain(enum smx_storage storage, enum masking how) { return sto
 SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage,
                          enum masking how) {
     return seen_or_0(mask, left, load_stored(x, left, storage), how);
-}
-
-SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
-    v_store(partial + partial_at(0, width, row), s.high);
-    v_store(partial + partial_at(1, width, row), s.low);
-    v_store(partial + partial_at(2, width, row), s.lowest);
 }
 
 /* Sums whose lanes are three reals each; those of floats' products are doubles. */
@@ -984,6 +935,8 @@ SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_st
         sum_reduce_columns(tile, partial, is_short(tile) ? few : LANES, storage, how, what);
     else if (is_short(tile))
         sum_reduce_columns(tile, partial, few, storage, how, what);
+    else if (follow_as_lines(tile, &tile->in[0]) && follow_as_lines(tile, &tile->in[1]))
+        sum_reduce_lines(tile, partial, what);
     else
         sum_reduce_columns(tile, partial, LANES, storage, how, what);
 }
@@ -1455,6 +1408,7 @@ const smx_kernels
                                          .is_derivative = 1,
                                          .reduces_runs = 1,
                                          .takes_lines = 1,
+                                         .takes_narrow_lines = 1,
                                          .reduce = softmax_vjp_reduce,
                                          .finish = sum_finish,
                                          .write = softmax_vjp_write,
@@ -1465,6 +1419,7 @@ const smx_kernels
                                              .is_derivative = 1,
                                              .reduces_runs = 1,
                                              .takes_lines = 1,
+                                             .takes_narrow_lines = 1,
                                              .reduce = log_softmax_vjp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_vjp_write,
@@ -1474,6 +1429,7 @@ const smx_kernels
                                              .elementwise = 1,
                                              .is_derivative = 1,
                                              .takes_lines = 1,
+                                             .takes_narrow_lines = 1,
                                              .reduce = log_softmax_jvp_reduce,
                                              .finish = sum_finish,
                                              .write = log_softmax_jvp_write,

@@ -186,3 +186,53 @@ SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { retur
 SMX_INLINE long_sum product_sum_end(product_sum s) { return s; }
 SMX_INLINE long_sum product_sum_lanes(product_sum s) { return long_sum_lanes(s); }
 #endif
+
+/* Of sum y g, an element is as sensitive to sum y |g|, so twice the precision does; of sum g only to the sum itself. */
+enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
+
+/* One of them is in use. */
+typedef struct {
+    product_sum products;
+    long_sum gradients;
+} derivative_sum;
+
+SMX_INLINE derivative_sum derivative_sum_begin(void) {
+    const vec zero = v_set1(0);
+    const derivative_sum s = {product_sum_begin(), long_sum_of(pair_of(zero, zero), zero)};
+    return s;
+}
+
+/* Zeros leave it as it is. */
+SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enum summand what) {
+    if (what == GRADIENT)
+        s.gradients = long_sum_add(s.gradients, g);
+    else
+        s.products = product_sum_add(s.products, what == EXP_PRODUCT ? exp_alone(y) : y, g);
+    return s;
+}
+
+/* The same of vectors that are in memory. */
+SMX_INLINE derivative_sum derivative_sum_add_at(derivative_sum s, const real *y, const real *g, enum summand what) {
+    if (what != PRODUCT)
+        return derivative_sum_add(s, v_load(y), v_load(g), what);
+    s.products = product_sum_add_at(s.products, y, g);
+    return s;
+}
+
+SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t, enum summand what) {
+    if (what == GRADIENT)
+        s.gradients = long_sum_add_sum(s.gradients, t.gradients);
+    else
+        s.products = product_sum_add_sum(s.products, t.products);
+    return s;
+}
+
+#define ADD_DERIVATIVE_SUMS(s, t) derivative_sum_add_sum(s, t, what)
+
+/* In every lane its sum; and of all lanes one sum. */
+SMX_INLINE long_sum derivative_sum_end(derivative_sum s, enum summand what) {
+    return what == GRADIENT ? s.gradients : product_sum_end(s.products);
+}
+SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
+    return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
+}

@@ -156,6 +156,8 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
 typedef double wide;
 
 SMX_INLINE wide v_wide_zero(void) { return 0; }
+SMX_INLINE wide v_wide_load(const double *p) { return *p; }
+SMX_INLINE void v_wide_store(double *p, wide a) { *p = a; }
 SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) { return s + (double)x * y; }
 SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) { return s + (double)*x * *y; }
 SMX_INLINE wide v_wide_add(wide a, wide b) { return a + b; }

@@ -1,6 +1,6 @@
 /* As many doubles as a register has floats, in two registers: for sums of products of floats, which are exact among them.
    Included by each level's header that has more than one lane; vec_scalar.h says what the operations mean. A level brings
-   `doubles`, a register of half as many: doubles_zero, _add, _sub, _fma (x y + s), _load (floats from memory), _lower and
+   `doubles`, a register of half as many: doubles_zero, _add, _sub, _fma (x y + s), _get and _put (doubles in memory), _load (floats from memory), _lower and
    _upper (the halves of a vector of floats), and _sum (the sum of its lanes, upper half onto lower). */
 
 typedef struct {
@@ -12,6 +12,11 @@ SMX_INLINE wide wide_of(doubles lower, doubles upper) {
     return w;
 }
 SMX_INLINE wide v_wide_zero(void) { return wide_of(doubles_zero(), doubles_zero()); }
+SMX_INLINE wide v_wide_load(const double *p) { return wide_of(doubles_get(p), doubles_get(p + WIDTH / 2)); }
+SMX_INLINE void v_wide_store(double *p, wide a) {
+    doubles_put(p, a.lower);
+    doubles_put(p + WIDTH / 2, a.upper);
+}
 SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
     return wide_of(doubles_fma(doubles_lower(x), doubles_lower(y), s.lower),
                    doubles_fma(doubles_upper(x), doubles_upper(y), s.upper));
