@@ -293,9 +293,12 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
     w->tile.stream = w->tile.as_run = 0;
-    w->tile.next[0] = w->tile.next[1] = nowhere;
+    /* One by one: a copy of a copy would wait until all stores before it, results among them, have reached the cache. */
+    w->tile.next[0] = nowhere;
+    w->tile.next[1] = nowhere;
+    w->tile.mask = nowhere;
+    w->tile.out = nowhere;
     w->tile.out_storage = SMX_REAL;
-    w->tile.mask = w->tile.out = nowhere;
     w->tile.storage = j->widens_in_kernels ? j->plan->in[0].storage : SMX_REAL;
     w->tile.width = (int)(least(end, j->run) - in_run);
     w->tile.targets = &j->plan->targets;
@@ -625,7 +628,6 @@ static void store_block(worker *w, ptrdiff_t piece, int hides) {
 static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int flags, int is_shifted) {
     const job *j = w->job;
     const int settles = flags & SMX_NOT_FINITE;
-    const smx_tile plain = w->tile;
     const int as_run = j->reduces_as_run || open_run(w, settles, is_shifted);
     int hides = j->is_masked && (settles || (!j->op->hidden.comes_by_itself && !w->tile.mask.start));
     /* Kernels that round do not mask: then a block is the way. */
@@ -643,7 +645,6 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
     }
     if (!j->out_in_place && !rounds && !as_run)
         store_block(w, piece, hides);
-    w->tile = plain;
 }
 
 /* One number a row: all that the operation has to say, or what it says beside the elements. */
