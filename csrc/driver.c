@@ -23,6 +23,7 @@
 #include "fpstate.h"
 #include "plan.h"
 #include "segments.h"
+#include "shares.h"
 #include "strided.h"
 #include "threads.h"
 
@@ -759,31 +760,33 @@ static int run_serial(const job *j) {
 
 #ifdef _OPENMP
 
-/* Threads take tiles. Several at a time, so that neighbours in memory stay with one thread. */
 static int run_tiles(const job *j) {
-    const int chunk = (int)least(4096, most(1, j->tiles / (8 * (ptrdiff_t)j->threads)));
+    smx_shares tiles;
     int failed = 0;
+    smx_share_out(&tiles, j->tiles, least(4096, most(1, j->tiles / (8 * (ptrdiff_t)j->threads))), j->threads);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
         WORKER_BEGIN(w, j);
         failed |= w.job == NULL;
-#pragma omp for schedule(dynamic, chunk) nowait
-        for (ptrdiff_t t = 0; t < j->tiles; t++)
-            if (w.job)
+        for (ptrdiff_t t, end; w.job && smx_take(&tiles, &t, &end);)
+            for (; t < end; t++)
                 do_tile(&w, t);
-            else
-                failed = 1;
         WORKER_END();
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
-/* Threads take pieces of a few long rows; item t * pieces + p is piece p of tile t. */
+/* Threads take pieces of a few long rows; item t * pieces + p is piece p of tile t. A piece is written by who reduced it, if
+   nobody is late. */
 static int run_pieces(const job *j) {
     const ptrdiff_t items = j->tiles * j->pieces;
     tile_state *state = calloc((size_t)j->tiles, sizeof *state);
     char *partials = malloc((size_t)(j->tiles * j->partial_bytes));
+    smx_shares reduced[2], written;
     int failed = !state || !partials, again = 0;
+    smx_share_out(&reduced[0], items, 1, j->threads);
+    smx_share_out(&reduced[1], items, 1, j->threads);
+    smx_share_out(&written, j->op->elementwise ? items : 0, 1, j->threads);
     if (!failed) {
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
         {
@@ -791,15 +794,15 @@ static int run_pieces(const job *j) {
             failed |= w.job == NULL;
             const int ready = w.job != NULL;
             for (int round = 0; round < 2; round++) {
-#pragma omp for schedule(dynamic, 1)
-                for (ptrdiff_t i = 0; i < items; i++) {
+                for (ptrdiff_t i, end; ready && smx_take(&reduced[round], &i, &end);) {
                     const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
-                    if (!ready || (round == 1 && !state[t].is_shifted))
+                    if (round == 1 && !state[t].is_shifted)
                         continue;
                     open_tile(&w, t);
                     open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
                     j->op->reduce(&w.tile, partial_of(j, &w, partials + t * j->partial_bytes, piece));
                 }
+#pragma omp barrier
 #pragma omp for schedule(dynamic, 1) reduction(| : again)
                 for (ptrdiff_t t = 0; t < j->tiles; t++)
                     if (ready && (round == 0 || state[t].is_shifted)) {
@@ -811,11 +814,8 @@ static int run_pieces(const job *j) {
                 if (!again)
                     break;
             }
-#pragma omp for schedule(dynamic, 1) nowait
-            for (ptrdiff_t i = 0; i < (j->op->elementwise ? items : 0); i++) {
+            for (ptrdiff_t i, end; ready && smx_take(&written, &i, &end);) {
                 const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
-                if (!ready)
-                    continue;
                 open_tile(&w, t);
                 open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
                 write_piece(&w, piece, state[t].constants, state[t].flags, state[t].is_shifted);

@@ -1,0 +1,64 @@
+/* Items shared out among the threads of a parallel region. Each thread has a share of its own, the same in every call of a
+   size, so that it finds in its cache what it had there before; who is done with it goes on with what others have not
+   come to, as one of them may be late: its processor may have been given to another program. */
+
+#ifndef SMX_SHARES_H
+#define SMX_SHARES_H
+
+#ifdef _OPENMP
+
+#include "arch.h"
+
+#include <omp.h>
+#include <stddef.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+
+enum { SMX_SHARES = 64 }; /* of more threads, several have one */
+
+/* The next item, and the one behind the last; each share in a line of the cache of its own. */
+typedef struct {
+    ptrdiff_t next, end;
+    char apart[SMX_CACHE_LINE - 2 * sizeof(ptrdiff_t)];
+} smx_share;
+
+typedef struct {
+    int count;
+    ptrdiff_t at_once; /* items that a thread takes at a time */
+    smx_share share[SMX_SHARES];
+} smx_shares;
+
+static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_once, int threads) {
+    of->count = threads < SMX_SHARES ? threads : SMX_SHARES;
+    of->at_once = at_once;
+    for (int k = 0; k < of->count; k++) {
+        of->share[k].next = items * k / of->count;
+        of->share[k].end = items * (k + 1) / of->count;
+    }
+}
+
+/* Nothing else is told by it: what one thread leaves for another waits at a barrier. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_ADVANCE(next, items) _InterlockedExchangeAdd64(&(next), (items))
+#else
+#define SMX_ADVANCE(next, items) __atomic_fetch_add(&(next), (items), __ATOMIC_RELAXED)
+#endif
+
+/* Items from *first to before *end are the calling thread's to do. 0: all have been taken. */
+static inline int smx_take(smx_shares *of, ptrdiff_t *first, ptrdiff_t *end) {
+    const int own = omp_get_thread_num() % of->count;
+    for (int k = 0; k < of->count; k++) {
+        smx_share *share = &of->share[(own + k) % of->count];
+        *first = SMX_ADVANCE(share->next, of->at_once);
+        if (*first < share->end) {
+            *end = *first + of->at_once < share->end ? *first + of->at_once : share->end;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+#endif
+
+#endif
