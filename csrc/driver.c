@@ -637,6 +637,10 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
         w->tile.out = view_rows(w, &j->plan->out, piece * SMX_PIECE);
         w->tile.out_storage = j->plan->out.storage;
     }
+    const int transposes =
+        j->op->writes_rows && j->keeps && stores_rows(j) && j->plan->out.storage == SMX_REAL && !settles && !hides;
+    if (transposes)
+        w->tile.out = view_rows(w, &j->plan->out, 0);
     j->op->write(&w->tile, constants);
     if (settles)
         j->plan->kernels->settle_nans(&w->tile);
@@ -644,7 +648,7 @@ static void write_piece(worker *w, ptrdiff_t piece, const void *constants, int f
         hide(w, &w->tile.out, j->op->hidden.out, &w->tile.out);
         hides = 0;
     }
-    if (!j->out_in_place && !rounds && !as_run)
+    if (!j->out_in_place && !rounds && !as_run && !transposes)
         store_block(w, piece, hides);
 }
 

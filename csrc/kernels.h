@@ -121,6 +121,7 @@ typedef struct {
     int reduces_runs; /* takes rows of reals as_run; write always does */
     int takes_lines; /* reduce takes COLUMNS that are not padded */
     int takes_narrow_lines; /* and wastes no lanes on few of them, if they are long */
+    int writes_rows; /* COLUMNS of which reduce has kept exponentials; out may then be rows, unless NaNs are to be settled */
     int has_short_rows; /* reduce takes rows of up to SMX_SHORT elements in ROWS as well */
     void (*reduce)(const smx_tile *tile, void *partial);
     int (*finish)(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift, void *constants);

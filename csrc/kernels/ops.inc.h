@@ -1163,6 +1163,57 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 #undef APPLY
 }
 
+/* Of columns of reals to rows, by way of registers. Of a row's last four elements some may have been written before. */
+SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from, int inputs, int width, ptrdiff_t n,
+                                int is_far, const void *constants, int constant_count, const exp_temperature *t,
+                                formula f) {
+    const ptrdiff_t row = to->row;
+    for (int first = 0; first < width; first += WIDTH) {
+        real *rows = (real *)to->start + first * row;
+        vec c[SMX_CONSTANTS], column[4];
+        for (int k = 0; k < constant_count; k++)
+            c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + first);
+        if (is_far)
+            ask_for_rows(rows + width * row, row, n);
+#define COLUMN(number, j)                                                                                              \
+    vec v[SMX_MAX_INPUTS];                                                                                             \
+    for (int i = 0; i < inputs; i++)                                                                                   \
+        v[i] = v_load((const real *)from[i]->start + first + (j) * from[i]->element);                                  \
+    column[number] = f(v, c, t)
+        if (first + WIDTH <= width && n >= 4) {
+            real *at[WIDTH];
+            for (int k = 0; k < WIDTH; k++)
+                at[k] = rows + k * row;
+            for (ptrdiff_t j = 0; j < n; j += 4) {
+                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
+                for (int k = 0; k < 4; k++) {
+                    COLUMN(k, here + k);
+                }
+                v_store_columns(at, here, column);
+            }
+        } else if (first + WIDTH <= width && row == n && n <= 3) {
+            for (int k = 0; k < n; k++) {
+                COLUMN(k, k);
+            }
+            if (n == 1)
+                v_store(rows, column[0]);
+            else if (n == 2)
+                v_store_pairs(rows, column);
+            else
+                v_store_triples(rows, column);
+        } else {
+            for (ptrdiff_t j = 0; j < n; j++) {
+                real lane[WIDTH];
+                COLUMN(0, j);
+                v_store(lane, column[0]);
+                for (int k = 0; k < WIDTH && first + k < width; k++)
+                    rows[k * row + j] = lane[k];
+            }
+        }
+#undef COLUMN
+    }
+}
+
 SMX_INLINE void apply(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                       const void *constants, int constant_count, formula f) {
     if (tile->layout == SMX_ROWS)
@@ -1231,7 +1282,10 @@ SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constan
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
     const smx_view *const kept[2] = {&tile->kept[0], &tile->kept[1]};
-    if (tile->kept[0].start)
+    if (tile->kept[0].start && tile->layout == SMX_COLUMNS && tile->out.row != 1)
+        apply_into_rows(&tile->out, kept, 2, tile->width, tile->n, tile->next[0].start != NULL, constants, 2,
+                        tile->temperature, softmax_of_parts);
+    else if (tile->kept[0].start)
         write_from(tile, kept, 2, constants, 2, 0, softmax_of_parts);
     else
         write_with(tile, 1, constants, 4, 0, softmax_of);
@@ -1317,39 +1371,16 @@ static void columns_to_lines(enum smx_storage storage, const void *block, ptrdif
 #endif
 }
 
+SMX_INLINE vec itself(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+    (void)c;
+    (void)t;
+    return v[0];
+}
 static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,
                             int is_far) {
-    for (int first = 0; first < width; first += WIDTH) {
-        const real *from = (const real *)block + first;
-        real *to = (real *)rows + first * row;
-        if (is_far)
-            ask_for_rows(to + width * row, row, n);
-        vec column[4];
-        if (first + WIDTH <= width && n >= 4) {
-            real *at[WIDTH];
-            for (int k = 0; k < WIDTH; k++)
-                at[k] = to + k * row;
-            for (ptrdiff_t j = 0; j < n; j += 4) {
-                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
-                for (int k = 0; k < 4; k++)
-                    column[k] = v_load(from + (here + k) * element);
-                v_store_columns(at, here, column);
-            }
-        } else if (first + WIDTH <= width && row == n && n <= 3) {
-            for (int k = 0; k < n; k++)
-                column[k] = v_load(from + k * element);
-            if (n == 1)
-                v_store(to, column[0]);
-            else if (n == 2)
-                v_store_pairs(to, column);
-            else
-                v_store_triples(to, column);
-        } else {
-            for (ptrdiff_t j = 0; j < n; j++)
-                for (int k = 0; k < WIDTH && first + k < width; k++)
-                    to[k * row + j] = from[j * element + k];
-        }
-    }
+    const smx_view columns = {(void *)block, 1, element}, to = {rows, row, 1};
+    const smx_view *const from[1] = {&columns};
+    apply_into_rows(&to, from, 1, width, n, is_far, NULL, 0, &no_temperature, itself);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
@@ -1378,6 +1409,7 @@ const smx_kernels
                                      .has_short_rows = 1,
                                      .takes_lines = 1,
                                      .takes_narrow_lines = 1,
+                                     .writes_rows = 1,
                                      .reduce = softmax_reduce,
                                      .finish = softmax_finish,
                                      .write = softmax_write,
