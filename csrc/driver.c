@@ -129,13 +129,15 @@ static int along_outer(const job *j, const smx_operand *operand, int has_inner) 
 static int are_narrow_lines(const job *j) {
     const smx_plan *plan = j->plan;
     const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
-    int are_lines = j->op->takes_narrow_lines && j->n > SMX_SHORT && plan->inner_dims == 1;
+    if (!j->op->takes_narrow_lines || j->n <= SMX_SHORT || plan->inner_dims != 1)
+        return 0;
     for (int k = 0; k < j->op->inputs; k++) {
         const smx_operand *x = &plan->in[k];
         const int is_taken = !j->op->is_derivative || (x->storage == SMX_REAL && !plan->mask.data);
-        are_lines &= is_taken && along_outer(j, x, 1) && x->inner[0] == neighbours * smx_item_size(plan, x);
+        if (!is_taken || !along_outer(j, x, 1) || x->inner[0] != neighbours * smx_item_size(plan, x))
+            return 0;
     }
-    return are_lines;
+    return 1;
 }
 
 static void count_tiles(job *j, int missing) {

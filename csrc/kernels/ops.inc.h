@@ -1163,6 +1163,14 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 #undef APPLY
 }
 
+SMX_INLINE vec value_of_column(const smx_view *const *from, int inputs, int row, ptrdiff_t j,
+                               const vec c[SMX_CONSTANTS], const exp_temperature *t, formula f) {
+    vec v[SMX_MAX_INPUTS];
+    for (int k = 0; k < inputs; k++)
+        v[k] = v_load(row_of(from[k], row) + j * from[k]->element);
+    return f(v, c, t);
+}
+
 /* Of columns of reals to rows, by way of registers. Of a row's last four elements some may have been written before. */
 SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from, int inputs, int width, ptrdiff_t n,
                                 int is_far, const void *constants, int constant_count, const exp_temperature *t,
@@ -1175,26 +1183,20 @@ SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from,
             c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + first);
         if (is_far)
             ask_for_rows(rows + width * row, row, n);
-#define COLUMN(number, j)                                                                                              \
-    vec v[SMX_MAX_INPUTS];                                                                                             \
-    for (int i = 0; i < inputs; i++)                                                                                   \
-        v[i] = v_load((const real *)from[i]->start + first + (j) * from[i]->element);                                  \
-    column[number] = f(v, c, t)
+#define COLUMN(j) value_of_column(from, inputs, first, j, c, t, f)
         if (first + WIDTH <= width && n >= 4) {
             real *at[WIDTH];
             for (int k = 0; k < WIDTH; k++)
                 at[k] = rows + k * row;
             for (ptrdiff_t j = 0; j < n; j += 4) {
                 const ptrdiff_t here = j + 4 <= n ? j : n - 4;
-                for (int k = 0; k < 4; k++) {
-                    COLUMN(k, here + k);
-                }
+                for (int k = 0; k < 4; k++)
+                    column[k] = COLUMN(here + k);
                 v_store_columns(at, here, column);
             }
         } else if (first + WIDTH <= width && row == n && n <= 3) {
-            for (int k = 0; k < n; k++) {
-                COLUMN(k, k);
-            }
+            for (int k = 0; k < n; k++)
+                column[k] = COLUMN(k);
             if (n == 1)
                 v_store(rows, column[0]);
             else if (n == 2)
@@ -1204,8 +1206,7 @@ SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from,
         } else {
             for (ptrdiff_t j = 0; j < n; j++) {
                 real lane[WIDTH];
-                COLUMN(0, j);
-                v_store(lane, column[0]);
+                v_store(lane, COLUMN(j));
                 for (int k = 0; k < WIDTH && first + k < width; k++)
                     rows[k * row + j] = lane[k];
             }

@@ -1,7 +1,8 @@
 /* As many doubles as a register has floats, in two registers: for sums of products of floats, which are exact among them.
    Included by each level's header that has more than one lane; vec_scalar.h says what the operations mean. A level brings
-   `doubles`, a register of half as many: doubles_zero, _add, _sub, _fma (x y + s), _get and _put (doubles in memory), _load (floats from memory), _lower and
-   _upper (the halves of a vector of floats), and _sum (the sum of its lanes, upper half onto lower). */
+   `doubles`, a register of half as many: doubles_zero, _add, _sub, _fma (x y + s), _get and _put (doubles in memory), _load
+   (floats from memory), _lower and _upper (the halves of a vector of floats), and _sum (the sum of its lanes, upper half
+   onto lower). */
 
 typedef struct {
     doubles lower, upper;
