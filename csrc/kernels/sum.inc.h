@@ -12,13 +12,17 @@
    (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). The pair is as good as about twice the working precision. Only sums of products
    of floats are doubles instead, until they are stored. */
 
-/* s + x for any x: Knuth's TwoSum, six operations. */
-SMX_INLINE pair sum_add(pair s, vec x) {
-    const vec t = v_add(s.high, x);
-    const vec x_seen = v_sub(t, s.high);
+/* s + x for any s and x, and what its rounding lost: Knuth's TwoSum, six operations, by both kinds of units. */
+SMX_INLINE pair two_sum(vec s, vec x) {
+    const vec t = v_add(s, x);
+    const vec x_seen = v_sub_fused(t, s);
     const vec s_seen = v_sub(t, x_seen);
-    const vec lost = v_add(v_sub(s.high, s_seen), v_sub(x, x_seen));
-    return pair_of(t, v_add(s.low, lost));
+    return pair_of(t, v_add(v_sub_fused(s, s_seen), v_sub_fused(x, x_seen)));
+}
+
+SMX_INLINE pair sum_add(pair s, vec x) {
+    const pair t = two_sum(s.high, x);
+    return pair_of(t.high, v_add(s.low, t.low));
 }
 
 /* s + x for |x| <= |s.high|: Dekker's Fast2Sum, three operations. */
@@ -37,7 +41,7 @@ SMX_INLINE pair sum_add_sum(pair s, pair t) {
 /* s + x y; the product's own rounding error is found by a fused multiply-add (Ogita, Rump, Oishi 2005, Dot2). */
 SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
     const vec product = v_mul(x, y);
-    s.low = v_add(s.low, v_fma(x, y, v_sub(v_set1(0), product)));
+    s.low = v_add_fused(s.low, v_fms(x, y, product));
     return sum_add(s, product);
 }
 
@@ -53,7 +57,7 @@ SMX_INLINE long_sum long_sum_of(pair s, vec lowest) {
 }
 
 SMX_INLINE long_sum long_sum_add(long_sum s, vec x) {
-    const pair high = sum_add(pair_of(s.high, v_set1(0)), x); /* its low part is what was lost, exactly */
+    const pair high = two_sum(s.high, x);
     const pair low = sum_add(pair_of(s.low, s.lowest), high.low);
     return long_sum_of(pair_of(high.high, low.high), low.low);
 }
