@@ -133,7 +133,8 @@ typedef struct {
     vec power, p;
 } exp_parts;
 
-SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
+/* has_temperature: whether the scale's may be other than 1; units that add have more time than those that multiply. */
+SMX_INLINE exp_parts exp_parts_with(vec x, exp_scale scale, int has_temperature) {
     const table powers = v_table(POWER(0), POWER(1), POWER(2), POWER(3));
     const table rests = v_table(0, CONSTANT(REST_1), CONSTANT(REST_2), CONSTANT(REST_3));
     const vec held = v_max(scale.floor, x); /* a NaN in x stays */
@@ -141,10 +142,11 @@ SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
     const vec n = v_sub(shifted, scale.rounder);
     const vec r1 = v_fnma(n, scale.step_high, held);
     const vec r2 = v_fnma(n, scale.step_low, r1);
-    const vec r = v_fma(r2, scale.inverse, v_look_up(rests, shifted));
+    const vec rest = v_look_up(rests, shifted), r = has_temperature ? v_fma(r2, scale.inverse, rest) : v_add(r2, rest);
     const exp_parts e = {v_add_quarters(v_look_up(powers, shifted), shifted), v_fma(v_mul(r, r), exp_polynomial(r), r)};
     return e;
 }
+SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) { return exp_parts_with(x, scale, 1); }
 
 /* Both parts of the exponential, times 2^(HEADROOM - N). Of a NaN, the second is NaN. */
 SMX_INLINE pair exp_pair(exp_parts e) { return pair_of(e.power, v_mul(e.power, e.p)); }
@@ -159,7 +161,7 @@ SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
 /* exp(x) for x of no row, such as a log-probability, rounded. Beyond the range of the scale, 0 or inf. */
 SMX_INLINE vec exp_alone(vec x) {
     const vec highest = v_set1((4 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 4));
-    const pair e = exp_of(v_min(highest, x), exp_scale_of(v_set1(0), &no_temperature));
+    const pair e = exp_pair(exp_parts_with(v_min(highest, x), exp_scale_of(v_set1(0), &no_temperature), 0));
     const vec y = v_mul(v_add(e.high, e.low), v_set1(1 / (real)((real_bits)1 << HEADROOM)));
     return v_select_le(highest, x, v_set1((real)INFINITY), y);
 }

@@ -18,7 +18,7 @@
 
 SMX_INLINE pair log_of_1_plus(pair z) {
     const vec one = v_set1(1);
-    const pair w = sum_add(pair_of(one, v_set1(0)), z.high);
+    const pair w = two_sum(one, z.high);
 
     vec k = v_sub(v_exponent_field(w.high), v_set1(BIAS));
     vec m = v_significand(w.high);
@@ -51,7 +51,8 @@ SMX_INLINE pair log_of_1_plus(pair z) {
     rest = v_add(rest, v_div(f.low, m)); /* log'(1 + f) = 1 / (1 + f) */
     rest = v_fma(k, v_set1(CONSTANT(LN2_REST)), rest);
 
-    pair result = sum_add(pair_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
+    /* k ln2 is 0 or larger than f */
+    pair result = sum_add_smaller(pair_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
     result.low = v_add(result.low, rest);
     return sum_settle(result);
 }

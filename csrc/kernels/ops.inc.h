@@ -618,8 +618,9 @@ SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     const vec root = power_of_two(v_mul(v_sub(total.reference, own), v_set1((real)0.5)));
     z.high = v_mul(v_mul(z.high, root), root);
     z.low = v_mul(v_mul(z.low, root), root);
+    /* Where the maximum is tied, z is 1 or more but for its rounding. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
-    return sum_settle(sum_add(z, tied));
+    return sum_settle(sum_add_smaller(z, tied));
 }
 
 /* Of a tile's rows, WIDTH at a time: log(1 + z), the logarithm of the sum relative to the maximum. Step by step, as each is
