@@ -245,10 +245,13 @@ SMX_INLINE const real *next_row(const smx_tile *tile, int k, ptrdiff_t row) {
 SMX_INLINE const real *next_strip(const smx_tile *tile, int k, ptrdiff_t row) {
     return tile->next[k].row == 1 ? next_row(tile, k, row) : NULL;
 }
-/* Where the tile's own results are to go, if that is worth asking for. Of long columns, hardware foresees it. */
-SMX_INLINE const real *awaited_results(const smx_tile *tile, ptrdiff_t row) {
-    const int are_far = tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
-    return is_short(tile) && are_far && next_strip(tile, 0, row) ? row_of(&tile->out, row) : NULL;
+/* Where the row's own results are to go, if that is worth asking for. Of long columns, hardware foresees it. */
+SMX_INLINE const real *awaited_row(const smx_tile *tile, ptrdiff_t row) {
+    const int is_far = tile->next[0].start && tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
+    return is_far ? row_of(&tile->out, row) : NULL;
+}
+SMX_INLINE const real *awaited_strip(const smx_tile *tile, ptrdiff_t row) {
+    return is_short(tile) && next_strip(tile, 0, row) ? awaited_row(tile, row) : NULL;
 }
 
 /* So many lines' parts of a strip; returns the next line's. One pointer that moves on: of several, the loops' registers
@@ -451,7 +454,7 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
                                  enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
-    const real *next = next_strip(tile, 0, row), *out = awaited_results(tile, row);
+    const real *next = next_strip(tile, 0, row), *out = awaited_strip(tile, row);
     strip at = {.x = row_of(&tile->in[0], row), .pitch = pitch, .left = left};
     if (keep) {
         at.kept = row_of(&tile->kept[0], row);
@@ -766,6 +769,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
         const char *g = (const char *)tile->in[1].start + row * tile->in[1].row * size;
         const unsigned char *mask = mask_of(tile, row);
+        const real *out = is_plain(storage, how) ? awaited_row(tile, row) : NULL;
         derivative_sum s[GROUPS];
         for (int k = 0; k < GROUPS; k++)
             s[k] = derivative_sum_begin();
@@ -774,6 +778,8 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         for (; i + LANES <= n; i += LANES) {
             if (what == GRADIENT && tile->next[0].start) /* the exponentials' arguments, which only write reads */
                 ask_for(y + i * size, LANES * size, 2);
+            if (out)
+                ask_for(out + i, LANES * size, 2);
             for (int k = 0; k < GROUPS; k++)
                 if (is_plain(storage, how))
                     s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * WIDTH, (const real *)g + i + k * WIDTH,
@@ -820,7 +826,7 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
     const ptrdiff_t y_pitch = tile->in[0].element * size, g_pitch = tile->in[1].element * size;
     const char *y = (const char *)tile->in[0].start + row * size, *g = (const char *)tile->in[1].start + row * size;
     const real *y_next = next_strip(tile, 0, row), *g_next = next_strip(tile, 1, row);
-    const real *out = awaited_results(tile, row);
+    const real *out = awaited_strip(tile, row);
     const unsigned char *mask = mask_of(tile, row);
     derivative_sum s[LANES];
     for (int i = 0; i < count; i++)
