@@ -24,9 +24,9 @@ typedef struct {
 } smx_share;
 
 typedef struct {
+    _Alignas(SMX_CACHE_LINE) smx_share share[SMX_SHARES];
     int count;
     ptrdiff_t at_once; /* items that a thread takes at a time */
-    smx_share share[SMX_SHARES];
 } smx_shares;
 
 static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_once, int threads) {
