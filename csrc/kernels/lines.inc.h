@@ -130,10 +130,17 @@ typedef struct {
 SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) { return v_wide_load(sums->wide + at); }
 SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) { v_wide_store(sums->wide + at, s); }
 #else
-typedef long_sums product_sums;
+typedef struct {
+    real high[ROUND], low[ROUND];
+} product_sums;
 
-SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) { return long_sum_at(sums, at); }
-SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) { put_long_sum(sums, at, s); }
+SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) {
+    return pair_of(v_load(sums->high + at), v_load(sums->low + at));
+}
+SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) {
+    v_store(sums->high + at, s.high);
+    v_store(sums->low + at, s.low);
+}
 #endif
 
 typedef struct {

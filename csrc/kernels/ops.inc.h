@@ -756,9 +756,6 @@ SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t lef
     return seen_or_0(mask, left, load_stored(x, left, storage), how);
 }
 
-/* Sums whose lanes are three reals each; those of floats' products are doubles. */
-#define LANES_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
-
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking how,
                                 enum summand what) {
     const int width = tile->width, at_once = LANES_IN_PARTS(what) && ADDS_AT_ONCE(width);
@@ -804,15 +801,15 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         put_row(partial, 2, width, row, &lowest, total.lowest);
     }
     for (int row = 0; at_once && row < width; row += WIDTH) {
-        long_sum sum[WIDTH];
+        derivative_sum sum[WIDTH];
         vec high_lane[WIDTH], low_lane[WIDTH], lowest_lane[WIDTH];
         transpose_lanes(high_lanes, row, width, high_lane);
         transpose_lanes(low_lanes, row, width, low_lane);
         transpose_lanes(lowest_lanes, row, width, lowest_lane);
         for (int i = 0; i < WIDTH; i++)
-            sum[i] = long_sum_of(pair_of(high_lane[i], low_lane[i]), lowest_lane[i]);
-        ADD_PAIRWISE(long_sum_add_sum, sum, WIDTH);
-        store_long_sum(partial, width, row, sum[0]);
+            sum[i] = derivative_sum_of_parts(high_lane[i], low_lane[i], lowest_lane[i], what);
+        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, sum, WIDTH);
+        store_long_sum(partial, width, row, derivative_sum_end(sum[0], what));
     }
 }
 

@@ -38,11 +38,12 @@ SMX_INLINE pair sum_add_sum(pair s, pair t) {
     return s;
 }
 
-/* s + x y; the product's own rounding error is found by a fused multiply-add (Ogita, Rump, Oishi 2005, Dot2). */
+/* s + x y; the product's own rounding error is found by a fused multiply-add (Ogita, Rump, Oishi 2005, Dot2). What the
+   two roundings lost is added up first: so low waits for one addition a term, as high does. */
 SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
     const vec product = v_mul(x, y);
-    s.low = v_add_fused(s.low, v_fms(x, y, product));
-    return sum_add(s, product);
+    const pair t = two_sum(s.high, product);
+    return pair_of(t.high, v_add(s.low, v_add(t.low, v_fms(x, y, product))));
 }
 
 /* A sum in three parts, for terms that may cancel: what low's own roundings lose goes into lowest. As if in three times
@@ -176,19 +177,17 @@ SMX_INLINE long_sum product_sum_lanes(product_sum s) {
 }
 #else
 #define SHORT_PRODUCT_SUMS 1
-typedef long_sum product_sum;
+typedef pair product_sum;
 
-SMX_INLINE product_sum product_sum_begin(void) { return long_sum_of(pair_of(v_set1(0), v_set1(0)), v_set1(0)); }
-SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) {
-    return long_sum_of(sum_add_product(pair_of(s.high, s.low), x, y), s.lowest);
-}
+SMX_INLINE product_sum product_sum_begin(void) { return pair_of(v_set1(0), v_set1(0)); }
+SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return sum_add_product(s, x, y); }
 SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
     return product_sum_add(s, v_load(x), v_load(y));
 }
-SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return long_sum_add_sum(s, t); }
+SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return sum_add_sum(s, t); }
 
-SMX_INLINE long_sum product_sum_end(product_sum s) { return s; }
-SMX_INLINE long_sum product_sum_lanes(product_sum s) { return long_sum_lanes(s); }
+SMX_INLINE long_sum product_sum_end(product_sum s) { return long_sum_of(s, v_set1(0)); }
+SMX_INLINE long_sum product_sum_lanes(product_sum s) { return product_sum_end(sum_lanes(s)); }
 #endif
 
 /* Of sum y g, an element is as sensitive to sum y |g|, so twice the precision does; of sum g only to the sum itself. */
@@ -203,6 +202,19 @@ typedef struct {
 SMX_INLINE derivative_sum derivative_sum_begin(void) {
     const vec zero = v_set1(0);
     const derivative_sum s = {product_sum_begin(), long_sum_of(pair_of(zero, zero), zero)};
+    return s;
+}
+
+/* One whose lanes are reals, in three parts. */
+#define LANES_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
+SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest, enum summand what) {
+    derivative_sum s = derivative_sum_begin();
+    if (what == GRADIENT)
+        s.gradients = long_sum_of(pair_of(high, low), lowest);
+#if REAL_BITS == 64
+    else
+        s.products = pair_of(high, low);
+#endif
     return s;
 }
 
