@@ -38,8 +38,9 @@ enum {
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
-    /* Reals in the rows of a tile of contiguous rows. */
-    ROWS_BLOCK = 2048,
+    /* Bytes that a tile of contiguous rows reads, and keeps for write: half of the first-level cache, and results want some
+       of the rest. */
+    ROWS_BLOCK = 16 * 1024,
     /* Reals in the stage, where it holds lines of a block. */
     LINES_STAGE = 1024,
     /* Bytes of scratch that come from the stack. */
@@ -171,7 +172,8 @@ static void choose_layout(job *j) {
         j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, round_down(fit, lanes)));
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
-        j->tile_rows = (int)most(1, least(SMX_ROWS_AT_ONCE, least(share, ROWS_BLOCK / piece)));
+        const ptrdiff_t row_bytes = (j->op->inputs + j->op->uses_keep) * piece * j->size;
+        j->tile_rows = (int)most(1, least(SMX_ROWS_AT_ONCE, least(share, ROWS_BLOCK / row_bytes)));
     }
     j->tile_rows = (int)least(j->tile_rows, j->run);
     count_tiles(j, 0);
