@@ -77,6 +77,7 @@ typedef struct {
     int keeps;                        /* reduce leaves its work for write */
     int streams;                      /* results are written past the cache */
     int is_far;                       /* what comes next is not in the cache */
+    int is_native[SMX_MAX_INPUTS];
     int in_place[SMX_MAX_INPUTS]; /* the kernels could read the input where it is, were it not for a mask or a shift */
     int out_in_place;
     /* The first and the last where the mask and the values allow it. */
@@ -115,14 +116,12 @@ static ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 /* ---- how the work is cut ------------------------------------------------------------------------------------------ */
 
-static int along_inner(const job *j, const smx_operand *operand) {
-    return j->plan->inner_dims == 1 && operand->inner[0] == smx_item_size(j->plan, operand) &&
-           smx_is_native(j->plan, operand, 1);
+static int along_inner(const job *j, const smx_operand *operand, int is_native) {
+    return is_native && j->plan->inner_dims == 1 && operand->inner[0] == smx_item_size(j->plan, operand);
 }
 
-static int along_outer(const job *j, const smx_operand *operand, int has_inner) {
-    return operand->outer[j->plan->outer_dims - 1] == smx_item_size(j->plan, operand) &&
-           smx_is_native(j->plan, operand, has_inner);
+static int along_outer(const job *j, const smx_operand *operand, int is_native) {
+    return is_native && operand->outer[j->plan->outer_dims - 1] == smx_item_size(j->plan, operand);
 }
 
 /* Whether kernels take the rows as lines that follow one another, however few they are. Of derivatives, only reals that
@@ -135,7 +134,7 @@ static int are_narrow_lines(const job *j) {
     for (int k = 0; k < j->op->inputs; k++) {
         const smx_operand *x = &plan->in[k];
         const int is_taken = !j->op->is_derivative || (x->storage == SMX_REAL && !plan->mask.data);
-        if (!is_taken || !along_outer(j, x, 1) || x->inner[0] != neighbours * smx_item_size(plan, x))
+        if (!is_taken || !along_outer(j, x, j->is_native[k]) || x->inner[0] != neighbours * smx_item_size(plan, x))
             return 0;
     }
     return 1;
@@ -152,11 +151,14 @@ static void choose_layout(job *j) {
     const int lanes = plan->kernels->lanes;
     const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
     /* Side by side, fewer rows than half of the lanes waste more than gathering them costs, unless they are taken as lines. */
-    const int columns = along_outer(j, &plan->in[0], 1) && (neighbours >= lanes / 2 || are_narrow_lines(j));
+    for (int k = 0; k < j->op->inputs; k++)
+        j->is_native[k] = smx_is_native(plan, &plan->in[k], 1);
+    const int columns =
+        along_outer(j, &plan->in[0], j->is_native[0]) && (neighbours >= lanes / 2 || are_narrow_lines(j));
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
     const int short_rows = j->n <= SMX_SHORT;
 
-    const int along = along_inner(j, &plan->in[0]);
+    const int along = along_inner(j, &plan->in[0], j->is_native[0]);
     /* Side by side, few rows leave most of the lanes empty; by themselves, each has a chain of additions. */
     const int few = along && j->op->has_short_rows && j->rows <= lanes / 4 && 16 * (j->rows - 1) <= j->n;
 
@@ -179,10 +181,9 @@ static void choose_layout(job *j) {
     count_tiles(j, 0);
 }
 
-/* Whether its rows follow one another. */
-static int is_run(const job *j, const smx_operand *operand) {
-    return j->evenly_spaced && along_inner(j, operand) &&
-           operand->outer[j->plan->outer_dims - 1] == j->n * smx_item_size(j->plan, operand);
+/* Whether rows, if each of them is contiguous, follow one another. */
+static int is_run(const job *j, const smx_operand *operand, int is_along) {
+    return is_along && operand->outer[j->plan->outer_dims - 1] == j->n * smx_item_size(j->plan, operand);
 }
 
 /* Whether COLUMNS are read where they are: lines that follow one another, or that are few and do not all fall into the
@@ -211,8 +212,8 @@ static void choose_memory(job *j) {
     j->masks_in_kernels = j->is_masked && j->op->is_derivative;
     j->widens_in_kernels = !j->is_masked && j->op->is_derivative;
     for (int k = 0; k < j->op->inputs; k++) {
-        j->along[k] = even && along_inner(j, &plan->in[k]);
-        j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], 1);
+        j->along[k] = even && along_inner(j, &plan->in[k], j->is_native[k]);
+        j->side_by_side[k] = columns && even && along_outer(j, &plan->in[k], j->is_native[k]);
         const int is_near = columns ? reads_lines(j, k) : j->along[k];
         j->in_place[k] = is_near && plan->in[k].storage == SMX_REAL;
         j->masks_in_kernels &= j->in_place[k];
@@ -220,9 +221,12 @@ static void choose_memory(job *j) {
         needs_block |= !j->in_place[k] || j->is_masked;
         has_half |= plan->in[k].storage != SMX_REAL;
     }
-    j->out_along = j->op->elementwise && even && along_inner(j, &plan->out);
-    j->out_side_by_side = even && along_outer(j, &plan->out, j->op->elementwise);
-    j->rows_side_by_side = j->op->has_row_out ? even && along_outer(j, &plan->row_out, 0) : j->out_side_by_side;
+    const int out_is_native = even && smx_is_native(plan, &plan->out, j->op->elementwise);
+    j->out_along = j->op->elementwise && along_inner(j, &plan->out, out_is_native);
+    j->out_side_by_side = along_outer(j, &plan->out, out_is_native);
+    j->rows_side_by_side = j->out_side_by_side;
+    if (j->op->has_row_out)
+        j->rows_side_by_side = even && along_outer(j, &plan->row_out, smx_is_native(plan, &plan->row_out, 0));
     j->out_in_place = columns ? j->op->elementwise && plan->inner_dims == 1 && j->out_side_by_side : j->out_along;
     j->rounds_in_kernels = j->out_in_place && plan->out.storage != SMX_REAL && !j->op->has_labels;
     j->out_in_place &= plan->out.storage == SMX_REAL;
@@ -230,11 +234,11 @@ static void choose_memory(job *j) {
 
     j->keeps = j->op->uses_keep && j->pieces == 1 && (!columns || j->n <= SMX_SHORT);
     j->writes_as_run = columns && j->n <= SMX_SHORT && j->op->elementwise && !j->op->has_labels && !j->keeps &&
-                       !j->out_in_place && is_run(j, &plan->out);
+                       !j->out_in_place && is_run(j, &plan->out, j->out_along);
     for (int k = 0; k < j->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
         const int is_taken = storage == SMX_REAL || (j->op->is_derivative && !j->is_masked);
-        j->writes_as_run &= is_run(j, &plan->in[k]) && is_taken && storage == plan->out.storage;
+        j->writes_as_run &= is_run(j, &plan->in[k], j->along[k]) && is_taken && storage == plan->out.storage;
     }
     j->writes_as_run &= !j->is_masked || j->op->is_derivative;
     j->reduces_as_run = j->writes_as_run && j->op->reduces_runs && !j->is_masked && !has_half;
