@@ -591,7 +591,9 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
         j->plan->kernels->subtract(&w->tile, shift);
     w->tile.kept[0].start = NULL;
     if (j->keeps) {
-        w->tile.kept[0] = w->tile.kept[1] = view_block(j, w->keep);
+        const smx_view keep = view_block(j, w->keep);
+        w->tile.kept[0] = keep;
+        w->tile.kept[1] = keep;
         if (w->tile.in[0].start == w->block[0])
             w->tile.kept[0] = w->tile.in[0];
         else
