@@ -38,8 +38,8 @@ enum {
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
-    /* Bytes that a tile of contiguous rows reads, and keeps for write: half of the first-level cache, and results want some
-       of the rest. */
+    /* Bytes that a tile of contiguous rows reads; where something is kept for write, that counts as another input. Half of
+       the first-level cache: results, and the rest of what is kept, want some of it, too. */
     ROWS_BLOCK = 16 * 1024,
     /* Reals in the stage, where it holds lines of a block. */
     LINES_STAGE = 1024,
@@ -150,9 +150,9 @@ static void choose_layout(job *j) {
     const smx_plan *plan = j->plan;
     const int lanes = plan->kernels->lanes;
     const ptrdiff_t neighbours = plan->outer_shape[plan->outer_dims - 1];
-    /* Side by side, fewer rows than half of the lanes waste more than gathering them costs, unless they are taken as lines. */
     for (int k = 0; k < j->op->inputs; k++)
         j->is_native[k] = smx_is_native(plan, &plan->in[k], 1);
+    /* Side by side, fewer rows than half of the lanes waste more than gathering them costs, unless they are taken as lines. */
     const int columns =
         along_outer(j, &plan->in[0], j->is_native[0]) && (neighbours >= lanes / 2 || are_narrow_lines(j));
     const ptrdiff_t piece = least(j->n, SMX_PIECE);
@@ -221,9 +221,9 @@ static void choose_memory(job *j) {
         needs_block |= !j->in_place[k] || j->is_masked;
         has_half |= plan->in[k].storage != SMX_REAL;
     }
-    const int out_is_native = even && smx_is_native(plan, &plan->out, j->op->elementwise);
-    j->out_along = j->op->elementwise && along_inner(j, &plan->out, out_is_native);
-    j->out_side_by_side = along_outer(j, &plan->out, out_is_native);
+    const int out_is_native = smx_is_native(plan, &plan->out, j->op->elementwise);
+    j->out_along = j->op->elementwise && even && along_inner(j, &plan->out, out_is_native);
+    j->out_side_by_side = even && along_outer(j, &plan->out, out_is_native);
     j->rows_side_by_side = j->out_side_by_side;
     if (j->op->has_row_out)
         j->rows_side_by_side = even && along_outer(j, &plan->row_out, smx_is_native(plan, &plan->row_out, 0));

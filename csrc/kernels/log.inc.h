@@ -47,7 +47,7 @@ SMX_INLINE pair log_of_1_plus(pair z) {
     STEP_DOWN(1);
 #undef STEP_DOWN
     const vec half_square = v_mul(v_mul(f.high, v_set1((real)0.5)), f.high);
-    vec rest = v_fma(s, v_fma(s2, l, half_square), v_sub(v_set1(0), half_square));
+    vec rest = v_fms(s, v_fma(s2, l, half_square), half_square);
     rest = v_add(rest, v_div(f.low, m)); /* log'(1 + f) = 1 / (1 + f) */
     rest = v_fma(k, v_set1(CONSTANT(LN2_REST)), rest);
 

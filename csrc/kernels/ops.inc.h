@@ -245,11 +245,12 @@ SMX_INLINE const real *next_row(const smx_tile *tile, int k, ptrdiff_t row) {
 SMX_INLINE const real *next_strip(const smx_tile *tile, int k, ptrdiff_t row) {
     return tile->next[k].row == 1 ? next_row(tile, k, row) : NULL;
 }
-/* Where the row's own results are to go, if that is worth asking for. Of long columns, hardware foresees it. */
+/* Where the row's own results are to go, if that is worth asking for: if they are written soon, and not there already. */
 SMX_INLINE const real *awaited_row(const smx_tile *tile, ptrdiff_t row) {
     const int is_far = tile->next[0].start && tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
-    return is_far ? row_of(&tile->out, row) : NULL;
+    return is_far && tile->n == tile->length ? row_of(&tile->out, row) : NULL;
 }
+/* Of long columns, hardware foresees it. */
 SMX_INLINE const real *awaited_strip(const smx_tile *tile, ptrdiff_t row) {
     return is_short(tile) && next_strip(tile, 0, row) ? awaited_row(tile, row) : NULL;
 }
@@ -624,7 +625,7 @@ SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     const vec root = power_of_two(v_mul(v_sub(total.reference, own), v_set1((real)0.5)));
     z.high = v_mul(v_mul(z.high, root), root);
     z.low = v_mul(v_mul(z.low, root), root);
-    /* Where the maximum is tied, z is 1 or more but for its rounding. */
+    /* Where the maximum is tied, z counts it twice at least. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
     return sum_settle(sum_add_smaller(z, tied));
 }
@@ -1013,7 +1014,7 @@ SMX_INLINE vec log_softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONST
 SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS],
                                        const exp_temperature *t) {
     const vec gap = v_sub(v[0], c[LOG_MAXIMUM]), high = v_mul(gap, v_set1(t->inverse));
-    const vec lost = v_fma(gap, v_set1(t->inverse), v_sub(v_set1(0), high));
+    const vec lost = v_fms(gap, v_set1(t->inverse), high);
     const vec low = v_fma(gap, v_set1(t->inverse_low), lost);
     const vec finite = v_select_le(v_abs(high), HUGEST, low, v_set1(0)); /* of an infinite one, what was lost is NaN */
     return v_sub(v_sub(high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));

@@ -205,7 +205,8 @@ SMX_INLINE derivative_sum derivative_sum_begin(void) {
     return s;
 }
 
-/* One whose lanes are reals, in three parts. */
+/* Whether its lanes are reals (of products of floats they are doubles); and one made of such, where a sum of products has
+   no third part. */
 #define LANES_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
 SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest, enum summand what) {
     derivative_sum s = derivative_sum_begin();

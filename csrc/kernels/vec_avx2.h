@@ -68,7 +68,6 @@ SMX_INLINE vec v_div(vec a, vec b) { return V(div)(a, b); }
 SMX_INLINE vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
 SMX_INLINE vec v_fms(vec a, vec b, vec c) { return V(fmsub)(a, b, c); }
 SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); }
-SMX_INLINE vec v_add_fused(vec a, vec b) { return v_fma(a, v_set1(1), b); }
 SMX_INLINE vec v_sub_fused(vec a, vec b) { return v_fms(a, v_set1(1), b); }
 SMX_INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
 SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }

@@ -80,7 +80,6 @@ SMX_INLINE vec v_div(vec a, vec b) { return V(vdiv)(a, b); }
 SMX_INLINE vec v_fma(vec a, vec b, vec c) { return V(vfma)(c, a, b); }
 SMX_INLINE vec v_fms(vec a, vec b, vec c) { return V(vfma)(V(vneg)(c), a, b); }
 SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return V(vfms)(c, a, b); }
-SMX_INLINE vec v_add_fused(vec a, vec b) { return v_add(a, b); }
 SMX_INLINE vec v_sub_fused(vec a, vec b) { return v_sub(a, b); }
 
 /* By comparison: the instructions for maxima treat NaN and signed zeros in ways of their own. */

@@ -35,11 +35,11 @@ SMX_INLINE vec v_sub(vec a, vec b) { return a - b; }
 SMX_INLINE vec v_mul(vec a, vec b) { return a * b; }
 SMX_INLINE vec v_div(vec a, vec b) { return a / b; }
 SMX_INLINE vec v_fma(vec a, vec b, vec c) { return REAL_FMA(a, b, c); }   /* a b + c */
-SMX_INLINE vec v_fms(vec a, vec b, vec c) { return REAL_FMA(a, b, -c); }   /* a b - c */
+SMX_INLINE vec v_fms(vec a, vec b, vec c) { return REAL_FMA(a, b, -c); }  /* a b - c */
 SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return REAL_FMA(-a, b, c); } /* c - a b */
 
-/* The same as v_add and v_sub, by the units that multiply, where these are not those that add: for long runs of sums. */
-SMX_INLINE vec v_add_fused(vec a, vec b) { return a + b; }
+/* The same as v_sub, by the units that multiply, where these are not those that add: for long runs of sums. (GCC leaves it
+   so; Clang sees through it, and subtracts.) */
 SMX_INLINE vec v_sub_fused(vec a, vec b) { return a - b; }
 
 /* Where either is NaN, the second. */
