@@ -94,6 +94,22 @@ def test_minus_infinity_in_a_log_softmax_has_probability_zero():
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("length", [3, 40, 100, 5000])
+@pytest.mark.parametrize("rows", [1, 20])
+def test_an_infinite_gradient_makes_the_others_minus_infinity(rows, length, dtype):
+    for place in (0, length // 2, length - 1):
+        g = np.ones((rows, length), dtype)
+        g[:, place] = INF
+        y = np.full_like(g, 1 / length)
+        want = np.full_like(g, -INF)
+        want[:, place] = NAN  # inf - inf
+        for function, first in ((softmax_vjp, y), (log_softmax_vjp, np.log(y)), (log_softmax_jvp, np.log(y))):
+            assert_array_equal(function(first, g), want, f"{function.__name__}, at {place}")
+            across = function(first.T, g.T, axis=0)
+            assert_array_equal(across.T, want, f"{function.__name__}, at {place}, axis 0")
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("length", [3, 40, 5000])
 def test_nan_in_a_gradient_reaches_its_row(length, dtype):
     y = np.full((3, length), 1 / length, dtype)

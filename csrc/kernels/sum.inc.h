@@ -64,7 +64,9 @@ SMX_INLINE long_sum long_sum_add(long_sum s, vec x) {
 }
 
 SMX_INLINE long_sum long_sum_add_sum(long_sum s, long_sum t) {
-    s = long_sum_add(long_sum_add(s, t.high), t.low);
+    /* Of an infinite one, what was lost is NaN: it must not make one of the sum. (inf - inf <= 0 is false.) */
+    const vec low = v_keep_le(v_sub(t.high, t.high), v_set1(0), t.low);
+    s = long_sum_add(long_sum_add(s, t.high), low);
     s.lowest = v_add(s.lowest, t.lowest);
     return s;
 }
