@@ -273,8 +273,7 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
         const vec own = exp_reference(total.m.first, t);
         const exp_scale scale = exp_scale_of(own, t);
         const pair sum = sum_with_maximum(total, own, t);
-        pair weight = pair_of(v_mul(sums.t.high, mean), zero);
-        weight.low = v_fms(sums.t.high, mean, weight.high);
+        pair weight = two_product(sums.t.high, mean);
         weight.low = v_fma(sums.t.high, mean_low, v_fma(sums.t.low, mean, weight.low));
         const vec factor = v_div(weight.high, sum.high);
         const vec lost = v_fnma(factor, sum.low, v_fnma(factor, sum.high, weight.high));

@@ -1013,11 +1013,12 @@ SMX_INLINE vec log_softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONST
 /* (x - maximum) / T as a pair, so that all of its digits are there where it is close to the logarithm. */
 SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS],
                                        const exp_temperature *t) {
-    const vec gap = v_sub(v[0], c[LOG_MAXIMUM]), high = v_mul(gap, v_set1(t->inverse));
-    const vec lost = v_fms(gap, v_set1(t->inverse), high);
-    const vec low = v_fma(gap, v_set1(t->inverse_low), lost);
-    const vec finite = v_select_le(v_abs(high), HUGEST, low, v_set1(0)); /* of an infinite one, what was lost is NaN */
-    return v_sub(v_sub(high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
+    const vec gap = v_sub(v[0], c[LOG_MAXIMUM]);
+    const pair quotient = two_product(gap, v_set1(t->inverse));
+    const vec low = v_fma(gap, v_set1(t->inverse_low), quotient.low);
+    /* of an infinite one, what was lost is NaN */
+    const vec finite = v_select_le(v_abs(quotient.high), HUGEST, low, v_set1(0));
+    return v_sub(v_sub(quotient.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
 }
 SMX_INLINE vec softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
     (void)t;

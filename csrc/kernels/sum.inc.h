@@ -38,12 +38,17 @@ SMX_INLINE pair sum_add_sum(pair s, pair t) {
     return s;
 }
 
-/* s + x y; the product's own rounding error is found by a fused multiply-add (Ogita, Rump, Oishi 2005, Dot2). What the
-   two roundings lost is added up first: so low waits for one addition a term, as high does. */
-SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
+/* x y, and what its rounding lost, found by a fused multiply-add. */
+SMX_INLINE pair two_product(vec x, vec y) {
     const vec product = v_mul(x, y);
-    const pair t = two_sum(s.high, product);
-    return pair_of(t.high, v_add(s.low, v_add(t.low, v_fms(x, y, product))));
+    return pair_of(product, v_fms(x, y, product));
+}
+
+/* s + x y (Ogita, Rump, Oishi 2005, Dot2). What the two roundings lost is added up first: so low waits for one addition a
+   term, as high does. */
+SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
+    const pair product = two_product(x, y), t = two_sum(s.high, product.high);
+    return pair_of(t.high, v_add(s.low, v_add(t.low, product.low)));
 }
 
 /* A sum in three parts, for terms that may cancel: what low's own roundings lose goes into lowest. As if in three times
