@@ -6,7 +6,7 @@ Both polynomials are minimax ones, found by the exchange algorithm of Remez (193
 then rounded to the working precision: each enters the result times r^2 or z, which hides that rounding. The errors
 printed are those of the rounded coefficients.
 
-    exp   exp(r) - 1 = r + r^2 q(r) on |r| <= ln2 / 8, error relative to exp(r)
+    exp   exp(r) - 1 = r + r^2 q(r) where exp.inc.h has r, error relative to exp(r)
     log   log(1 + f) = 2 s + s R(s^2), s = f / (2 + f), R(z) = z l(z), on 1 + f in [sqrt(1/2), sqrt(2)],
           error relative to 2 s
 """
@@ -15,9 +15,12 @@ import mpmath as mp
 
 mp.mp.prec = 200
 
-# A little beyond ln2 / 8: the integer nearest to 4 x / (T ln2) is found in rounded arithmetic, and where |x| is
-# large it may be the second nearest by a hair.
-EXP_RANGE = mp.log(2) / 8 * mp.mpf("1.03")
+# 2^(j / 8) = (1 + j / 8) exp(REST_j)
+RESTS = [mp.log(2) * j / 8 - mp.log(1 + mp.mpf(j) / 8) for j in range(8)]
+# A little beyond half a step to either side of them: the integer nearest to 8 x / (T ln2) is found in rounded
+# arithmetic, and where |x| is large it may be the second nearest by a hair.
+HALF_STEP = mp.log(2) / 16 * mp.mpf("1.03")
+EXP_RANGE = (min(RESTS) - HALF_STEP, max(RESTS) + HALF_STEP)
 LOG_RANGE = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
 
 TYPES = {  # name of the macros' type: bits of the significand, degree of q, degree of l
@@ -30,7 +33,7 @@ def remez(target, weight, powers, low, high):
     """Coefficients c that minimise max |weight(x) (target(x) - sum of c_k x^k)| over [low, high]."""
     count = len(powers) + 1
     middle, half = (low + high) / 2, (high - low) / 2
-    # No node and no point of the grid is the middle itself, where the weight of exp vanishes.
+    # No node and no point of the grid is 0, where the weight of exp vanishes, and the target is 0 / 0.
     nodes = [middle - half * mp.cos(mp.pi * (k + mp.mpf("0.4")) / count) for k in range(count)]
     grid = [middle - half * mp.cos(mp.pi * k / 1201) for k in range(1202)]
     for _ in range(12):
@@ -106,15 +109,11 @@ def main():
         found, worst = minimax(
             lambda r: (mp.expm1(r) - r) / r**2,
             lambda r: r**2 / mp.exp(r),
-            degree, -EXP_RANGE, EXP_RANGE, bits,
+            degree, *EXP_RANGE, bits,
         )  # fmt: skip
-        print("/* 2^(j / 4) = POWER_j exp(REST_j) */")
-        for j in range(4):
-            truth = mp.mpf(2) ** (mp.mpf(j) / 4)
-            power = rounded(truth, bits)
-            define(f"{kind}_POWER_{j}", literal(power, kind))
-            if j > 0:
-                define(f"{kind}_REST_{j}", literal(rounded(mp.log(truth / power), bits), kind))
+        print("/* 2^(j / 8) = (1 + j / 8) exp(REST_j) */")
+        for j, rest in enumerate(RESTS[1:], 1):
+            define(f"{kind}_REST_{j}", literal(rounded(rest, bits), kind))
         print(f"/* q of exp: relative error at most 2^{mp.nstr(mp.log(worst, 2), 4)} */")
         for k, c in enumerate(found):
             define(f"{kind}_EXP_{k + 2}", literal(c, kind))

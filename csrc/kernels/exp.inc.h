@@ -1,28 +1,31 @@
 /* exp(x / T), T being the softmax's temperature (mostly 1), in the parts that a softmax wants apart:
 
-       exp(x / T) = 2^(n / 4) (1 + p),    n = round(4 x / (T ln2)),    p = exp(r) - 1,  r = x / T - n ln2 / 4
+       exp(x / T) = 2^k (1 + j / 8) (1 + p),    8 k + j = n = round(8 x / (T ln2)),    p = exp(r) - 1,
+       r = x / T - n ln2 / 8 + REST_j,          REST_j = j ln2 / 8 - log(1 + j / 8)
 
-   |r| < 0.087, |p| < 0.091. n and p depend on x alone, not on its row. A softmax that subtracts the row's maximum from
-   x rounds the difference, and that error grows with the difference: up to 64 ULP of the result in float, 512 in double.
-   Subtracting exponents, n - 4 N, rounds nothing.
+   -0.104 < r < 0.045, and |p| < 0.1. n and p depend on x alone, not on its row. A softmax that subtracts the row's maximum
+   from x rounds the difference, and that error grows with the difference: up to 64 ULP of the result in float, 512 in
+   double. Subtracting exponents, n - 8 N, rounds nothing.
 
-   The reduction (Cody and Waite, 1980, with fused steps). A step T ln2 / 4 is a pair, STEP_HIGH + STEP_LOW. The first
+   The reduction (Cody and Waite, 1980, with fused steps). A step T ln2 / 8 is a pair, STEP_HIGH + STEP_LOW. The first
    part, r1 = x - n STEP_HIGH, is exact: it is a multiple of the last bit of STEP_HIGH or of x and below STEP_HIGH / 2,
    so it has few enough bits, and a fused multiply-add rounds only once. That holds for |x / T| up to LARGE; beyond, n
    would run out of bits, but there x - max is exact for every x near enough to the maximum to matter (Sterbenz, 1974:
    x >= max / 2), so the driver subtracts first. Nothing here costs more for a T that is not 1: x / T is never formed.
 
-   A table in a register (Tang, 1989), of the four 2^(j / 4), j = n modulo 4. More entries would shorten the polynomial
-   no further in float, and there is an instruction that looks up four at every level. A power is a pair as well:
-   POWER_j is rounded, and POWER_j exp(REST_j) is 2^(j / 4). REST_j, below u, is added to r where r is small.
+   The power. Tang (1989) has a table of the 2^(j / 8), rounded, and what they lack. Here 1 + j / 8 stands for them, which a
+   number has for its bits where n is: n moved up until k is the exponent is 2^k (1 + j / 8), by a shift and nothing else
+   (Schraudolph, 1999, has it so), and exact. What it lacks of 2^(n / 8) is up to 6 %, not half an ULP, but it is added
+   to r all the same: REST_j, from a table in a register, is below 0.06 and rounded as finely as r is. So r lies to one side
+   of 0, in no wider a range than half of a table of four would have.
 
-   Two parts, a M and a M p, M being POWER_j and a = 2^(n div 4 - N + HEADROOM). The first is exact. The second is small,
-   so no rounding on its way is larger than half an ULP of 0.091: the two are within about u / 3 of exp(x), u being half
-   the distance from 1 to the next number. As a single number exp would be off by u and more; a sum and a quotient of such
+   Two parts, a M and a M p, M being 1 + j / 8 and a = 2^(k - N + HEADROOM). The first is exact. The second is small, so
+   no rounding on its way is larger than half an ULP of 0.1: the two are within about u / 3 of exp(x), u being half the
+   distance from 1 to the next number. As a single number exp would be off by u and more; a sum and a quotient of such
    numbers end up at 3 ULP.
 
-   The scale. N is the even integer nearest to the exponent of the row's maximum. HEADROOM leaves a normal number where 2^(n / 4
-   - N) would be subnormal, and whatever is multiplied by it is made smaller by as much: so a subnormal result comes about
+   The scale. N is the even integer nearest to the exponent of the row's maximum. HEADROOM leaves a normal number where 2^(k -
+   N) would be subnormal, and whatever is multiplied by it is made smaller by as much: so a subnormal result comes about
    when it is written, and the loops before it hardly meet a subnormal number (which some processors handle in
    microcode). x is held above the value at which the exponent field and j are 0: both parts are then 0, exactly, and
    that is what -inf and all that is negligible beside the maximum come to.
@@ -48,16 +51,16 @@ SMX_INLINE pair pair_of(vec high, vec low) {
 /* ---- what the reduction needs to know of a temperature ---------------------------------------------------------- */
 
 typedef struct {
-    real steps;               /* 4 / (T ln2) */
-    real step_high, step_low; /* T ln2 / 4 */
+    real steps;               /* 8 / (T ln2) */
+    real step_high, step_low; /* T ln2 / 8 */
     real inverse, inverse_low;
     real large, negligible; /* LARGE and NEGLIGIBLE in units of x */
 } exp_temperature;
 
 static const exp_temperature no_temperature = {
-    .steps = 4 * CONSTANT(LOG2E),
-    .step_high = CONSTANT(LN2_HIGH) / 4,
-    .step_low = CONSTANT(LN2_LOW) / 4,
+    .steps = 8 * CONSTANT(LOG2E),
+    .step_high = CONSTANT(LN2_HIGH) / 8,
+    .step_low = CONSTANT(LN2_LOW) / 8,
     .inverse = 1,
     .inverse_low = 0,
     .large = LARGE,
@@ -67,11 +70,11 @@ static const exp_temperature no_temperature = {
 /* T as a double, and products with it in twice that precision, for float as well. */
 SMX_INLINE void set_temperature(double temperature, void *constants) {
     exp_temperature t;
-    const double step = temperature * (F64_LN2_HIGH / 4);
-    const double step_low = fma(temperature, F64_LN2_HIGH / 4, -step) + temperature * (F64_LN2_LOW / 4);
+    const double step = temperature * (F64_LN2_HIGH / 8);
+    const double step_low = fma(temperature, F64_LN2_HIGH / 8, -step) + temperature * (F64_LN2_LOW / 8);
     const double inverse = 1 / temperature;
     const double inverse_low = -fma(inverse, temperature, -1) / temperature;
-    t.steps = (real)(4 * F64_LOG2E / temperature);
+    t.steps = (real)(8 * F64_LOG2E / temperature);
     t.step_high = (real)step;
     t.step_low = (real)((step - (double)t.step_high) + step_low);
     t.inverse = (real)inverse;
@@ -83,7 +86,7 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
 
 /* ---- the exponentials of a row ---------------------------------------------------------------------------------- */
 
-/* Of WIDTH rows. rounder = ROUNDER + 4 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
+/* Of WIDTH rows. rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
 typedef struct {
     vec rounder, floor, steps, step_high, step_low, inverse;
 } exp_scale;
@@ -91,7 +94,7 @@ typedef struct {
 /* The N of rows with maximum m, an even one. m may be anything: where |m| > large the result is of no use, but finite. */
 SMX_INLINE vec exp_reference(vec m, const exp_temperature *t) {
     const vec bounded = v_max(v_set1(-t->large), v_min(m, v_set1(t->large)));
-    const vec half = v_sub(v_fma(bounded, v_set1(t->steps / 8), v_set1(ROUNDER)), v_set1(ROUNDER));
+    const vec half = v_sub(v_fma(bounded, v_set1(t->steps / 16), v_set1(ROUNDER)), v_set1(ROUNDER));
     return v_add(half, half);
 }
 
@@ -102,17 +105,46 @@ SMX_INLINE exp_scale exp_scale_with(vec rounder, vec floor, const exp_temperatur
 }
 
 SMX_INLINE exp_scale exp_scale_of(vec reference, const exp_temperature *t) {
-    const vec four_n = v_mul(v_sub(reference, v_set1(BIAS + HEADROOM)), v_set1(4));
-    return exp_scale_with(v_sub(v_set1(ROUNDER), four_n), v_mul(four_n, v_set1(t->step_high)), t);
+    const vec eight_n = v_mul(v_sub(reference, v_set1(BIAS + HEADROOM)), v_set1(8));
+    return exp_scale_with(v_sub(v_set1(ROUNDER), eight_n), v_mul(eight_n, v_set1(t->step_high)), t);
 }
 
-/* q in r^2 q(r) = exp(r) - 1 - r */
-SMX_INLINE vec exp_polynomial(vec r) {
-#define STEP_DOWN(power) q = v_fma(q, r, v_set1(CONSTANT(EXP_##power)))
+static const real exp_rests[8] = {0,
+                                  CONSTANT(REST_1),
+                                  CONSTANT(REST_2),
+                                  CONSTANT(REST_3),
+                                  CONSTANT(REST_4),
+                                  CONSTANT(REST_5),
+                                  CONSTANT(REST_6),
+                                  CONSTANT(REST_7)};
+
+/* The power 2^(k - N + HEADROOM) (1 + j / 8), and p. */
+typedef struct {
+    vec power, p;
+} exp_parts;
+
+/* Of up to IN_STEP vectors, each step for all of them before the next: a chain of ten operations that wait for one another, each
+   for some four cycles, leaves a processor that looks ahead by a hundred operations too few to choose from otherwise.
+   has_temperature: whether the scale's may be other than 1; units that add have more time than those that multiply. */
+enum { IN_STEP = 4 };
+
+SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
+    const table rests = v_table(exp_rests);
+    vec held[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
+#define EACH for (int k = 0; k < count; k++)
+    EACH held[k] = v_max(scale[k].floor, x[k]); /* a NaN in x stays */
+    EACH shifted[k] = v_fma(held[k], scale[k].steps, scale[k].rounder);
+    EACH n[k] = v_sub(shifted[k], scale[k].rounder);
+    EACH r[k] = v_fnma(n[k], scale[k].step_high, held[k]);
+    EACH r[k] = v_fnma(n[k], scale[k].step_low, r[k]);
+    EACH r[k] = has_temperature ? v_fma(r[k], scale[k].inverse, v_look_up(rests, shifted[k]))
+                                : v_add(r[k], v_look_up(rests, shifted[k]));
+    /* q in r^2 q(r) = exp(r) - 1 - r */
+#define STEP_DOWN(power) EACH q[k] = v_fma(q[k], r[k], v_set1(CONSTANT(EXP_##power)))
 #if REAL_BITS == 32
-    vec q = v_set1(CONSTANT(EXP_4));
+    EACH q[k] = v_set1(CONSTANT(EXP_4));
 #else
-    vec q = v_set1(CONSTANT(EXP_8));
+    EACH q[k] = v_set1(CONSTANT(EXP_8));
     STEP_DOWN(7);
     STEP_DOWN(6);
     STEP_DOWN(5);
@@ -121,36 +153,25 @@ SMX_INLINE vec exp_polynomial(vec r) {
     STEP_DOWN(3);
     STEP_DOWN(2);
 #undef STEP_DOWN
-    return q;
+    EACH e[k].p = v_fma(v_mul(r[k], r[k]), q[k], r[k]);
+    EACH e[k].power = v_eighths(shifted[k]);
+#undef EACH
 }
-
-/* The bits of 2^(j / 4) less those of 1 and less j where the shifted n puts it: added to that n, they are the power. */
-#define POWER(j)                                                                                                       \
-    real_from_bits(bits_of_real(CONSTANT(POWER_##j)) - bits_of_real(1) - ((real_bits)(j) << (FRACTION_BITS - 2)))
-
-/* The power 2^(n / 4 - N + HEADROOM), and p. */
-typedef struct {
-    vec power, p;
-} exp_parts;
-
-/* has_temperature: whether the scale's may be other than 1; units that add have more time than those that multiply. */
-SMX_INLINE exp_parts exp_parts_with(vec x, exp_scale scale, int has_temperature) {
-    const table powers = v_table(POWER(0), POWER(1), POWER(2), POWER(3));
-    const table rests = v_table(0, CONSTANT(REST_1), CONSTANT(REST_2), CONSTANT(REST_3));
-    const vec held = v_max(scale.floor, x); /* a NaN in x stays */
-    const vec shifted = v_fma(held, scale.steps, scale.rounder);
-    const vec n = v_sub(shifted, scale.rounder);
-    const vec r1 = v_fnma(n, scale.step_high, held);
-    const vec r2 = v_fnma(n, scale.step_low, r1);
-    const vec rest = v_look_up(rests, shifted), r = has_temperature ? v_fma(r2, scale.inverse, rest) : v_add(r2, rest);
-    const exp_parts e = {v_add_quarters(v_look_up(powers, shifted), shifted), v_fma(v_mul(r, r), exp_polynomial(r), r)};
+SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
+    exp_parts e;
+    exp_parts_in_step(&x, 1, &scale, 1, &e);
     return e;
 }
-SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) { return exp_parts_with(x, scale, 1); }
 
 /* Both parts of the exponential, times 2^(HEADROOM - N). Of a NaN, the second is NaN. */
 SMX_INLINE pair exp_pair(exp_parts e) { return pair_of(e.power, v_mul(e.power, e.p)); }
 SMX_INLINE pair exp_of(vec x, exp_scale scale) { return exp_pair(exp_parts_of(x, scale)); }
+
+/* A factor of such a power, rounded so that the product is exact: to four bits less (Veltkamp, 1968; Dekker, 1971). */
+SMX_INLINE vec exp_factor(vec a) {
+    const vec more = v_mul(a, v_set1(17));
+    return v_sub(more, v_sub(more, a));
+}
 
 /* 0 where x > bound; a NaN stays. */
 SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
@@ -159,11 +180,26 @@ SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
 }
 
 /* exp(x) for x of no row, such as a log-probability, rounded. Beyond the range of the scale, 0 or inf. */
+SMX_INLINE void exp_alone_in_step(const vec *x, int count, vec *y) {
+    const vec highest = v_set1((8 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8));
+    vec held[IN_STEP];
+    exp_scale scale[IN_STEP];
+    exp_parts parts[IN_STEP];
+    for (int k = 0; k < count; k++) {
+        held[k] = v_min(highest, x[k]);
+        scale[k] = exp_scale_of(v_set1(0), &no_temperature);
+    }
+    exp_parts_in_step(held, count, scale, 0, parts);
+    for (int k = 0; k < count; k++) {
+        const pair e = exp_pair(parts[k]);
+        const vec rounded = v_mul(v_add(e.high, e.low), v_set1(1 / (real)((real_bits)1 << HEADROOM)));
+        y[k] = v_select_le(highest, x[k], v_set1((real)INFINITY), rounded);
+    }
+}
 SMX_INLINE vec exp_alone(vec x) {
-    const vec highest = v_set1((4 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 4));
-    const pair e = exp_pair(exp_parts_with(v_min(highest, x), exp_scale_of(v_set1(0), &no_temperature), 0));
-    const vec y = v_mul(v_add(e.high, e.low), v_set1(1 / (real)((real_bits)1 << HEADROOM)));
-    return v_select_le(highest, x, v_set1((real)INFINITY), y);
+    vec y;
+    exp_alone_in_step(&x, 1, &y);
+    return y;
 }
 
 /* 2^k for an integer k <= BIAS; 0 where it would be subnormal. */

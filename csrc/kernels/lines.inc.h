@@ -207,12 +207,13 @@ SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const s
     for (ptrdiff_t i = 0; i < size; i += round)
         for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
             const ptrdiff_t here = i + at, left = size - here;
-            vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+            terms of;
+            vec y;
             for (int k = 0; k < constant_count; k++)
-                c[k] = v_load(of_round[k] + at);
+                of.c[k] = v_load(of_round[k] + at);
             for (int k = 0; k < inputs; k++)
-                v[k] = load_left(row_of(from[k], 0) + here, left);
-            const vec y = f(v, c, t);
+                of.v[k] = load_left(row_of(from[k], 0) + here, left);
+            f(&of, 1, t, &y);
             if (left >= WIDTH)
                 v_store(row_of(to, 0) + here, y);
             else

@@ -269,13 +269,13 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
         const vec value = v_select_le(v_abs(sums.s.high), HUGEST, rounded, plain);
         v_store(constant + LOSS * SMX_TILE_ROWS, one_nan(if_in_range(total, t, value, EVERY_NAN)));
 
-        /* (T / divisor) / sum as factor (1 + rest): one Newton step on the rounded quotient */
+        /* (T / divisor) / sum as factor (1 + rest): one Newton step on the quotient, rounded to fewer bits */
         const vec own = exp_reference(total.m.first, t);
         const exp_scale scale = exp_scale_of(own, t);
         const pair sum = sum_with_maximum(total, own, t);
         pair weight = two_product(sums.t.high, mean);
         weight.low = v_fma(sums.t.high, mean_low, v_fma(sums.t.low, mean, weight.low));
-        const vec factor = v_div(weight.high, sum.high);
+        const vec factor = exp_factor(v_div(weight.high, sum.high));
         const vec lost = v_fnma(factor, sum.low, v_fnma(factor, sum.high, weight.high));
         const vec rest = v_div(v_add(lost, weight.low), weight.high);
         v_store(softmax + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, factor, EVERY_NAN));
@@ -303,18 +303,18 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
 
 enum { LOSS_CONSTANTS = LOSS_SPREAD - LOSS_SOFTMAX + 1 }; /* from LOSS_SOFTMAX on */
 
-SMX_INLINE vec less_target(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t,
-                           vec target) {
-    const pair e = exp_of(v[0], exp_scale_with(c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR], t));
-    const vec low = v_fma(c[SOFTMAX_REST], e.high, e.low);
-    return v_fma(c[SOFTMAX_SCALE], e.high, v_sub(v_mul(c[SOFTMAX_SCALE], low), target));
+SMX_INLINE void less_spread(const terms *of, int count, const exp_temperature *t, vec *y) {
+    exp_parts e[IN_STEP];
+    exp_of_terms(of, count, t, e);
+    EACH y[k] = softmax_less(e[k].power, e[k].p, of[k].c, v_mul(of[k].v[1], of[k].c[LOSS_SPREAD - LOSS_SOFTMAX]));
 }
-SMX_INLINE vec less_spread(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    return less_target(v, c, t, v_mul(v[1], c[LOSS_SPREAD - LOSS_SOFTMAX]));
-}
-SMX_INLINE vec less_probability(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    const vec share = v_fma(c[LOSS_KEEP - LOSS_SOFTMAX], v[2], c[LOSS_SPREAD - LOSS_SOFTMAX]);
-    return less_target(v, c, t, v_mul(v[1], share));
+SMX_INLINE void less_probability(const terms *of, int count, const exp_temperature *t, vec *y) {
+    exp_parts e[IN_STEP];
+    exp_of_terms(of, count, t, e);
+    EACH {
+        const vec *c = of[k].c, share = v_fma(c[LOSS_KEEP - LOSS_SOFTMAX], of[k].v[2], c[LOSS_SPREAD - LOSS_SOFTMAX]);
+        y[k] = softmax_less(e[k].power, e[k].p, c, v_mul(of[k].v[1], share));
+    }
 }
 
 /* Rows that do not count: 0, whatever their logits are. */

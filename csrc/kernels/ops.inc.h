@@ -52,7 +52,7 @@
 
 #define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
 #define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
-#define STRIPS 4               /* of WIDTH rows side by side, written together */
+#define STRIPS IN_STEP         /* of WIDTH rows side by side, written together */
 #define LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* past the cache: as many as fill a line of it */
 #define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
 #define MINUS_INFINITY v_set1(-(real)INFINITY)
@@ -205,19 +205,20 @@ SMX_INLINE pair exp_sum_settle(pair s, vec root, enum sum_of what) {
     return s;
 }
 
-/* What an element adds to the sum; e: what may be kept of it. */
-SMX_INLINE pair exp_term(vec x, exp_scale scale, vec second, enum sum_of what, pair *e) {
-    const exp_parts parts = exp_parts_of(x, scale);
-    const pair term = exp_pair(what == ALL ? parts : exp_up_to(second, x, parts));
-    *e = what == OTHERS_KEEPING_ALL ? exp_pair(parts) : term;
-    return term;
+/* Of an element and its exponential: what is added to the sum. */
+SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) {
+    return what == ALL ? e : exp_up_to(second, x, e);
 }
 
-/* Up to four vectors of elements into the partial sum that is theirs. */
-SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what, pair *e) {
-    pair term[4];
+/* Up to four vectors of elements into the partial sum that is theirs; e: their exponentials. */
+SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what, exp_parts *e) {
+    exp_parts term[IN_STEP];
+    exp_scale scales[IN_STEP];
     for (int k = 0; k < count; k++)
-        term[k] = exp_term(x[k], scale, second, what, &e[k]);
+        scales[k] = scale;
+    exp_parts_in_step(x, count, scales, 1, e);
+    for (int k = 0; k < count; k++)
+        term[k] = exp_term(x[k], e[k], second, what);
     return exp_sum_add(s, term, count);
 }
 
@@ -266,26 +267,26 @@ SMX_INLINE const real *ask_for_lines(const real *line, ptrdiff_t pitch, int coun
 /* So many vectors of a row, from x on that far apart, into the partial sum that is theirs; left: elements from x to the end
    of the row, enough if whole. */
 SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t apart, ptrdiff_t left, int whole, int count,
-                             exp_scale scale, vec second, enum sum_of what, real *keep, ptrdiff_t to_low) {
-    vec v[4];
-    pair e[4];
+                             exp_scale scale, vec second, enum sum_of what, real *keep, ptrdiff_t to_p) {
+    vec v[IN_STEP];
+    exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
         v[k] = whole ? v_load(x + k * apart) : v_load_first(x + k * apart, left - k * apart, MINUS_INFINITY);
     s = exp_step(s, v, count, scale, second, what, e);
     for (int k = 0; keep && k < count; k++) {
-        v_store(keep + k * apart, e[k].high);
-        v_store(keep + k * apart + to_low, e[k].low);
+        v_store(keep + k * apart, e[k].power);
+        v_store(keep + k * apart + to_p, e[k].p);
     }
     return s;
 }
 
 /* The sum of a row, still in lanes; keep: NULL, or where the parts of its exponentials go. */
 SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                             real *keep, ptrdiff_t to_low, const real *next) {
+                             real *keep, ptrdiff_t to_p, const real *next) {
     pair s[GROUPS];
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
-#define STEP_OF(whole, k) exp_row_step(s[g], x + at, LANES, n - at, whole, k, scale, second, what, to, to_low)
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, LANES, n - at, whole, k, scale, second, what, to, to_p)
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         if (next)
@@ -310,24 +311,25 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
 
 /* The sum of a row with one partial sum, in every lane: exponentials by the vector, but added up one after the other. */
 SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                              real *keep, ptrdiff_t to_low) {
-    real high[SMX_SHORT + SMX_STEP], low[SMX_SHORT + SMX_STEP];
+                              real *keep, ptrdiff_t to_p) {
+    real power[SMX_SHORT + SMX_STEP], p[SMX_SHORT + SMX_STEP];
     for (ptrdiff_t i = 0; i < n || i % 4 != 0; i += WIDTH) {
-        pair e;
         const vec v = v_load_first(x + i, n - i, MINUS_INFINITY);
-        const pair term = exp_term(v, scale, second, what, &e);
-        v_store(high + i, term.high);
-        v_store(low + i, term.low);
+        const exp_parts e = exp_parts_of(v, scale);
+        v_store(power + i, exp_term(v, e, second, what).power);
+        v_store(p + i, e.p);
         if (keep) {
-            v_store(keep + i, e.high);
-            v_store(keep + i + to_low, e.low);
+            v_store(keep + i, e.power);
+            v_store(keep + i + to_p, e.p);
         }
     }
     pair s = exp_sum_begin(start);
     for (ptrdiff_t i = 0; i < n; i += 4) {
-        pair term[4];
-        for (int k = 0; k < 4; k++)
-            term[k] = pair_of(v_set1(high[i + k]), v_set1(low[i + k]));
+        exp_parts term[4];
+        for (int k = 0; k < 4; k++) {
+            term[k].power = v_set1(power[i + k]);
+            term[k].p = v_set1(p[i + k]);
+        }
         s = exp_sum_add(s, term, 4);
     }
     return exp_sum_end(s, start);
@@ -376,7 +378,7 @@ SMX_INLINE void transpose_lanes(lanes_of_rows of, int row, int width, vec *lane)
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
-    const ptrdiff_t n = tile->n, to_low = keep ? row_of(&tile->kept[1], 0) - row_of(&tile->kept[0], 0) : 0;
+    const ptrdiff_t n = tile->n, to_p = keep ? row_of(&tile->kept[1], 0) - row_of(&tile->kept[0], 0) : 0;
     const int at_once = count > 1 && ADDS_AT_ONCE(width);
     const vec none = v_set1(0);
     real rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE], start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
@@ -403,8 +405,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
         const vec threshold = v_set1(partial[partial_at(1, width, row)]), from = v_set1(start[row]);
         real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
-        pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_low)
-                              : exp_long_row(from, x, n, scale, threshold, what, kept, to_low, next_row(tile, 0, row));
+        pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_p)
+                              : exp_long_row(from, x, n, scale, threshold, what, kept, to_p, next_row(tile, 0, row));
         if (at_once) {
             v_store(high_lanes[row], sum.high);
             v_store(low_lanes[row], sum.low);
@@ -434,21 +436,21 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
 typedef struct {
     const real *x;
     real *kept;
-    ptrdiff_t pitch, left, kept_pitch, to_low;
+    ptrdiff_t pitch, left, kept_pitch, to_p;
 } strip;
 
 /* So many elements from number j on, step apart, into the partial sum that is theirs. */
 SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, int count, exp_scale scale, vec second,
                                 enum sum_of what) {
-    vec v[4];
-    pair e[4];
+    vec v[IN_STEP];
+    exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
         v[k] = load_left(at.x + (j + k * step) * at.pitch, at.left);
     s = exp_step(s, v, count, scale, second, what, e);
     for (int k = 0; at.kept && k < count; k++) {
         real *kept = at.kept + (j + k * step) * at.kept_pitch;
-        v_store(kept, e[k].high);
-        v_store(kept + at.to_low, e[k].low);
+        v_store(kept, e[k].power);
+        v_store(kept + at.to_p, e[k].p);
     }
     return s;
 }
@@ -463,7 +465,7 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
     if (keep) {
         at.kept = row_of(&tile->kept[0], row);
         at.kept_pitch = tile->kept[0].element;
-        at.to_low = row_of(&tile->kept[1], row) - at.kept;
+        at.to_p = row_of(&tile->kept[1], row) - at.kept;
     }
     largest m = largest_begin();
     for (ptrdiff_t j = 0; j < n; j++)
@@ -501,8 +503,14 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
         exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep);
 }
 
-/* Of write. v: an element of each input; c: the constants of its row */
-typedef vec (*formula)(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t);
+/* What write makes a vector of results from: an element of each input, and the constants of its row. */
+typedef struct {
+    vec v[SMX_MAX_INPUTS], c[SMX_CONSTANTS];
+} terms;
+
+/* y of so many vectors, up to IN_STEP */
+typedef void (*formula)(const terms *of, int count, const exp_temperature *t, vec *y);
+#define EACH for (int k = 0; k < count; k++)
 
 #include "lines.inc.h"
 
@@ -600,8 +608,8 @@ static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(partials, pieces, width, row, t);
         const exp_scale scale = exp_scale_of(total.reference, t);
-        /* 1 / sum = inverse (1 + rest): one Newton step on the rounded quotient */
-        const vec inverse = v_div(v_set1(1), total.s.high);
+        /* 1 / sum = inverse (1 + rest): one Newton step on the quotient, rounded to fewer bits */
+        const vec inverse = exp_factor(v_div(v_set1(1), total.s.high));
         const vec rest = v_fnma(inverse, total.s.low, v_fnma(inverse, total.s.high, v_set1(1)));
         v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, EVERY_NAN));
         v_store(constant + SOFTMAX_REST * SMX_TILE_ROWS, rest);
@@ -994,52 +1002,68 @@ static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partia
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
-/* exp(x) / sum, the inverse of the sum being scale (1 + rest). Where the result is subnormal, the smaller product may be
-   as well: that costs half a unit in the last place there, and nothing elsewhere. */
-SMX_INLINE vec softmax_of_parts(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    const vec high = v[0], low = v_fma(c[SOFTMAX_REST], v[0], v[1]);
-    (void)t;
-    return v_fma(c[SOFTMAX_SCALE], high, v_mul(c[SOFTMAX_SCALE], low));
+/* exp(x) / sum - less, the inverse of the sum being scale (1 + rest): scale M (1 + p + rest). scale M is exact. Where the
+   result is subnormal, that product may be as well: it costs half a unit in the last place there, and nothing elsewhere. */
+SMX_INLINE vec softmax_less(vec power, vec p, const vec *c, vec less) {
+    const vec scaled = v_mul(c[SOFTMAX_SCALE], power);
+    return v_fma(scaled, v_add(p, c[SOFTMAX_REST]), v_sub(scaled, less));
 }
-SMX_INLINE vec softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    const pair e = exp_of(v[0], exp_scale_with(c[SOFTMAX_ROUNDER], c[SOFTMAX_FLOOR], t));
-    const vec parts[SMX_MAX_INPUTS] = {e.high, e.low};
-    return softmax_of_parts(parts, c, t);
-}
-SMX_INLINE vec log_softmax_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE void softmax_of_parts(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    return v_sub(v_sub(v[0], c[LOG_HIGH]), c[LOG_LOW]);
+    EACH y[k] = softmax_less(of[k].v[0], of[k].v[1], of[k].c, v_set1(0));
+}
+
+/* The exponentials of the first inputs, by the rounders and floors of their rows. */
+SMX_INLINE void exp_of_terms(const terms *of, int count, const exp_temperature *t, exp_parts *e) {
+    vec x[IN_STEP];
+    exp_scale scale[IN_STEP];
+    EACH x[k] = of[k].v[0];
+    EACH scale[k] = exp_scale_with(of[k].c[SOFTMAX_ROUNDER], of[k].c[SOFTMAX_FLOOR], t);
+    exp_parts_in_step(x, count, scale, 1, e);
+}
+SMX_INLINE void softmax_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    exp_parts e[IN_STEP];
+    exp_of_terms(of, count, t, e);
+    EACH y[k] = softmax_less(e[k].power, e[k].p, of[k].c, v_set1(0));
+}
+
+SMX_INLINE void log_softmax_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    (void)t;
+    EACH y[k] = v_sub(v_sub(of[k].v[0], of[k].c[LOG_HIGH]), of[k].c[LOG_LOW]);
 }
 /* (x - maximum) / T as a pair, so that all of its digits are there where it is close to the logarithm. */
-SMX_INLINE vec log_softmax_tempered_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS],
-                                       const exp_temperature *t) {
-    const vec gap = v_sub(v[0], c[LOG_MAXIMUM]);
-    const pair quotient = two_product(gap, v_set1(t->inverse));
-    const vec low = v_fma(gap, v_set1(t->inverse_low), quotient.low);
-    /* of an infinite one, what was lost is NaN */
-    const vec finite = v_select_le(v_abs(quotient.high), HUGEST, low, v_set1(0));
-    return v_sub(v_sub(quotient.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
+SMX_INLINE void log_softmax_tempered_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    EACH {
+        const vec *c = of[k].c, gap = v_sub(of[k].v[0], c[LOG_MAXIMUM]);
+        const pair quotient = two_product(gap, v_set1(t->inverse));
+        const vec low = v_fma(gap, v_set1(t->inverse_low), quotient.low);
+        /* of an infinite one, what was lost is NaN */
+        const vec finite = v_select_le(v_abs(quotient.high), HUGEST, low, v_set1(0));
+        y[k] = v_sub(v_sub(quotient.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
+    }
 }
-SMX_INLINE vec softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE void softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    return one_nan(v_mul(v[0], v_sub(v[1], c[0])));
+    EACH y[k] = one_nan(v_mul(of[k].v[0], v_sub(of[k].v[1], of[k].c[0])));
 }
-SMX_INLINE vec log_softmax_vjp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE void log_softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    vec x[IN_STEP], e[IN_STEP];
     (void)t;
-    return one_nan(v_fnma(exp_alone(v[0]), c[0], v[1]));
+    EACH x[k] = of[k].v[0];
+    exp_alone_in_step(x, count, e);
+    EACH y[k] = one_nan(v_fnma(e[k], of[k].c[0], of[k].v[1]));
 }
-SMX_INLINE vec log_softmax_jvp_of(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE void log_softmax_jvp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    return one_nan(v_sub(v[0], c[0]));
+    EACH y[k] = one_nan(v_sub(of[k].v[0], of[k].c[0]));
 }
-SMX_INLINE vec less_constant(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
+SMX_INLINE void less_constant(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    return v_sub(v[0], c[0]);
+    EACH y[k] = v_sub(of[k].v[0], of[k].c[0]);
 }
-SMX_INLINE vec settled(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    (void)c;
+SMX_INLINE void settled(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    return one_nan(v[0]);
+    EACH y[k] = one_nan(of[k].v[0]);
 }
 
 /* to = the formula of so many inputs and constants, over a tile. What the mask hides becomes 0.
@@ -1057,52 +1081,64 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
     for (int row = 0; row < tile->width; row += at_once) {
         const int left = tile->width - row;
         const ptrdiff_t n = (left < at_once ? left : at_once) * tile->n;
-        vec v[SMX_MAX_INPUTS], own_c[SMX_CONSTANTS], c[SMX_CONSTANTS];
+        vec constant_of_row[SMX_CONSTANTS], y[IN_STEP];
+        terms of[IN_STEP];
         const char *in[SMX_MAX_INPUTS];
         const unsigned char *mask = mask_of(tile, row);
         char *out = (char *)to->start + row * to->row * to_size;
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
-            c[k] = own_c[k] = as_run ? v_load(constant) : v_set1(*constant);
+            constant_of_row[k] = as_run ? v_load(constant) : v_set1(*constant);
+            for (int s = 0; s < IN_STEP; s++)
+                of[s].c[k] = constant_of_row[k];
         }
         for (int k = 0; k < inputs; k++)
             in[k] = (const char *)from[k]->start + row * from[k]->row * from_size;
         /* less half a row, as the quotient is rounded to nearest */
         vec position = v_add(v_load(lane_numbers), v_set1((1 - length) / 2));
         ptrdiff_t i = 0;
-#define VALUE(value, left)                                                                                             \
-    for (int k = 0; k < inputs; k++)                                                                                   \
-        v[k] = load_stored(in[k] + i * from_size, left, storage);                                                      \
-    if (as_run) {                                                                                                      \
-        const vec index = v_fma(position, v_set1(1 / length), v_set1(ROUNDER));                                        \
-        for (int k = 0; k < constant_count; k++)                                                                       \
-            c[k] = v_permute(own_c[k], index);                                                                         \
-        position = v_add(position, v_set1(WIDTH));                                                                     \
+#define VALUES(count, left)                                                                                            \
+    for (int s = 0; s < (count); s++) {                                                                                \
+        for (int k = 0; k < inputs; k++)                                                                               \
+            of[s].v[k] = load_stored(in[k] + (i + s * WIDTH) * from_size, left, storage);                              \
+        if (as_run) {                                                                                                  \
+            const vec index = v_fma(position, v_set1(1 / length), v_set1(ROUNDER));                                    \
+            for (int k = 0; k < constant_count; k++)                                                                   \
+                of[s].c[k] = v_permute(constant_of_row[k], index);                                                     \
+            position = v_add(position, v_set1(WIDTH));                                                                 \
+        }                                                                                                              \
     }                                                                                                                  \
-    const vec value##_of_all = f(v, c, t);                                                                             \
-    const vec value = seen_or_0(mask_at(mask, i, how), left, value##_of_all, how)
+    f(of, count, t, y);                                                                                                \
+    for (int s = 0; s < (count); s++)                                                                                  \
+    y[s] = seen_or_0(mask_at(mask, i + s * WIDTH, how), left, y[s], how)
+#define WHOLE_VECTORS(count)                                                                                           \
+    for (; i + (count) * WIDTH <= n; i += (count) * WIDTH) {                                                           \
+        VALUES(count, WIDTH);                                                                                          \
+        if (ahead)                                                                                                     \
+            ask_for(out + (i + ahead) * to_size, (count) * WIDTH * to_size, 2);                                        \
+        for (int s = 0; s < (count); s++)                                                                              \
+            if (stream)                                                                                                \
+                v_stream((real *)out + i + s * WIDTH, y[s]);                                                           \
+            else                                                                                                       \
+                store_stored(out + (i + s * WIDTH) * to_size, WIDTH, y[s], to_storage);                                \
+    }
         if (stream) {
             /* up to the first whole line */
             const ptrdiff_t line = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
                             head = line < n ? line : n;
-            VALUE(y, head);
-            v_store_first((real *)out, head, y);
+            VALUES(1, head);
+            v_store_first((real *)out, head, y[0]);
             i = head;
         }
-        for (; i + WIDTH <= n; i += WIDTH) {
-            VALUE(y, WIDTH);
-            if (ahead)
-                ask_for(out + (i + ahead) * to_size, WIDTH * to_size, 2);
-            if (stream)
-                v_stream((real *)out + i, y);
-            else
-                store_stored(out + i * to_size, WIDTH, y, to_storage);
-        }
+        if (is_plain(storage, how) && to_storage == SMX_REAL)
+            WHOLE_VECTORS(IN_STEP)
+        WHOLE_VECTORS(1)
         if (i < n) {
-            VALUE(y, n - i);
-            store_stored(out + i * to_size, n - i, y, to_storage);
+            VALUES(1, n - i);
+            store_stored(out + i * to_size, n - i, y[0], to_storage);
         }
-#undef VALUE
+#undef WHOLE_VECTORS
+#undef VALUES
     }
 }
 
@@ -1114,31 +1150,33 @@ SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const 
                                 int stream, formula f) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const ptrdiff_t n = tile->n, size = size_of(storage), to_size = size_of(to_storage);
-    vec c[STRIPS][SMX_CONSTANTS];
+    terms of[STRIPS];
+    vec y[STRIPS];
     const char *in[SMX_MAX_INPUTS];
     ptrdiff_t step[SMX_MAX_INPUTS];
     for (int s = 0; s < strips; s++)
         for (int k = 0; k < constant_count; k++)
-            c[s][k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * WIDTH);
+            of[s].c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * WIDTH);
     for (int k = 0; k < inputs; k++) {
         in[k] = (const char *)from[k]->start + row * from[k]->row * size;
         step[k] = from[k]->element * size;
     }
     const unsigned char *mask = mask_of(tile, row);
     char *out = (char *)to->start + row * to->row * to_size;
-    for (ptrdiff_t j = 0; j < n; j++, out += to->element * to_size)
-        for (int s = 0; s < strips; s++) {
-            vec v[SMX_MAX_INPUTS];
+    for (ptrdiff_t j = 0; j < n; j++, out += to->element * to_size) {
+        for (int s = 0; s < strips; s++)
             for (int k = 0; k < inputs; k++)
-                v[k] = load_stored(in[k] + j * step[k] + s * WIDTH * size, left, storage);
-            const vec y = f(v, c[s], t);
+                of[s].v[k] = load_stored(in[k] + j * step[k] + s * WIDTH * size, left, storage);
+        f(of, strips, t, y);
+        for (int s = 0; s < strips; s++) {
             const ptrdiff_t lane = how == BY_LANE ? s * WIDTH : 0;
             const unsigned char *seen = mask_at(mask, j * tile->mask.element + lane, how);
             if (stream)
-                v_stream((real *)out + s * WIDTH, y);
+                v_stream((real *)out + s * WIDTH, y[s]);
             else
-                store_stored(out + s * WIDTH * to_size, left, seen_or_0(seen, left, y, how), to_storage);
+                store_stored(out + s * WIDTH * to_size, left, seen_or_0(seen, left, y[s], how), to_storage);
         }
+    }
 }
 
 SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
@@ -1172,12 +1210,13 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 #undef APPLY
 }
 
-SMX_INLINE vec value_of_column(const smx_view *const *from, int inputs, int row, ptrdiff_t j,
-                               const vec c[SMX_CONSTANTS], const exp_temperature *t, formula f) {
-    vec v[SMX_MAX_INPUTS];
+SMX_INLINE vec value_of_column(const smx_view *const *from, int inputs, int row, ptrdiff_t j, terms *of,
+                               const exp_temperature *t, formula f) {
+    vec y;
     for (int k = 0; k < inputs; k++)
-        v[k] = v_load(row_of(from[k], row) + j * from[k]->element);
-    return f(v, c, t);
+        of->v[k] = v_load(row_of(from[k], row) + j * from[k]->element);
+    f(of, 1, t, &y);
+    return y;
 }
 
 /* Of columns of reals to rows, by way of registers. Of a row's last four elements some may have been written before. */
@@ -1187,12 +1226,13 @@ SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from,
     const ptrdiff_t row = to->row;
     for (int first = 0; first < width; first += WIDTH) {
         real *rows = (real *)to->start + first * row;
-        vec c[SMX_CONSTANTS], column[4];
+        terms of;
+        vec column[4];
         for (int k = 0; k < constant_count; k++)
-            c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + first);
+            of.c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + first);
         if (is_far)
             ask_for_rows(rows + width * row, row, n);
-#define COLUMN(j) value_of_column(from, inputs, first, j, c, t, f)
+#define COLUMN(j) value_of_column(from, inputs, first, j, &of, t, f)
         if (first + WIDTH <= width && n >= 4) {
             real *at[WIDTH];
             for (int k = 0; k < WIDTH; k++)
@@ -1381,10 +1421,9 @@ static void columns_to_lines(enum smx_storage storage, const void *block, ptrdif
 #endif
 }
 
-SMX_INLINE vec itself(const vec v[SMX_MAX_INPUTS], const vec c[SMX_CONSTANTS], const exp_temperature *t) {
-    (void)c;
+SMX_INLINE void itself(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    return v[0];
+    EACH y[k] = of[k].v[0];
 }
 static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,
                             int is_far) {

@@ -82,26 +82,24 @@ SMX_INLINE pair sum_settle(pair s) {
     return pair_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
-/* A sum of exponentials, each of two parts. It starts at a number that no term exceeds (EXP_SUM_START, times the power
+/* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times the power
    of two of the largest term), so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
-   exp_sum_end takes the start off again, exactly. Of the small parts, four are added plainly first: that loses less
-   than u/10 of the four terms' sum. */
+   exp_sum_end takes the start off again, exactly. Of the small parts M p, four are added plainly first, by fused steps:
+   that loses less than u/10 of the four terms' sum. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
 SMX_INLINE pair exp_sum_begin(vec start) { return pair_of(start, v_set1(0)); }
 
 /* Up to four terms; fewer give the bits that four with 0 for the missing ones would. */
-SMX_INLINE pair exp_sum_add(pair s, const pair *e, int count) {
+SMX_INLINE pair exp_sum_add(pair s, const exp_parts *e, int count) {
     for (int k = 0; k < count; k++) {
-        const vec t = v_add(s.high, e[k].high);
-        const vec overshoot = v_sub(v_sub(t, s.high), e[k].high); /* what was lost, negated */
+        const vec t = v_add(s.high, e[k].power);
+        const vec overshoot = v_sub(v_sub(t, s.high), e[k].power); /* what was lost, negated */
         s = pair_of(t, v_sub(s.low, overshoot));
     }
-    vec small = e[0].low;
-    if (count > 1)
-        small = v_add(small, e[1].low);
-    if (count > 2)
-        small = v_add(small, count > 3 ? v_add(e[2].low, e[3].low) : e[2].low);
+    vec small = v_mul(e[0].power, e[0].p);
+    for (int k = 1; k < count; k++)
+        small = v_fma(e[k].power, e[k].p, small);
     return sum_add_smaller(s, small);
 }
 

@@ -25,7 +25,6 @@ typedef __m256 vec;
 #define SHIFT_LEFT _mm256_slli_epi32
 #define SHIFT_RIGHT _mm256_srli_epi32
 #define INTEGERS(x) _mm256_set1_epi32((int)(x))
-#define ADD_BITS _mm256_add_epi32
 #define BLEND _mm256_blend_ps
 #else
 #define WIDTH 4
@@ -36,10 +35,8 @@ typedef __m256d vec;
 #define SHIFT_LEFT _mm256_slli_epi64
 #define SHIFT_RIGHT _mm256_srli_epi64
 #define INTEGERS(x) _mm256_set1_epi64x((long long)(x))
-#define ADD_BITS _mm256_add_epi64
 #define BLEND _mm256_blend_pd
 #endif
-typedef vec table;
 
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
 SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
@@ -77,23 +74,38 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmp)(a, b
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << WIDTH) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_add_quarters(vec a, vec b) {
-    return AS_REAL(ADD_BITS(AS_INT(a), SHIFT_LEFT(AS_INT(b), FRACTION_BITS - 2)));
-}
+SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
 
+/* Eight floats can be looked up at once, doubles only as pairs of floats. */
 #if REAL_BITS == 32
-SMX_INLINE table v_table(real a, real b, real c, real d) { return _mm256_setr_ps(a, b, c, d, a, b, c, d); }
-SMX_INLINE vec v_look_up(table t, vec index) { return _mm256_permutevar_ps(t, AS_INT(index)); }
+typedef vec table;
 SMX_INLINE vec v_permute(vec a, vec index) { return _mm256_permutevar8x32_ps(a, AS_INT(index)); }
+SMX_INLINE table v_table(const real entries[8]) { return v_load(entries); }
+SMX_INLINE vec v_look_up(table t, vec index) { return v_permute(t, index); }
 #else
-SMX_INLINE table v_table(real a, real b, real c, real d) { return _mm256_setr_pd(a, b, c, d); }
-/* Doubles can be looked up only as pairs of floats: entry j is floats 2 j and 2 j + 1. */
+/* The lower and the upper halves of the entries. */
+typedef struct {
+    __m256 lower, upper;
+} table;
+SMX_INLINE table v_table(const real entries[8]) {
+    const __m256 first = _mm256_castpd_ps(v_load(entries)), last = _mm256_castpd_ps(v_load(entries + 4));
+    const __m256i evens = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6), odds = _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7);
+    const table t = {
+        _mm256_blend_ps(_mm256_permutevar8x32_ps(first, evens), _mm256_permutevar8x32_ps(last, evens), 0xf0),
+        _mm256_blend_ps(_mm256_permutevar8x32_ps(first, odds), _mm256_permutevar8x32_ps(last, odds), 0xf0)};
+    return t;
+}
 SMX_INLINE vec v_look_up(table t, vec index) {
+    const __m256 lower = _mm256_permutevar8x32_ps(t.lower, AS_INT(index));
+    const __m256 upper = _mm256_permutevar8x32_ps(t.upper, SHIFT_LEFT(AS_INT(index), 32));
+    return _mm256_castps_pd(_mm256_blend_ps(lower, upper, 0xaa));
+}
+/* Lane j is floats 2 j and 2 j + 1. */
+SMX_INLINE vec v_permute(vec a, vec index) {
     const __m256i twice = _mm256_shuffle_epi32(_mm256_add_epi32(AS_INT(index), AS_INT(index)), 0xa0);
     const __m256i floats = _mm256_or_si256(twice, _mm256_set1_epi64x((long long)1 << 32));
-    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(t), floats));
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), floats));
 }
-SMX_INLINE vec v_permute(vec a, vec index) { return v_look_up(a, index); }
 #endif
 
 #if REAL_BITS == 32

@@ -27,8 +27,6 @@ typedef __mmask16 mask;
 #define SHIFT_LEFT _mm512_slli_epi32
 #define SHIFT_RIGHT _mm512_srli_epi32
 #define INTEGERS(x) _mm512_set1_epi32((int)(x))
-#define ADD_BITS _mm512_add_epi32
-#define LOOK_UP(t, index) _mm512_permutevar_ps(t, index)
 #define COMPARE_LE(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
 #else
 #define WIDTH 8
@@ -40,8 +38,6 @@ typedef __mmask8 mask;
 #define SHIFT_LEFT _mm512_slli_epi64
 #define SHIFT_RIGHT _mm512_srli_epi64
 #define INTEGERS(x) _mm512_set1_epi64((long long)(x))
-#define ADD_BITS _mm512_add_epi64
-#define LOOK_UP(t, index) _mm512_permutexvar_pd(index, t)
 #define COMPARE_LE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
 #endif
 typedef vec table;
@@ -78,14 +74,16 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(maskz_mov)(COMPARE_LE
 SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(WIDTH); }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_add_quarters(vec a, vec b) {
-    return AS_REAL(ADD_BITS(AS_INT(a), SHIFT_LEFT(AS_INT(b), FRACTION_BITS - 2)));
-}
-
-/* The entries stand in every four lanes, so that further bits of an index do no harm. */
-SMX_INLINE table v_table(real a, real b, real c, real d) { return V(setr4)(a, b, c, d); }
-SMX_INLINE vec v_look_up(table t, vec index) { return LOOK_UP(t, AS_INT(index)); }
+SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
 SMX_INLINE vec v_permute(vec a, vec index) { return V(permutexvar)(AS_INT(index), a); }
+
+/* Eight floats stand in the register twice, so that a further bit of an index does no harm. */
+#if REAL_BITS == 32
+SMX_INLINE table v_table(const real entries[8]) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(entries)); }
+#else
+SMX_INLINE table v_table(const real entries[8]) { return v_load(entries); }
+#endif
+SMX_INLINE vec v_look_up(table t, vec index) { return v_permute(t, index); }
 
 #if REAL_BITS == 32
 SMX_INLINE real v_first(vec a) { return _mm512_cvtss_f32(a); }

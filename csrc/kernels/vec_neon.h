@@ -24,6 +24,8 @@ typedef float32x4x3_t three_vecs;
 #define AS_BYTES vreinterpretq_u8_f32
 #define FROM_BYTES vreinterpretq_f32_u8
 #define BYTES_OF_REAL 2 /* as a power of two */
+typedef uint8x16x2_t table_bytes;
+#define LOOK_UP_BYTES vqtbl2q_u8
 #else
 #define WIDTH 2
 typedef float64x2_t vec;
@@ -41,9 +43,11 @@ typedef float64x2x3_t three_vecs;
 #define AS_BYTES vreinterpretq_u8_f64
 #define FROM_BYTES vreinterpretq_f64_u8
 #define BYTES_OF_REAL 3
+typedef uint8x16x4_t table_bytes;
+#define LOOK_UP_BYTES vqtbl4q_u8
 #endif
 typedef struct {
-    uint8x16x2_t bytes;
+    table_bytes bytes;
 } table;
 
 SMX_INLINE vec v_set1(real x) {
@@ -90,16 +94,13 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return AS_REAL(I(vand)(V(vcle)
 SMX_INLINE int v_all_le(vec a, vec b) { return vminvq_u32(AS_WORDS(V(vcle)(a, b))) != 0; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_add_quarters(vec a, vec b) {
-    return AS_REAL(I(vadd)(AS_INT(a), SHIFT_LEFT(AS_INT(b), FRACTION_BITS - 2)));
-}
+SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
 
 /* Tables are looked up byte by byte. */
-SMX_INLINE table v_table(real a, real b, real c, real d) {
-    const real entries[4] = {a, b, c, d};
-    uint8_t bytes[32] = {0};
-    memcpy(bytes, entries, sizeof entries);
-    const table t = {{{vld1q_u8(bytes), vld1q_u8(bytes + 16)}}};
+SMX_INLINE table v_table(const real entries[8]) {
+    table t;
+    for (int k = 0; k < (int)(8 * sizeof(real) / 16); k++)
+        t.bytes.val[k] = vld1q_u8((const uint8_t *)entries + 16 * k);
     return t;
 }
 /* Of the number, below count, in the low bits of each lane: where its bytes are in a row of reals. */
@@ -115,7 +116,7 @@ SMX_INLINE uint8x16_t bytes_of_entry(vec index, uint8_t count) {
     const uint8x16_t j = vandq_u8(vqtbl1q_u8(AS_BYTES(index), vld1q_u8(lowest)), vdupq_n_u8(count - 1));
     return vaddq_u8(vshlq_n_u8(j, BYTES_OF_REAL), vld1q_u8(within));
 }
-SMX_INLINE vec v_look_up(table t, vec index) { return FROM_BYTES(vqtbl2q_u8(t.bytes, bytes_of_entry(index, 4))); }
+SMX_INLINE vec v_look_up(table t, vec index) { return FROM_BYTES(LOOK_UP_BYTES(t.bytes, bytes_of_entry(index, 8))); }
 SMX_INLINE vec v_permute(vec a, vec index) { return FROM_BYTES(vqtbl1q_u8(AS_BYTES(a), bytes_of_entry(index, WIDTH))); }
 
 #if REAL_BITS == 32

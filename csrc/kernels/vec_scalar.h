@@ -12,7 +12,7 @@
 
 typedef real vec;
 typedef struct {
-    real entry[4];
+    real entry[8];
 } table;
 
 SMX_INLINE vec v_set1(real x) { return x; }
@@ -56,10 +56,8 @@ SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 /* The bits moved up until the lowest of the significand is the lowest of the exponent. */
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return real_from_bits(bits_of_real(a) << FRACTION_BITS); }
 
-/* The bits of b, moved up until the two lowest are the highest of the significand, added to those of a. */
-SMX_INLINE vec v_add_quarters(vec a, vec b) {
-    return real_from_bits(bits_of_real(a) + (bits_of_real(b) << (FRACTION_BITS - 2)));
-}
+/* The bits moved up until the three lowest are the highest of the significand: 8 k + j becomes 2^(k - BIAS) (1 + j / 8). */
+SMX_INLINE vec v_eighths(vec a) { return real_from_bits(bits_of_real(a) << (FRACTION_BITS - 3)); }
 
 /* In each lane, the lane of a whose number is in the low bits of index. */
 SMX_INLINE vec v_permute(vec a, vec index) {
@@ -67,12 +65,13 @@ SMX_INLINE vec v_permute(vec a, vec index) {
     return a;
 }
 
-/* The entry that the two lowest bits of an index name. */
-SMX_INLINE table v_table(real a, real b, real c, real d) {
-    const table t = {{a, b, c, d}};
+/* The entry that the three lowest bits of an index name. */
+SMX_INLINE table v_table(const real entries[8]) {
+    table t;
+    memcpy(t.entry, entries, sizeof t.entry);
     return t;
 }
-SMX_INLINE vec v_look_up(table t, vec index) { return t.entry[bits_of_real(index) & 3]; }
+SMX_INLINE vec v_look_up(table t, vec index) { return t.entry[bits_of_real(index) & 7]; }
 
 /* The first lane. */
 SMX_INLINE real v_first(vec a) { return a; }
