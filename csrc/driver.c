@@ -48,6 +48,8 @@ enum {
     /* Bytes of a result from which on it is written past any cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
+    /* Elements of a call that are so few that how they are cut would be most of the work. */
+    AT_ONCE = 1024,
     /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
        would do then pays from 200 us on. */
     WORTH_WAKING = 32
@@ -140,6 +142,11 @@ static int are_narrow_lines(const job *j) {
     return 1;
 }
 
+/* Side by side, few rows leave most of the lanes empty; by themselves, each has a chain of additions. */
+static int are_few_short_rows(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
+    return plan->kernels->op[plan->op].has_short_rows && rows <= plan->kernels->lanes / 4 && 16 * (rows - 1) <= n;
+}
+
 static void count_tiles(job *j, int missing) {
     j->missing = missing;
     j->tiles_in_run = (j->run + missing + j->tile_rows - 1) / j->tile_rows;
@@ -159,8 +166,7 @@ static void choose_layout(job *j) {
     const int short_rows = j->n <= SMX_SHORT;
 
     const int along = along_inner(j, &plan->in[0], j->is_native[0]);
-    /* Side by side, few rows leave most of the lanes empty; by themselves, each has a chain of additions. */
-    const int few = along && j->op->has_short_rows && j->rows <= lanes / 4 && 16 * (j->rows - 1) <= j->n;
+    const int few = along && are_few_short_rows(plan, j->rows, j->n);
 
     j->layout = (short_rows && !few) || (columns && !along) ? SMX_COLUMNS : SMX_ROWS;
     /* A short run fills too few lanes of COLUMNS, unless its rows are side by side anyway. */
@@ -844,6 +850,51 @@ static int run_pieces(const job *j) {
 
 #endif
 
+/* The shortest way: rows that are one tile of ROWS, and lie where the kernels can take them. Returns whether it was taken. */
+static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
+    const smx_kernels *kernels = plan->kernels;
+    const smx_op_kernels *op = &kernels->op[plan->op];
+    const ptrdiff_t size = (ptrdiff_t)kernels->real_size, pitch = round_up(n, SMX_STEP);
+    const int fits = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE : are_few_short_rows(plan, rows, n);
+    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
+    if (rows * n > AT_ONCE || !fits || !is_plain || !op->elementwise || op->has_row_out || op->has_labels)
+        return 0;
+    smx_tile tile;
+    for (int k = 0; k <= op->inputs; k++) {
+        const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
+        const smx_view view = {operand->data, operand->outer[0] / size, 1};
+        if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
+            return 0;
+        *(k < op->inputs ? &tile.in[k] : &tile.out) = view;
+    }
+    double kept[2][AT_ONCE + SMX_ROWS_AT_ONCE * SMX_STEP], partial[SMX_PARTIALS * SMX_ROWS_AT_ONCE];
+    double constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+    tile.layout = SMX_ROWS;
+    tile.width = (int)rows;
+    tile.first = 0;
+    tile.n = tile.length = n;
+    for (int k = 0; k < 2; k++) {
+        const smx_view view = {op->uses_keep ? kept[k] : NULL, pitch, 1};
+        tile.kept[k] = view;
+    }
+    tile.temperature = kernels->no_temperature;
+    tile.stream = tile.as_run = 0;
+    for (int k = 0; k < op->inputs; k++)
+        tile.next[k] = nowhere;
+    tile.mask = nowhere;
+    tile.storage = tile.out_storage = SMX_REAL;
+    const smx_fpstate before = smx_enter_fpstate();
+    op->reduce(&tile, partial);
+    const int flags = op->finish(&tile, 1, partial, NULL, constants);
+    if (!(flags & SMX_TOO_LARGE)) {
+        op->write(&tile, constants);
+        if (flags & SMX_NOT_FINITE)
+            kernels->settle_nans(&tile);
+    }
+    smx_leave_fpstate(before);
+    return !(flags & SMX_TOO_LARGE);
+}
+
 static ptrdiff_t worth_a_thread(const smx_plan *plan) { return plan->kernels->op[plan->op].worth_a_thread; }
 
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
@@ -855,6 +906,13 @@ int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
 int smx_run_rows(smx_plan *plan) {
     job j;
     smx_simplify(plan);
+    j.n = j.rows = 1;
+    for (int d = 0; d < plan->inner_dims; d++)
+        j.n *= plan->inner_shape[d];
+    for (int d = 0; d < plan->outer_dims; d++)
+        j.rows *= plan->outer_shape[d];
+    if (run_at_once(plan, j.rows, j.n))
+        return SMX_DONE;
     j.plan = plan;
     j.op = &plan->kernels->op[plan->op];
     j.size = (ptrdiff_t)plan->kernels->real_size;
@@ -865,11 +923,6 @@ int smx_run_rows(smx_plan *plan) {
         smx_leave_fpstate(before);
         j.temperature = j.own_temperature;
     }
-    j.n = j.rows = 1;
-    for (int d = 0; d < plan->inner_dims; d++)
-        j.n *= plan->inner_shape[d];
-    for (int d = 0; d < plan->outer_dims; d++)
-        j.rows *= plan->outer_shape[d];
     j.threads = smx_threads_for(plan, j.n * j.rows);
     choose_layout(&j);
     choose_memory(&j);
