@@ -348,10 +348,12 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
     for (; i + CHAINS * WIDTH <= n; i += CHAINS * WIDTH)
         for (int c = 0; c < CHAINS; c++)
             m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), what);
-    for (int c = 0; i < n; i += WIDTH, c++)
-        m[c] = largest_add(m[c], v_load_first(x + i, n - i, MINUS_INFINITY), what);
-    for (int c = 1; c < CHAINS; c++)
-        m[0] = largest_merge(m[0], m[c]);
+    /* Each chain by a number that the compiler knows: so they stay in registers. */
+    for (int c = 0; c < CHAINS - 1 && i + WIDTH <= n; c++, i += WIDTH)
+        m[c] = largest_add(m[c], v_load(x + i), what);
+    if (i < n)
+        m[CHAINS - 1] = largest_add(m[CHAINS - 1], v_load_first(x + i, n - i, MINUS_INFINITY), what);
+    m[0] = largest_merge(largest_merge(m[0], m[1]), largest_merge(m[2], m[3]));
     for (int half = WIDTH / 2; half > 0; half /= 2) {
         const largest upper = {v_move_down(m[0].first, half), v_move_down(m[0].second, half)};
         m[0] = largest_merge(m[0], upper);
