@@ -798,7 +798,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
                 else
                     s[k] = derivative_sum_add(s[k], SEEN(y, i + k * WIDTH, WIDTH), SEEN(g, i + k * WIDTH, WIDTH), what);
         }
-        for (int k = 0; i < n; i += WIDTH, k++)
+        for (int k = 0; k < GROUPS && i < n; i += WIDTH, k++) /* GROUPS: or they leave their registers */
             s[k] = derivative_sum_add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i), what);
 #undef SEEN
         ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, GROUPS);

@@ -12,8 +12,15 @@
    (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). The pair is as good as about twice the working precision. Only sums of products
    of floats are doubles instead, until they are stored. */
 
-/* s + x for any s and x, and what its rounding lost: Knuth's TwoSum, six operations, by both kinds of units. */
+/* s + x for any s and x, and what its rounding lost: Knuth's TwoSum, six operations ... */
 SMX_INLINE pair two_sum(vec s, vec x) {
+    const vec t = v_add(s, x);
+    const vec x_seen = v_sub(t, s);
+    const vec s_seen = v_sub(t, x_seen);
+    return pair_of(t, v_add(v_sub(s, s_seen), v_sub(x, x_seen)));
+}
+/* ... and by both kinds of units, for loops that do little else; it takes longer by itself. */
+SMX_INLINE pair two_sum_spread(vec s, vec x) {
     const vec t = v_add(s, x);
     const vec x_seen = v_sub_fused(t, s);
     const vec s_seen = v_sub(t, x_seen);
@@ -47,7 +54,7 @@ SMX_INLINE pair two_product(vec x, vec y) {
 /* s + x y (Ogita, Rump, Oishi 2005, Dot2). What the two roundings lost is added up first: so low waits for one addition a
    term, as high does. */
 SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
-    const pair product = two_product(x, y), t = two_sum(s.high, product.high);
+    const pair product = two_product(x, y), t = two_sum_spread(s.high, product.high);
     return pair_of(t.high, v_add(s.low, v_add(t.low, product.low)));
 }
 
@@ -63,9 +70,12 @@ SMX_INLINE long_sum long_sum_of(pair s, vec lowest) {
 }
 
 SMX_INLINE long_sum long_sum_add(long_sum s, vec x) {
-    const pair high = two_sum(s.high, x);
-    const pair low = sum_add(pair_of(s.low, s.lowest), high.low);
-    return long_sum_of(pair_of(high.high, low.high), low.low);
+    const pair high = two_sum(s.high, x), low = two_sum(s.low, high.low);
+    return long_sum_of(pair_of(high.high, low.high), v_add(s.lowest, low.low));
+}
+SMX_INLINE long_sum long_sum_add_spread(long_sum s, vec x) {
+    const pair high = two_sum_spread(s.high, x), low = two_sum_spread(s.low, high.low);
+    return long_sum_of(pair_of(high.high, low.high), v_add(s.lowest, low.low));
 }
 
 SMX_INLINE long_sum long_sum_add_sum(long_sum s, long_sum t) {
@@ -227,7 +237,7 @@ SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest,
 /* Zeros leave it as it is. */
 SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enum summand what) {
     if (what == GRADIENT)
-        s.gradients = long_sum_add(s.gradients, g);
+        s.gradients = long_sum_add_spread(s.gradients, g);
     else
         s.products = product_sum_add(s.products, what == EXP_PRODUCT ? exp_alone(y) : y, g);
     return s;
