@@ -90,6 +90,7 @@ typedef struct {
     /* COLUMNS: rows follow one another, and write, or reduce as well, takes them as they are in memory. */
     int writes_as_run, reduces_as_run;
     int is_masked;
+    int is_even; /* each tile lies as the one before does, so many rows further on */
     /* Few long rows side by side, whose lines follow one another in memory, do so in a block, too: masks are applied, and 16
        bits widened, by whole vectors, and kernels take them so. */
     int is_compact;
@@ -106,6 +107,7 @@ typedef struct {
     smx_view mask; /* of the piece, in bytes */
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
+    int is_open;     /* the tile is one of an even job, read and written where it lies */
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS]; /* room for reals */
 } worker;
@@ -248,6 +250,11 @@ static void choose_memory(job *j) {
     }
     j->writes_as_run &= !j->is_masked || j->op->is_derivative;
     j->reduces_as_run = j->writes_as_run && j->op->reduces_runs && !j->is_masked && !has_half;
+
+    j->is_even = plan->outer_dims == 1 && j->pieces == 1 && !j->is_masked && !has_half && j->op->elementwise &&
+                 !j->op->has_labels && !j->op->has_row_out && (j->reduces_as_run || (!columns && j->out_in_place));
+    for (int k = 0; k < j->op->inputs; k++)
+        j->is_even &= j->reduces_as_run || j->in_place[k];
 
     /* What is written in place of an input is in the cache; and only whole lines of it go past it well. */
     const int is_aligned = !columns || plan->out.inner[0] % SMX_CACHE_LINE == 0;
@@ -610,6 +617,21 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.stream = j->streams && (j->layout == SMX_ROWS || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
+/* Of an even job: from the tile that is open to another one. */
+static void move_tile(worker *w, ptrdiff_t number) {
+    const job *j = w->job;
+    const ptrdiff_t first = number * j->tile_rows, rows = first - w->first;
+    w->first = first;
+    w->tile.width = (int)least(j->tile_rows, j->rows - first);
+    for (int k = 0; k < j->op->inputs; k++) {
+        const ptrdiff_t row = j->plan->in[k].outer[0];
+        w->tile.in[k].start = (char *)w->tile.in[k].start + rows * row;
+        if (w->tile.next[k].start)
+            w->tile.next[k].start = (char *)w->tile.in[k].start + w->tile.width * row;
+    }
+    w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
+}
+
 /* Whether results go from the block of columns to memory row by row. */
 static int stores_rows(const job *j) {
     return j->layout == SMX_COLUMNS && !j->out_in_place &&
@@ -714,17 +736,23 @@ static char *partial_of(const job *j, const worker *w, char *partials, ptrdiff_t
 
 static void do_tile(worker *w, ptrdiff_t number) {
     const job *j = w->job;
+    const int moves = w->is_open;
     tile_state state;
     state.is_shifted = 0;
-    open_tile(w, number);
+    if (moves)
+        move_tile(w, number);
+    else
+        open_tile(w, number);
     const void *shift = NULL;
     do {
         shift = state.is_shifted ? state.shift : NULL;
         for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
-            open_piece(w, piece, shift);
+            if (!moves || shift)
+                open_piece(w, piece, shift);
             j->op->reduce(&w->tile, partial_of(j, w, w->partials, piece));
         }
     } while (!finish_tile(w, w->partials, &state));
+    w->is_open = j->is_even && !shift;
     if (has_row_results(j))
         store_rows(w, (const char *)state.constants);
     if (!j->op->elementwise)
@@ -750,6 +778,7 @@ static void *open_worker(worker *w, const job *j, char *stack) {
     }
     scratch += (64 - (size_t)scratch % 64) % 64;
     w->job = j;
+    w->is_open = 0;
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
         w->block[k] = scratch;
     w->keep = w->stage = scratch;
