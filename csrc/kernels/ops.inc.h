@@ -458,9 +458,22 @@ SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, i
 }
 
 /* Each lane another row. */
+SMX_INLINE largest largest_of_strip(const smx_tile *tile, int row, ptrdiff_t left, enum sum_of what) {
+    const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
+    const real *x = row_of(&tile->in[0], row);
+    largest m = largest_begin();
+    for (ptrdiff_t j = 0; j < n; j++)
+        m = largest_add(m, load_left(x + j * pitch, left), what);
+    m = largest_end(m, what);
+    if (!v_all_le(v_abs(m.first), HUGEST)) {
+        const vec seen = v_select_le(nans_of_columns(x, pitch, n, left), v_set1(0), m.first, EVERY_NAN);
+        m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
+    }
+    return m;
+}
+
 SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int count,
-                                 enum sum_of what, int keep) {
-    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+                                 enum sum_of what, int keep, largest m, exp_frame frame) {
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
     const real *next = next_strip(tile, 0, row), *out = awaited_strip(tile, row);
     strip at = {.x = row_of(&tile->in[0], row), .pitch = pitch, .left = left};
@@ -469,16 +482,6 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
         at.kept_pitch = tile->kept[0].element;
         at.to_p = row_of(&tile->kept[1], row) - at.kept;
     }
-    largest m = largest_begin();
-    for (ptrdiff_t j = 0; j < n; j++)
-        m = largest_add(m, load_left(at.x + j * pitch, left), what);
-    m = largest_end(m, what);
-    if (!v_all_le(v_abs(m.first), HUGEST)) {
-        const vec seen = v_select_le(nans_of_columns(at.x, pitch, n, left), v_set1(0), m.first, EVERY_NAN);
-        m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
-    }
-    const exp_frame frame = exp_frame_of(m, what, t);
-
     pair s[LANES];
     for (int i = 0; i < count; i++)
         s[i] = exp_sum_begin(frame.start);
@@ -501,8 +504,23 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
 }
 
 SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    if (count > 1) { /* a strip of long rows fills the first-level cache by itself */
+        for (int row = 0; row < tile->width; row += WIDTH) {
+            const largest m = largest_of_strip(tile, row, tile->width - row, what);
+            exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep, m, exp_frame_of(m, what, t));
+        }
+        return;
+    }
+    /* Of short rows, each step for all strips before the next, as each is a chain of dependent operations. */
+    largest m[SMX_TILE_ROWS / WIDTH];
+    exp_frame frame[SMX_TILE_ROWS / WIDTH];
     for (int row = 0; row < tile->width; row += WIDTH)
-        exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep);
+        m[row / WIDTH] = largest_of_strip(tile, row, tile->width - row, what);
+    for (int row = 0; row < tile->width; row += WIDTH)
+        frame[row / WIDTH] = exp_frame_of(m[row / WIDTH], what, t);
+    for (int row = 0; row < tile->width; row += WIDTH)
+        exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep, m[row / WIDTH], frame[row / WIDTH]);
 }
 
 /* What write makes a vector of results from: an element of each input, and the constants of its row. */
