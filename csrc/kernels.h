@@ -44,8 +44,8 @@ enum {
     SMX_TILE_ROWS = 256, /* rows of a tile at most, in COLUMNS */
     SMX_ROWS_AT_ONCE = 16, /* in ROWS */
     SMX_PARTIALS = 8,    /* numbers in a partial, each for all rows of the tile, rounded up to lanes */
-    SMX_CONSTANTS = 9,   /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
-    SMX_SHIFT = 8,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
+    SMX_CONSTANTS = 10,  /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
+    SMX_SHIFT = 9,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
     SMX_TEMPERATURE = 8, /* doubles that hold a temperature's constants */
     SMX_MAX_INPUTS = 3
 };

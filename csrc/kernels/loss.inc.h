@@ -35,7 +35,7 @@
      -0x1.c83016bae1e3dp+3, 0x1.29c48855a8a06p-1, 0x1.2b4717996fd1dp+2, 0x1.d9b0f86519778p+3, 0x1.2740d0674c3c5p+4,
      0x1.267b38c920293p+5, 0x1.002e41aae280cp+6, 0x1.50efd0bd3d151p+6, 0x1.fcc3288f28698p+5, 0x1.ba76d225daeb5p+3 */
 
-enum { LOSS, LOSS_SOFTMAX, LOSS_LABEL = LOSS_SOFTMAX + 4, LOSS_KEEP, LOSS_SPREAD };
+enum { LOSS, LOSS_SOFTMAX, LOSS_LABEL = LOSS_SOFTMAX + SOFTMAX_CONSTANTS, LOSS_KEEP, LOSS_SPREAD };
 
 /* ---- sums over the targets --------------------------------------------------------------------------------------- */
 
@@ -279,7 +279,9 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
         const vec lost = v_fnma(factor, sum.low, v_fnma(factor, sum.high, weight.high));
         const vec rest = v_div(v_add(lost, weight.low), weight.high);
         v_store(softmax + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, factor, EVERY_NAN));
-        v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, v_select_le(v_abs(weight.high), zero, zero, rest));
+        const vec known = v_select_le(v_abs(weight.high), zero, zero, rest);
+        v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, known);
+        v_store(softmax + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), known));
         v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
         v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
         if (tile->label) {

@@ -616,7 +616,7 @@ SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, v
     return v_select_le(v_abs(total.m.first), v_set1(t->large), yes, no);
 }
 
-enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_ROUNDER, SOFTMAX_FLOOR };
+enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_FACTOR, SOFTMAX_ROUNDER, SOFTMAX_FLOOR, SOFTMAX_CONSTANTS };
 
 static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                           void *constants) {
@@ -633,6 +633,7 @@ static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
         const vec rest = v_fnma(inverse, total.s.low, v_fnma(inverse, total.s.high, v_set1(1)));
         v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, EVERY_NAN));
         v_store(constant + SOFTMAX_REST * SMX_TILE_ROWS, rest);
+        v_store(constant + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), rest));
         v_store(constant + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
         v_store(constant + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
@@ -1025,11 +1026,12 @@ static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partia
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
-/* exp(x) / sum - less, the inverse of the sum being scale (1 + rest): scale M (1 + p + rest). scale M is exact. Where the
-   result is subnormal, that product may be as well: it costs half a unit in the last place there, and nothing elsewhere. */
+/* exp(x) / sum - less, the inverse of the sum being scale (1 + rest): scale M (1 + p) (1 + rest), of which scale M is exact,
+   and all that is added to it is small. Where the result is subnormal, that product may be as well: it costs half a unit in
+   the last place there, and nothing elsewhere. */
 SMX_INLINE vec softmax_less(vec power, vec p, const vec *c, vec less) {
     const vec scaled = v_mul(c[SOFTMAX_SCALE], power);
-    return v_fma(scaled, v_add(p, c[SOFTMAX_REST]), v_sub(scaled, less));
+    return v_fma(scaled, v_fma(p, c[SOFTMAX_FACTOR], c[SOFTMAX_REST]), v_sub(scaled, less));
 }
 SMX_INLINE void softmax_of_parts(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
@@ -1362,12 +1364,12 @@ SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constan
 static void softmax_write(const smx_tile *tile, const void *constants) {
     const smx_view *const kept[2] = {&tile->kept[0], &tile->kept[1]};
     if (tile->kept[0].start && tile->layout == SMX_COLUMNS && tile->out.row != 1)
-        apply_into_rows(&tile->out, kept, 2, tile->width, tile->n, tile->next[0].start != NULL, constants, 2,
-                        tile->temperature, softmax_of_parts);
+        apply_into_rows(&tile->out, kept, 2, tile->width, tile->n, tile->next[0].start != NULL, constants,
+                        SOFTMAX_FACTOR + 1, tile->temperature, softmax_of_parts);
     else if (tile->kept[0].start)
-        write_from(tile, kept, 2, constants, 2, 0, softmax_of_parts);
+        write_from(tile, kept, 2, constants, SOFTMAX_FACTOR + 1, 0, softmax_of_parts);
     else
-        write_with(tile, 1, constants, 4, 0, softmax_of);
+        write_with(tile, 1, constants, SOFTMAX_CONSTANTS, 0, softmax_of);
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
     const exp_temperature *t = tile->temperature;
