@@ -879,49 +879,67 @@ static int run_pieces(const job *j) {
 
 #endif
 
-/* The shortest way: rows that are one tile of ROWS, and lie where the kernels can take them. Returns whether it was taken. */
+/* The shortest way: rows that are one tile, and lie where the kernels can take them. Returns whether it was taken. */
 static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
-    const ptrdiff_t size = (ptrdiff_t)kernels->real_size, pitch = round_up(n, SMX_STEP);
-    const int fits = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE : are_few_short_rows(plan, rows, n);
+    const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > AT_ONCE || !fits || !is_plain || !op->elementwise || op->has_row_out || op->has_labels)
+    if (rows * n > AT_ONCE || !is_plain || !op->elementwise || op->has_row_out || op->has_labels)
         return 0;
     smx_tile tile;
+    int are_runs = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduces_runs || op->inputs == 1);
     for (int k = 0; k <= op->inputs; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
-        const smx_view view = {operand->data, operand->outer[0] / size, 1};
+        smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
         if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
             return 0;
-        *(k < op->inputs ? &tile.in[k] : &tile.out) = view;
+        view->start = operand->data;
+        view->row = operand->outer[0] / size;
+        view->element = 1;
+        are_runs &= view->row == n;
     }
-    double kept[2][AT_ONCE + SMX_ROWS_AT_ONCE * SMX_STEP], partial[SMX_PARTIALS * SMX_ROWS_AT_ONCE];
+    const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE : are_few_short_rows(plan, rows, n);
+    if (!along && !are_runs)
+        return 0;
+
+    double kept[2][AT_ONCE + SMX_SHORT * 2 * SMX_ROWS_AT_ONCE], partial[SMX_PARTIALS * SMX_TILE_ROWS];
     double constants[SMX_CONSTANTS * SMX_TILE_ROWS];
-    tile.layout = SMX_ROWS;
+    const smx_view memory = tile.in[0], keep = {NULL, along ? round_up(n, SMX_STEP) : 1,
+                                                along ? 1 : round_up(rows, kernels->lanes) + kernels->lanes};
+    tile.layout = along || op->reduces_runs ? SMX_ROWS : SMX_COLUMNS;
     tile.width = (int)rows;
     tile.first = 0;
     tile.n = tile.length = n;
-    for (int k = 0; k < 2; k++) {
-        const smx_view view = {op->uses_keep ? kept[k] : NULL, pitch, 1};
-        tile.kept[k] = view;
+    tile.as_run = !along && op->reduces_runs;
+    tile.kept[0] = tile.kept[1] = keep;
+    if (op->uses_keep) {
+        tile.kept[0].start = kept[0];
+        tile.kept[1].start = kept[1];
     }
     tile.temperature = kernels->no_temperature;
-    tile.stream = tile.as_run = 0;
+    tile.stream = 0;
     for (int k = 0; k < op->inputs; k++)
         tile.next[k] = nowhere;
     tile.mask = nowhere;
     tile.storage = tile.out_storage = SMX_REAL;
+    if (tile.layout == SMX_COLUMNS) {
+        kernels->rows_to_columns(memory.start, n, (int)rows, n, kept[0], keep.element, 0);
+        tile.in[0] = keep;
+        tile.in[0].start = kept[0];
+    }
     const smx_fpstate before = smx_enter_fpstate();
     op->reduce(&tile, partial);
-    const int flags = op->finish(&tile, 1, partial, NULL, constants);
-    if (!(flags & SMX_TOO_LARGE)) {
-        op->write(&tile, constants);
-        if (flags & SMX_NOT_FINITE)
-            kernels->settle_nans(&tile);
+    const int is_finite = op->finish(&tile, 1, partial, NULL, constants) == 0;
+    if (tile.layout == SMX_COLUMNS && !op->writes_rows) {
+        tile.layout = SMX_ROWS;
+        tile.as_run = 1;
+        tile.in[0] = memory;
     }
+    if (is_finite)
+        op->write(&tile, constants);
     smx_leave_fpstate(before);
-    return !(flags & SMX_TOO_LARGE);
+    return is_finite;
 }
 
 static ptrdiff_t worth_a_thread(const smx_plan *plan) { return plan->kernels->op[plan->op].worth_a_thread; }
