@@ -18,22 +18,23 @@
    top: label_loss of x and label 0, target_loss of x and q. One ULP is that of the true loss; u is half the machine
    epsilon times an element's natural scale, T p + t.
 
-   claim: label_loss float32 <= 2 ulp; found 1.14 at hex: -0x1.e57162p-1, -0x1.a42ee6p-2
-   claim: label_loss float64 <= 2 ulp; found 1.13 at hex: -0x1.0f05b2bb166f9p-2, 0x1.0ce0f6dbfea82p-2
-   claim: label_loss_grad float32 <= 4 u; found 1.57 at hex: -0x1.e77258p+5, -0x1.efdfbp+6
-   claim: label_loss_grad float64 <= 4 u; found 1.50 at hex: 0x1.ccd61974fc658p+6, -0x1.bdb32059e4f9dp+7,
-     -0x1.028012fa78155p+9, -0x1.62f4c967cf022p+8, -0x1.440665c39547bp+7, 0x1.30ce2b0c04d4dp+7, 0x1.2d846256db2f7p+7,
-     0x1.d3bc80bb4fdf1p+6, -0x1.1a4a398070f3cp+8, 0x1.4c45911038b29p+6, -0x1.1d9197c391fd1p+8, 0x1.283d32fe9d003p+5
-   claim: target_loss float32 <= 2 ulp; found 1.50 at hex: 0x1.148a3p+3, -0x1.dbaca4p+2, 0x1.084454p+3, 0x1.fd7506p+1
-   claim: target_loss float64 <= 2 ulp; found 1.50 at hex: -0x1.8de4ee29e908cp+3, 0x1.9d539ad1dde4cp+5,
-     0x1.feb1cb55bc1cdp-6, 0x1.87ea1ff479d0fp-6
-   claim: target_loss_grad float32 <= 4 u; found 2.00 at hex: -0x1.23cb64p+3, 0x1.cbdd7ap+5, 0x1.d5ca5p+5,
-     -0x1.0b4484p+5, -0x1.b31474p+4, 0x1.a7ececp+4, 0x1.479c24p+1, 0x1.edd556p+3, -0x1.8361ecp+4, 0x1.521c6p+6,
-     0x1.8990cap+6, -0x1.6e66b8p+7, 0x1.110bd4p+2, 0x1.ec3436p+2, 0x1.f81bc2p+2, 0x1.8cb824p+2, 0x1.9ce39p+0,
-     0x1.bd5452p+3, 0x1.db4814p+2, 0x1.60b974p+3, 0x1.505224p+0, 0x1.006762p+2, 0x1.e5c426p+2, 0x1.a273f8p+0
-   claim: target_loss_grad float64 <= 4 u; found 2.00 at hex: 0x1.2515d7ddc2282p+4, -0x1.57336f0be3b93p+1,
-     -0x1.c83016bae1e3dp+3, 0x1.29c48855a8a06p-1, 0x1.2b4717996fd1dp+2, 0x1.d9b0f86519778p+3, 0x1.2740d0674c3c5p+4,
-     0x1.267b38c920293p+5, 0x1.002e41aae280cp+6, 0x1.50efd0bd3d151p+6, 0x1.fcc3288f28698p+5, 0x1.ba76d225daeb5p+3 */
+   claim: label_loss float32 <= 2 ulp; found 1.12 at hex: 0x1.712be2p-1, -0x1.34d8ccp-1, -0x1.ad2b7cp+0,
+     -0x1.62a444p-2, 0x1.2a0516p+1, -0x1.139374p-1
+   claim: label_loss float64 <= 2 ulp; found 1.16 at hex: -0x1.82c69e551447ep-2, 0x1.1019347fe886ap-3
+   claim: label_loss_grad float32 <= 4 u; found 1.55 at hex: 0x1.d6a65cp+4, -0x1.fb1c02p+4, -0x1.4e0deep+2,
+     0x1.893258p+4
+   claim: label_loss_grad float64 <= 4 u; found 1.53 at hex: -0x1.3a485a43fe13ep+5, -0x1.2ea6f66e53665p+5,
+     0x1.4c37a15664bebp+5, 0x1.19af0395bd7ccp+6, -0x1.c042a09967df2p+6, 0x1.ba13dbf4a4c83p+6, -0x1.0919fb966c048p+7,
+     -0x1.f335e1507d8efp+5, -0x1.f22cf46655fbap+3, -0x1.3fd30b8c9ace6p+4, -0x1.c7d11b4b3f41ep+3, 0x1.0e64ea022c09ep+5
+   claim: target_loss float32 <= 2 ulp; found 1.50 at hex: 0x1.4924e4p+3, 0x1.52e19ep+5, 0x1.fe8cbep+0, 0x1.040fbcp+17
+   claim: target_loss float64 <= 2 ulp; found 1.49 at hex: -0x1.da9d1c83154f3p+2, -0x1.eda22c14cbb0dp+3,
+     0x1.51870cc9a5c74p+8, 0x1.fda0fe613161cp+2
+   claim: target_loss_grad float32 <= 4 u; found 2.17 at hex: -0x1.1bb93ap+0, 0x1.5a54f4p+0, 0x1.99bd12p+1,
+     0x1.b37852p-6, -0x1.ffcd26p+1, 0x1.f20d0ep+3, -0x1.56aa02p+3, -0x1.817f26p-3, -0x1.6219a6p-5, 0x1.0b9b4ep+3,
+     0x1.95cad6p-4, -0x1.9ff1ccp+2, 0x1.34adf6p+0, 0x1.ab1c1ap-2, 0x1.d6041ap+0, 0x1.a98c1ep+0, 0x1.147b68p+1,
+     0x1.a9b5cp-2, 0x1.096b0cp+2, 0x1.f7069cp-3, 0x1.07e14ep+1, 0x1.d31c58p-5, 0x1.dda864p-1, 0x1.4a612ep+0
+   claim: target_loss_grad float64 <= 4 u; found 2.12 at hex: 0x1.19bfbac12329fp+3, -0x1.e84f0a0d74c82p+1,
+     -0x1.21546d8f05c7p+3, 0x1.0c39a7a75784p-4, 0x1.6b0a0cdbaa06cp-4, 0x1.fbcb11f5753b6p+2 */
 
 enum { LOSS, LOSS_SOFTMAX, LOSS_LABEL = LOSS_SOFTMAX + SOFTMAX_CONSTANTS, LOSS_KEEP, LOSS_SPREAD };
 

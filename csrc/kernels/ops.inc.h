@@ -16,31 +16,34 @@
    that of the true value (logsumexp: of the larger of it and the maximum); u is half the machine epsilon times an
    element's natural scale, y (|g| + sum y |g|), |g| + p |sum g|, |g| + sum p |g|.
 
-   claim: softmax float32 <= 2 ulp; found 1.47 at hex: 0x1.458666p+6, -0x1.53e3bap+2
-   claim: softmax float64 <= 2 ulp; found 1.25 at hex: -0x1.3cc6e25c51324p+7, -0x1.154b6a23e3c66p+5,
-     -0x1.49dad509b741bp+6, -0x1.cdaec9243bf8cp+5, -0x1.d31f4e66df7fdp+7, -0x1.e418e99728758p+6,
-     0x1.3b6116c8e4c78p+6, -0x1.d2480fe23c586p+7, -0x1.d4e6d3e640e69p+6, -0x1.3a0dd0e60241cp+7, 0x1.ced6116f50732p+6,
-     0x1.dae6e5f359c5dp+8
-   claim: log_softmax float32 <= 2 ulp; found 1.48 at hex: -0x1.98f14ap-1, 0x1.8c7bd4p-4
-   claim: log_softmax float64 <= 2 ulp; found 1.41 at hex: 0x1.2f86d29b2af8dp-3, -0x1.8807d39a6e478p-1
-   claim: logsumexp float32 <= 2 ulp; found 1.60 at hex: -0x1.c8b9fp+2, -0x1.1cb686p+0, -0x1.90c23ap-3,
-     -0x1.002b46p+3, -0x1.5cf86ap+3, -0x1.8dd626p+3
-   claim: logsumexp float64 <= 2 ulp; found 1.52 at hex: -0x1.bed35d6aff86fp-3, -0x1.1b609fc4692b1p+0
-   claim: softmax_vjp float32 <= 4 u; found 2.93 at hex: 0x1.00f8dcp-1, 0x1.fe0e4ap-2, 0x1.01b2a6p-6, 0x1.0e938p-14
-   claim: softmax_vjp float64 <= 4 u; found 2.83 at hex: 0x1.39547ef4d2456p-1, 0x1.006b7f183e7f6p-5,
-     0x1.6405fc94dbae8p-3, 0x1.84348fdda711p-64, 0x1.7cbc1ae05d905p-4, 0x1.705e34c339a7fp-4, -0x1.9fa275de4ceb8p-7,
-     0x1.819e60a107d76p-15, -0x1.08f4243a7c6f7p-13, -0x1.99e966f7a51c1p-10, 0x1.72ecf39e1f52ap-11,
-     -0x1.1713658a1b22fp-10
-   claim: log_softmax_vjp float32 <= 4 u; found 2.93 at hex: -0x1.d1ab12p+0, -0x1.04b2bp+1, -0x1.bb2daep+0,
-     -0x1.baf494p+0, -0x1.bb743p+0, -0x1.bc829p+0, 0x1.b2f9cp+6, -0x1.23f7c4p-3, -0x1.fefc4ep-1, -0x1.ad0326p+6,
-     0x1.1f9cep+7, -0x1.02570ep+4
-   claim: log_softmax_vjp float64 <= 4 u; found 2.98 at hex: -0x1.9589a09eb1c4fp-1, -0x1.34ce9c79908cfp-1,
-     -0x1.06fe951082ca6p+1, 0x1.092c467f8e605p-9
-   claim: log_softmax_jvp float32 <= 4 u; found 2.96 at hex: -0x1.e6dc4ap+7, -0x1.470e8ep+0, -0x1.eb588ep+0,
-     -0x1.c3cd8ep+0, -0x1.fe458ep+0, -0x1.51f08ep+0, -0x1.861f02p-9, 0x1.d7b6d8p+5, -0x1.e50884p-5, -0x1.4b3c66p-3,
-     -0x1.1f2764p-7, -0x1.e7277cp-4
-   claim: log_softmax_jvp float64 <= 4 u; found 3.08 at hex: -0x1.916c392a6757ap+0, -0x1.679918c3ea3b7p+0,
-     -0x1.35bb4be624ba1p-1, 0x1.5bce72aeaa441p-2, -0x1.4f9d6772361cp-3, 0x1.d90328ec2423fp+4 */
+   claim: softmax float32 <= 2 ulp; found 1.13 at hex: -0x1.9679d8p+6, -0x1.ebedfp-2, -0x1.f502ep-2, 0x1.86ca9p-5,
+     0x1.2bc6c2p-2, 0x1.0a41b8p-4, -0x1.8891eep-5, 0x1.410728p+6, -0x1.0a4102p+5, 0x1.5d8e22p+6, 0x1.07ea7p+6,
+     0x1.a6c934p-3
+   claim: softmax float64 <= 2 ulp; found 1.11 at hex: 0x1.7375c7cc1c6bep+7, 0x1.4438a1ea48459p+8,
+     -0x1.9c33bdff8b8b5p+7, -0x1.be4b9818e8556p+5, 0x1.0db1d860cd61dp+7, 0x1.33cc57d250ebbp+7, 0x1.bd4f1bc1617abp+8,
+     0x1.d20c66dbd9a29p+5, -0x1.0771bcf35459cp+8, -0x1.7173f4adb1f32p+8, -0x1.d396bd726aaf7p+8, -0x1.3e428775eeaf8p+3
+   claim: log_softmax float32 <= 2 ulp; found 1.44 at hex: -0x1.b8c932p-4, -0x1.604bdcp+0
+   claim: log_softmax float64 <= 2 ulp; found 1.49 at hex: 0x1.2f8821575122dp-3, -0x1.82103662718a4p-1
+   claim: logsumexp float32 <= 2 ulp; found 1.59 at hex: -0x1.d1430cp+2, -0x1.a84794p+0, -0x1.7e4e9cp+1,
+     -0x1.fa9692p-4
+   claim: logsumexp float64 <= 2 ulp; found 1.56 at hex: -0x1.01c005a06678ep+1, -0x1.68bee6887008cp+3,
+     -0x1.d31006833c85p+3, -0x1.c6f16254d2c2fp+1, -0x1.9752e3d560463p+0, -0x1.f779e27793723p-4
+   claim: softmax_vjp float32 <= 4 u; found 2.98 at hex: 0x1.005de6p-1, 0x1.ff4436p-2, 0x1.001594p+1, -0x1.afb2p-9
+   claim: softmax_vjp float64 <= 4 u; found 2.98 at hex: 0x1.0062e31de38ccp-109, 0x1.ffffffffffffep-1,
+     0x1.a3338fcb093f3p-53, 0x1.059650a1144p-8, -0x1.00fec82e7149ep+3, 0x1.365730cb85bc8p+2
+   claim: log_softmax_vjp float32 <= 4 u; found 3.10 at hex: -0x1.f19abep+1, -0x1.be28cp+1, -0x1.62aa66p+2,
+     -0x1.ba6c54p+1, -0x1.b4de44p+1, -0x1.b29202p+1, -0x1.6507acp-2, -0x1.b2244ep+1, -0x1.bb47b8p+1, -0x1.ba4f02p+1,
+     -0x1.bd73dap+1, -0x1.1178cap+2, -0x1.4e7ca4p+3, 0x1.bc3c5cp-14, 0x1.be9d18p-11, -0x1.8adb3ep-13, 0x1.2b5f28p-10,
+     -0x1.730d1cp-12, -0x1.5a8812p+4, 0x1.e7dab2p-10, 0x1.80c51ep-10, -0x1.e8bd98p-10, 0x1.313a6ap-9, 0x1.c5ac52p-11
+   claim: log_softmax_vjp float64 <= 4 u; found 3.03 at hex: -0x1.4a586bc9847e2p-1, -0x1.7cac712f3ca5ep-1,
+     0x1.1eb7e81a14c09p-10, 0x1.0055f933e3b63p+1
+   claim: log_softmax_jvp float32 <= 4 u; found 3.06 at hex: -0x1.eefcdap-1, -0x1.602182p+5, -0x1.1bf8fcp+5,
+     -0x1.3e488cp+5, -0x1.bc3eecp+2, -0x1.5f44fcp+5, -0x1.b5a2f6p+1, -0x1.1bc148p+5, -0x1.4b0bb6p+1, -0x1.d83b5ap-1,
+     -0x1.601b56p+5, -0x1.16fc46p+1, -0x1.b94a2p-10, -0x1.d96afcp-7, -0x1.95f5a8p-7, 0x1.7ac6p-7, -0x1.dc9288p+5,
+     -0x1.8dac6ep-5, -0x1.efb1b4p+6, -0x1.5828c6p-7, -0x1.d658dep-6, -0x1.96d8aep-6, -0x1.db978ap-6, -0x1.93ee6ap-6
+   claim: log_softmax_jvp float64 <= 4 u; found 3.06 at hex: -0x1.678edf0d096c5p+0, -0x1.5701230aad01cp+0,
+     -0x1.5fb0d50669015p+0, -0x1.6de33bd194d7p+0, -0x1.8af4e8928b48p-6, -0x1.f49cf50b96279p+3, -0x1.6551880e23242p-8,
+     -0x1.3ab31063daa0dp-5 */
 
 #include "exp.inc.h"
 #include "sum.inc.h"
