@@ -895,7 +895,7 @@ static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
             return 0;
         view->start = operand->data;
-        view->row = operand->outer[0] / size;
+        view->row = rows > 1 ? operand->outer[0] / size : n; /* the stride of a single row may be any */
         view->element = 1;
         are_runs &= view->row == n;
     }

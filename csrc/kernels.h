@@ -135,9 +135,10 @@ typedef struct {
     size_t real_size;
     int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
-    /* Between an array and a block of columns, whose padding is filled with zeros: n lines, each of one element of all rows,
-       that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the array is larger than
-       the cache. columns_to_lines of reals may overwrite what lies behind the last line, up to a multiple of lanes. */
+    /* Between an array and a block of columns, whose padding is filled with zeros, or with a row again: n lines, each of one
+       element of all rows, that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the
+       array is larger than the cache. columns_to_lines of reals may overwrite what lies behind the last line, up to a
+       multiple of lanes. */
     void (*lines_to_columns)(enum smx_storage storage, const void *lines, ptrdiff_t line, int width, ptrdiff_t n,
                              void *block, ptrdiff_t element, int is_far);
     void (*columns_to_lines)(enum smx_storage storage, const void *block, ptrdiff_t element, void *lines,

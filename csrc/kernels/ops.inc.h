@@ -739,7 +739,8 @@ SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
 }
 
 /* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
-   moving them again spares a remainder. Rows of two or three that follow one another are taken apart as a whole. */
+   moving them again spares a remainder. Where fewer rows are left, the last of them is taken again and again. Rows of two or
+   three that follow one another are taken apart as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                             int is_far) {
     for (int first = 0; first < width; first += WIDTH) {
@@ -748,10 +749,12 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
         if (is_far)
             ask_for_rows(from + width * row, row, n);
         vec column[4];
-        if (first + WIDTH <= width && n >= 4) {
+        if (n >= 4) {
             const real *at[WIDTH];
             for (int k = 0; k < WIDTH; k++)
                 at[k] = from + k * row;
+            for (int k = width - first; k < WIDTH; k++)
+                at[k] = at[k - 1];
             for (ptrdiff_t j = 0; j < n; j += 4) {
                 const ptrdiff_t here = j + 4 <= n ? j : n - 4;
                 v_load_columns(at, here, column);
