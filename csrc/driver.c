@@ -107,7 +107,7 @@ typedef struct {
     smx_view mask; /* of the piece, in bytes */
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
-    int is_open;     /* the tile is one of an even job, read and written where it lies */
+    int is_open; /* the tile is one of an even job, read and written where it lies */
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS]; /* room for reals */
 } worker;

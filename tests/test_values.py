@@ -119,7 +119,7 @@ def test_a_difference_that_overflows_leaves_the_one_nan(length, dtype):
     bits = np.dtype(f"u{y.itemsize}")
     seen = set()
     for exponent in range(info.maxexp - info.nmant - 5, info.maxexp):
-        g[-1] = -dtype(2.0) ** exponent
+        g[-1] = -(dtype(2.0) ** exponent)
         gradient = softmax_vjp(y, g)
         with np.errstate(over="ignore"):
             overflows = np.isinf(g[0] - g[-1])
