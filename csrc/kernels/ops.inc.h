@@ -460,19 +460,24 @@ SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, i
     return s;
 }
 
-/* Each lane another row. */
-SMX_INLINE largest largest_of_strip(const smx_tile *tile, int row, ptrdiff_t left, enum sum_of what) {
+/* Of so many strips from row on, each lane another row; left: rows of the last. */
+SMX_INLINE void largest_of_strips(const smx_tile *tile, int row, int strips, ptrdiff_t left, enum sum_of what,
+                                  largest *m) {
     const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
     const real *x = row_of(&tile->in[0], row);
-    largest m = largest_begin();
+    for (int s = 0; s < strips; s++)
+        m[s] = largest_begin();
     for (ptrdiff_t j = 0; j < n; j++)
-        m = largest_add(m, load_left(x + j * pitch, left), what);
-    m = largest_end(m, what);
-    if (!v_all_le(v_abs(m.first), HUGEST)) {
-        const vec seen = v_select_le(nans_of_columns(x, pitch, n, left), v_set1(0), m.first, EVERY_NAN);
-        m.first = v_select_le(v_abs(m.first), HUGEST, m.first, seen);
+        for (int s = 0; s < strips; s++)
+            m[s] = largest_add(m[s], load_left(x + j * pitch + s * WIDTH, left), what);
+    for (int s = 0; s < strips; s++) {
+        m[s] = largest_end(m[s], what);
+        if (!v_all_le(v_abs(m[s].first), HUGEST)) {
+            const vec nans = nans_of_columns(x + s * WIDTH, pitch, n, left);
+            const vec seen = v_select_le(nans, v_set1(0), m[s].first, EVERY_NAN);
+            m[s].first = v_select_le(v_abs(m[s].first), HUGEST, m[s].first, seen);
+        }
     }
-    return m;
 }
 
 SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int count,
@@ -510,7 +515,8 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     if (count > 1) { /* a strip of long rows fills the first-level cache by itself */
         for (int row = 0; row < tile->width; row += WIDTH) {
-            const largest m = largest_of_strip(tile, row, tile->width - row, what);
+            largest m;
+            largest_of_strips(tile, row, 1, tile->width - row, what, &m);
             exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep, m, exp_frame_of(m, what, t));
         }
         return;
@@ -518,8 +524,11 @@ SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int coun
     /* Of short rows, each step for all strips before the next, as each is a chain of dependent operations. */
     largest m[SMX_TILE_ROWS / WIDTH];
     exp_frame frame[SMX_TILE_ROWS / WIDTH];
-    for (int row = 0; row < tile->width; row += WIDTH)
-        m[row / WIDTH] = largest_of_strip(tile, row, tile->width - row, what);
+    int first = 0;
+    for (; first + STRIPS * WIDTH <= tile->width; first += STRIPS * WIDTH)
+        largest_of_strips(tile, first, STRIPS, WIDTH, what, m + first / WIDTH);
+    for (; first < tile->width; first += WIDTH)
+        largest_of_strips(tile, first, 1, tile->width - first, what, m + first / WIDTH);
     for (int row = 0; row < tile->width; row += WIDTH)
         frame[row / WIDTH] = exp_frame_of(m[row / WIDTH], what, t);
     for (int row = 0; row < tile->width; row += WIDTH)
