@@ -48,8 +48,10 @@ enum {
     /* Bytes of a result from which on it is written past any cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
-    /* Elements of a call that are so few that how they are cut would be most of the work. */
+    /* Elements of a call that are so few that how they are cut would be most of the work; and of a block of them, which is
+       on the stack. */
     AT_ONCE = 1024,
+    BLOCK_AT_ONCE = 2048,
     /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
        would do then pays from 200 us on. */
     WORTH_WAKING = 32
@@ -900,13 +902,12 @@ static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         are_runs &= view->row == n;
     }
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE : are_few_short_rows(plan, rows, n);
-    if (!along && !are_runs)
+    const ptrdiff_t width = along ? round_up(n, SMX_STEP) : round_up(rows, kernels->lanes) + kernels->lanes;
+    if ((!along && !are_runs) || width * (along ? rows : n) > BLOCK_AT_ONCE)
         return 0;
 
-    double kept[2][AT_ONCE + SMX_SHORT * 2 * SMX_ROWS_AT_ONCE], partial[SMX_PARTIALS * SMX_TILE_ROWS];
-    double constants[SMX_CONSTANTS * SMX_TILE_ROWS];
-    const smx_view memory = tile.in[0], keep = {NULL, along ? round_up(n, SMX_STEP) : 1,
-                                                along ? 1 : round_up(rows, kernels->lanes) + kernels->lanes};
+    double kept[2][BLOCK_AT_ONCE], partial[SMX_PARTIALS * SMX_TILE_ROWS], constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+    const smx_view memory = tile.in[0], keep = {NULL, along ? width : 1, along ? 1 : width};
     tile.layout = along || op->reduces_runs ? SMX_ROWS : SMX_COLUMNS;
     tile.width = (int)rows;
     tile.first = 0;
@@ -924,7 +925,7 @@ static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     tile.mask = nowhere;
     tile.storage = tile.out_storage = SMX_REAL;
     if (tile.layout == SMX_COLUMNS) {
-        kernels->rows_to_columns(memory.start, n, (int)rows, n, kept[0], keep.element, 0);
+        kernels->rows_to_columns(memory.start, n, (int)rows, n, kept[0], width, 0);
         tile.in[0] = keep;
         tile.in[0].start = kept[0];
     }
