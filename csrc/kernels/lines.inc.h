@@ -195,6 +195,27 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
     }
 }
 
+/* Of so many vectors from place here on, of which left elements are there, by the constants from place at in a round on. */
+SMX_INLINE void apply_in_step(const smx_view *to, const smx_view *const *from, int inputs, ptrdiff_t here, int count,
+                              ptrdiff_t left, real of_round[][ROUND], ptrdiff_t at, int constant_count,
+                              const exp_temperature *t, formula f) {
+    terms of[IN_STEP];
+    vec y[IN_STEP];
+    EACH {
+        for (int i = 0; i < constant_count; i++)
+            of[k].c[i] = v_load(of_round[i] + at + k * WIDTH);
+        for (int i = 0; i < inputs; i++)
+            of[k].v[i] = load_left(row_of(from[i], 0) + here + k * WIDTH, left);
+    }
+    f(of, count, t, y);
+    EACH {
+        if (left >= WIDTH)
+            v_store(row_of(to, 0) + here + k * WIDTH, y[k]);
+        else
+            v_store_first(row_of(to, 0) + here + k * WIDTH, left, y[k]);
+    }
+}
+
 /* As apply_to_columns does. */
 SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                const void *constants, int constant_count, formula f) {
@@ -204,19 +225,12 @@ SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const s
     real of_round[SMX_CONSTANTS][ROUND];
     for (int k = 0; k < constant_count; k++)
         repeat_line(of_round[k], (const real *)constants + k * SMX_TILE_ROWS, width);
-    for (ptrdiff_t i = 0; i < size; i += round)
-        for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
-            const ptrdiff_t here = i + at, left = size - here;
-            terms of;
-            vec y;
-            for (int k = 0; k < constant_count; k++)
-                of.c[k] = v_load(of_round[k] + at);
-            for (int k = 0; k < inputs; k++)
-                of.v[k] = load_left(row_of(from[k], 0) + here, left);
-            f(&of, 1, t, &y);
-            if (left >= WIDTH)
-                v_store(row_of(to, 0) + here, y);
-            else
-                v_store_first(row_of(to, 0) + here, left, y);
-        }
+    for (ptrdiff_t i = 0; i < size; i += round) {
+        const ptrdiff_t end = size - i < round ? size - i : round;
+        ptrdiff_t at = 0;
+        for (; at + IN_STEP * WIDTH <= end; at += IN_STEP * WIDTH)
+            apply_in_step(to, from, inputs, i + at, IN_STEP, WIDTH, of_round, at, constant_count, t, f);
+        for (; at < end; at += WIDTH)
+            apply_in_step(to, from, inputs, i + at, 1, end - at, of_round, at, constant_count, t, f);
+    }
 }
