@@ -260,7 +260,8 @@ static void choose_memory(job *j) {
 
     /* What is written in place of an input is in the cache; and only whole lines of it go past it well. */
     const int is_aligned = !columns || plan->out.inner[0] % SMX_CACHE_LINE == 0;
-    j->streams = j->out_in_place && is_aligned && j->rows * j->n * j->size >= streamed_from;
+    const int is_aligned_run = j->reduces_as_run && (uintptr_t)plan->out.data % SMX_CACHE_LINE == 0;
+    j->streams = j->rows * j->n * j->size >= streamed_from && ((j->out_in_place && is_aligned) || is_aligned_run);
     for (int k = 0; k < j->op->inputs; k++)
         j->streams &= plan->in[k].data != plan->out.data;
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->size);
@@ -574,6 +575,7 @@ static int open_run(worker *w, int settles, int is_shifted) {
         w->tile.mask = w->mask;
     w->tile.out = view_rows(w, &j->plan->out, 0);
     w->tile.out_storage = j->plan->out.storage;
+    w->tile.stream = j->streams && (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0;
     return 1;
 }
 
@@ -616,7 +618,8 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     }
     if (j->op->elementwise)
         w->tile.out = j->out_in_place ? view_rows(w, &j->plan->out, start) : view_block(j, w->block[0]);
-    w->tile.stream = j->streams && (j->layout == SMX_ROWS || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
+    w->tile.stream = j->streams && j->out_in_place &&
+                     (j->layout == SMX_ROWS || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
 /* Of an even job: from the tile that is open to another one. */

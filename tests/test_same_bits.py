@@ -281,15 +281,16 @@ def test_golden_answer(isa):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmax_vjp"])
-@pytest.mark.parametrize("length", [1000, 999, 9000])
+@pytest.mark.parametrize("length", [1000, 999, 9000, 3, 13])
 def test_results_too_large_for_the_cache(name, dtype, length):
     """They are written past it, from any alignment on."""
     count = 34 * 2**20 // (length * np.dtype(dtype).itemsize)
     arrays = arguments(name, np.tile(rows(14, length, dtype), (count // 14 + 1, 1))[:count])
     parts = [call(name, [a[i : i + 97] for a in arrays]) for i in range(0, count, 97)]
     expected = np.concatenate(parts).tobytes()
-    for offset in (0, 1, 5):
-        memory = np.empty(count * length + 8, dtype)
+    memory = np.empty(count * length + 16, dtype)
+    to_line = -memory.ctypes.data % 64 // memory.itemsize
+    for offset in (0, 1, 5, to_line):
         out = memory[offset : offset + count * length].reshape(count, length)
         memory[offset + count * length :] = 7
         memory[:offset] = 7

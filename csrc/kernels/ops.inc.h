@@ -1156,7 +1156,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
 #define WHOLE_VECTORS(count)                                                                                           \
     for (; i + (count) * WIDTH <= n; i += (count) * WIDTH) {                                                           \
         VALUES(count, WIDTH);                                                                                          \
-        if (ahead)                                                                                                     \
+        if (ahead && !stream)                                                                                          \
             ask_for(out + (i + ahead) * to_size, (count) * WIDTH * to_size, 2);                                        \
         for (int s = 0; s < (count); s++)                                                                              \
             if (stream)                                                                                                \
@@ -1167,7 +1167,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         int aligns = is_plain(storage, how) && to_storage == SMX_REAL && !as_run && n >= 16 * WIDTH;
         for (int k = 0; k < inputs; k++)
             aligns &= ((uintptr_t)in[k] - (uintptr_t)out) % sizeof(vec) == 0;
-        if (stream || aligns) {
+        if ((stream && !as_run) || aligns) {
             /* Up to the first whole line: only such are written past the cache, and what crosses two is loaded at half the
                speed. */
             const ptrdiff_t line = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
@@ -1351,7 +1351,9 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
         WRITE(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0);
     else
 #endif
-        if (tile->stream && tile->layout == SMX_ROWS && how == BY_LANE)
+        if (tile->stream && tile->as_run)
+        WRITE_ROWS(SMX_REAL, SMX_REAL, 1, NO_MASK, 1);
+    else if (tile->stream && tile->layout == SMX_ROWS && how == BY_LANE)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, BY_LANE, 0);
     else if (tile->stream && tile->layout == SMX_ROWS)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, NO_MASK, 0);
