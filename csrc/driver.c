@@ -618,8 +618,8 @@ static void open_piece(worker *w, ptrdiff_t piece, const void *shift) {
     }
     if (j->op->elementwise)
         w->tile.out = j->out_in_place ? view_rows(w, &j->plan->out, start) : view_block(j, w->block[0]);
-    w->tile.stream = j->streams && j->out_in_place &&
-                     (j->layout == SMX_ROWS || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
+    w->tile.stream =
+        j->streams && j->out_in_place && (j->layout == SMX_ROWS || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
 /* Of an even job: from the tile that is open to another one. */
