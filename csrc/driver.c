@@ -48,10 +48,10 @@ enum {
     /* Bytes of a result from which on it is written past any cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
-    /* Elements of a call that are so few that how they are cut would be most of the work; and of a block of them, which is
-       on the stack. */
+    /* Elements of a call that are so few that how they are cut would be most of the work; and bytes of a block of them, which
+       is on the stack. */
     AT_ONCE = 1024,
-    BLOCK_AT_ONCE = 2048,
+    BLOCK_AT_ONCE = 8 * AT_ONCE,
     /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
        would do then pays from 200 us on. */
     WORTH_WAKING = 32
@@ -906,10 +906,11 @@ static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     }
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE : are_few_short_rows(plan, rows, n);
     const ptrdiff_t width = along ? round_up(n, SMX_STEP) : round_up(rows, kernels->lanes) + kernels->lanes;
-    if ((!along && !are_runs) || width * (along ? rows : n) > BLOCK_AT_ONCE)
+    if ((!along && !are_runs) || width * (along ? rows : n) * size > BLOCK_AT_ONCE)
         return 0;
 
-    double kept[2][BLOCK_AT_ONCE], partial[SMX_PARTIALS * SMX_TILE_ROWS], constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+    double kept[2][BLOCK_AT_ONCE / sizeof(double)], partial[SMX_PARTIALS * SMX_TILE_ROWS];
+    double constants[SMX_CONSTANTS * SMX_TILE_ROWS];
     const smx_view memory = tile.in[0], keep = {NULL, along ? width : 1, along ? 1 : width};
     tile.layout = along || op->reduces_runs ? SMX_ROWS : SMX_COLUMNS;
     tile.width = (int)rows;

@@ -115,7 +115,7 @@ typedef struct {
     int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
     int has_row_out; /* leaves one for each row in constants[0] beside those for each element */
     int has_labels; /* takes a label and a factor for each row */
-    int uses_keep; /* reduce can spare write work through tile->keep */
+    int uses_keep; /* reduce can spare write work through tile->kept */
     int subtracts_max; /* may answer SMX_TOO_LARGE */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int reduces_runs; /* takes rows of reals as_run; write always does */

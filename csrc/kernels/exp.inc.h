@@ -3,7 +3,7 @@
        exp(x / T) = 2^k (1 + j / 8) (1 + p),    8 k + j = n = round(8 x / (T ln2)),    p = exp(r) - 1,
        r = x / T - n ln2 / 8 + REST_j,          REST_j = j ln2 / 8 - log(1 + j / 8)
 
-   -0.104 < r < 0.045, and |p| < 0.1. n and p depend on x alone, not on its row. A softmax that subtracts the row's maximum
+   -0.105 < r < 0.046, and |p| < 0.1. n and p depend on x alone, not on its row. A softmax that subtracts the row's maximum
    from x rounds the difference, and that error grows with the difference: up to 64 ULP of the result in float, 512 in
    double. Subtracting exponents, n - 8 N, rounds nothing.
 
@@ -16,8 +16,8 @@
    The power. Tang (1989) has a table of the 2^(j / 8), rounded, and what they lack. Here 1 + j / 8 stands for them, which a
    number has for its bits where n is: n moved up until k is the exponent is 2^k (1 + j / 8), by a shift and nothing else
    (Schraudolph, 1999, has it so), and exact. What it lacks of 2^(n / 8) is up to 6 %, not half an ULP, but it is added
-   to r all the same: REST_j, from a table in a register, is below 0.06 and rounded as finely as r is. So r lies to one side
-   of 0, in no wider a range than half of a table of four would have.
+   to r all the same: REST_j, from a table in a register, is between -0.06 and 0 and rounded as finely as r is. So r has a
+   range that lies more to one side of 0, but is no wider than that of a table of four.
 
    Two parts, a M and a M p, M being 1 + j / 8 and a = 2^(k - N + HEADROOM). The first is exact. The second is small, so
    no rounding on its way is larger than half an ULP of 0.1: the two are within about u / 3 of exp(x), u being half the
@@ -123,8 +123,8 @@ typedef struct {
     vec power, p;
 } exp_parts;
 
-/* Of up to IN_STEP vectors, each step for all of them before the next: a chain of ten operations that wait for one another, each
-   for some four cycles, leaves a processor that looks ahead by a hundred operations too few to choose from otherwise.
+/* Of up to IN_STEP vectors, each step for all of them before the next: a chain of ten operations that wait for one another,
+   each for some four cycles, leaves a processor that looks ahead by a hundred operations too few to choose from otherwise.
    has_temperature: whether the scale's may be other than 1; units that add have more time than those that multiply. */
 enum { IN_STEP = 4 };
 

@@ -770,7 +770,7 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
                 for (int k = 0; k < 4; k++)
                     v_store(to + (here + k) * element, column[k]);
             }
-        } else if (first + WIDTH <= width && row == n && n <= 3) {
+        } else if (first + WIDTH <= width && row == n) {
             if (n == 1)
                 column[0] = v_load(from);
             else if (n == 2)
@@ -1082,8 +1082,8 @@ SMX_INLINE void log_softmax_tempered_of(const terms *of, int count, const exp_te
         y[k] = v_sub(v_sub(quotient.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
     }
 }
-/* Of these two, no NaN unless sum_finish has seen it coming: where d is finite all y and g are, where it is moderate g - d
-   is. */
+/* Of these two, no NaN that is seen unless sum_finish has seen it coming: where d is finite so is all of y and g that enters
+   the result, where it is moderate so is g - d. */
 SMX_INLINE void softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
     (void)t;
     EACH y[k] = v_mul(of[k].v[0], v_sub(of[k].v[1], of[k].c[0]));
