@@ -20,8 +20,10 @@
 #endif
 
 /* The loops are written as small functions that must melt into their callers: a vector passed through memory
-   would cost more than the arithmetic. */
-#if defined(_MSC_VER) && !defined(__clang__)
+   would cost more than the arithmetic. (Not where a sanitizer looks on: it would take minutes to compile each file.) */
+#if defined(SMX_NO_INLINE)
+#define SMX_INLINE static __attribute__((unused))
+#elif defined(_MSC_VER) && !defined(__clang__)
 #define SMX_INLINE static __forceinline
 #else
 #define SMX_INLINE static inline __attribute__((always_inline, unused))
