@@ -80,7 +80,7 @@ typedef struct {
        rounded up to SMX_STEP; in COLUMNS, the first may take the place of in[0], where that is a block. */
     smx_view kept[2];
     const void *temperature; /* as set_temperature leaves it */
-    int stream; /* write past the cache; as_run and COLUMNS: whose out begins with a line of it */
+    int stream; /* write past the cache; as_run (of derivatives) and COLUMNS: whose out begins with a line of it */
     /* ROWS: its rows follow one another in every array, all of one storage, and in the mask: short ones share vectors. */
     int as_run;
     /* Where the like of an input in the next tile is, to be asked for; NULL if that is in the cache anyway. */

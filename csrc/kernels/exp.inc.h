@@ -123,11 +123,11 @@ typedef struct {
     vec power, p;
 } exp_parts;
 
+enum { IN_STEP = 4 };
+
 /* Of up to IN_STEP vectors, each step for all of them before the next: a chain of ten operations that wait for one another,
    each for some four cycles, leaves a processor that looks ahead by a hundred operations too few to choose from otherwise.
    has_temperature: whether the scale's may be other than 1; units that add have more time than those that multiply. */
-enum { IN_STEP = 4 };
-
 SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
     const table rests = v_table(exp_rests);
     vec held[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];

@@ -1351,7 +1351,7 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
         WRITE(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0);
     else
 #endif
-        if (tile->stream && tile->as_run)
+        if (is_derivative && tile->stream && tile->as_run)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, NO_MASK, 1);
     else if (tile->stream && tile->layout == SMX_ROWS && how == BY_LANE)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, BY_LANE, 0);
