@@ -31,7 +31,8 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     const int width = tile->width;
     const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
     const ptrdiff_t n = tile->n, round = width * LANES, size = n * width;
-    real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND];
+    real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND],
+        small[ROUND];
     real line[4][WIDEST_LINE], root[WIDEST_LINE];
 
     for (ptrdiff_t at = 0; at < round; at += WIDTH) {
@@ -77,13 +78,14 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     for (ptrdiff_t at = 0; at < round + WIDTH; at += WIDTH) { /* one more is read with the last line */
         v_store(high + at, at < round ? v_load(start + at) : v_set1(0));
         v_store(low + at, v_set1(0));
+        v_store(small + at, v_set1(0));
     }
     for (ptrdiff_t i = 0; i < size; i += 4 * round)
         for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
             const exp_scale scale = exp_scale_with(v_load(rounder + at), v_load(floor + at), t);
             const vec threshold = v_load(second + at);
             const ptrdiff_t here = i + at, left = (size - here + round - 1) / round;
-            pair s = pair_of(v_load(high + at), v_load(low + at));
+            exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
 #define STEP_OF(whole, k) exp_row_step(s, x + here, round, size - here, whole, k, scale, threshold, what, NULL, 0)
             for (int k = 0; next && k < 4; k++)
                 SMX_PREFETCH(next + here + k * round + WIDTH - 1, 2);
@@ -94,9 +96,14 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
 #undef STEP_OF
             v_store(high + at, s.high);
             v_store(low + at, s.low);
+            v_store(small + at, s.small);
         }
-    for (ptrdiff_t at = 0; at < round; at += WIDTH)
-        v_store(high + at, exp_sum_end(pair_of(v_load(high + at), v_load(low + at)), v_load(start + at)).high);
+    for (ptrdiff_t at = 0; at < round; at += WIDTH) {
+        const exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
+        const pair sum = exp_sum_end(s, v_load(start + at));
+        v_store(high + at, sum.high);
+        v_store(low + at, sum.low);
+    }
     for (int row = 0; row < width; row += WIDTH) {
         pair s[LANES];
         for (int i = 0; i < LANES; i++)

@@ -214,7 +214,8 @@ SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) 
 }
 
 /* Up to four vectors of elements into the partial sum that is theirs; e: their exponentials. */
-SMX_INLINE pair exp_step(pair s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what, exp_parts *e) {
+SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what,
+                            exp_parts *e) {
     exp_parts term[IN_STEP];
     exp_scale scales[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -269,8 +270,8 @@ SMX_INLINE const real *ask_for_lines(const real *line, ptrdiff_t pitch, int coun
 
 /* So many vectors of a row, from x on that far apart, into the partial sum that is theirs; left: elements from x to the end
    of the row, enough if whole. */
-SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t apart, ptrdiff_t left, int whole, int count,
-                             exp_scale scale, vec second, enum sum_of what, real *keep, ptrdiff_t to_p) {
+SMX_INLINE exp_sum exp_row_step(exp_sum s, const real *x, ptrdiff_t apart, ptrdiff_t left, int whole, int count,
+                                exp_scale scale, vec second, enum sum_of what, real *keep, ptrdiff_t to_p) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -286,7 +287,8 @@ SMX_INLINE pair exp_row_step(pair s, const real *x, ptrdiff_t apart, ptrdiff_t l
 /* The sum of a row, still in lanes; keep: NULL, or where the parts of its exponentials go. */
 SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
                              real *keep, ptrdiff_t to_p, const real *next) {
-    pair s[GROUPS];
+    exp_sum s[GROUPS];
+    pair partial[GROUPS];
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
 #define STEP_OF(whole, k) exp_row_step(s[g], x + at, LANES, n - at, whole, k, scale, second, what, to, to_p)
@@ -307,9 +309,9 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
     }
 #undef STEP_OF
     for (int g = 0; g < GROUPS; g++)
-        s[g] = exp_sum_end(s[g], start);
-    ADD_PAIRWISE(sum_add_sum, s, GROUPS);
-    return s[0];
+        partial[g] = exp_sum_end(s[g], start);
+    ADD_PAIRWISE(sum_add_sum, partial, GROUPS);
+    return partial[0];
 }
 
 /* The sum of a row with one partial sum, in every lane: exponentials by the vector, but added up one after the other. */
@@ -326,7 +328,7 @@ SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale s
             v_store(keep + i + to_p, e.p);
         }
     }
-    pair s = exp_sum_begin(start);
+    exp_sum s = exp_sum_begin(start);
     for (ptrdiff_t i = 0; i < n; i += 4) {
         exp_parts term[4];
         for (int k = 0; k < 4; k++) {
@@ -445,8 +447,8 @@ typedef struct {
 } strip;
 
 /* So many elements from number j on, step apart, into the partial sum that is theirs. */
-SMX_INLINE pair exp_column_step(pair s, strip at, ptrdiff_t j, ptrdiff_t step, int count, exp_scale scale, vec second,
-                                enum sum_of what) {
+SMX_INLINE exp_sum exp_column_step(exp_sum s, strip at, ptrdiff_t j, ptrdiff_t step, int count, exp_scale scale,
+                                   vec second, enum sum_of what) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -490,7 +492,8 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
         at.kept_pitch = tile->kept[0].element;
         at.to_p = row_of(&tile->kept[1], row) - at.kept;
     }
-    pair s[LANES];
+    exp_sum s[LANES];
+    pair partials[LANES];
     for (int i = 0; i < count; i++)
         s[i] = exp_sum_begin(frame.start);
 #define STEP_OF(k)                                                                                                     \
@@ -506,9 +509,9 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
     }
 #undef STEP_OF
     for (int i = 0; i < count; i++)
-        s[i] = exp_sum_end(s[i], frame.start);
-    ADD_PAIRWISE(sum_add_sum, s, count);
-    store_exp_partial(tile, partial, row, m, exp_sum_settle(s[0], frame.root, what));
+        partials[i] = exp_sum_end(s[i], frame.start);
+    ADD_PAIRWISE(sum_add_sum, partials, count);
+    store_exp_partial(tile, partial, row, m, exp_sum_settle(partials[0], frame.root, what));
 }
 
 SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {

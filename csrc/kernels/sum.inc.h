@@ -95,13 +95,24 @@ SMX_INLINE pair sum_settle(pair s) {
 /* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times the
    power of two of the largest term), so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
    exp_sum_end takes the start off again, exactly. Of the small parts M p, four are added plainly first, by fused steps:
-   that loses less than u/5 of the four terms' sum (of four with p at its lowest, 0.17 u were seen). */
+   that loses less than u/5 of the four terms' sum (of four with p at its lowest, 0.17 u were seen). It takes so long that
+   they are added only after the next four M, which would have to wait otherwise. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
-SMX_INLINE pair exp_sum_begin(vec start) { return pair_of(start, v_set1(0)); }
+typedef struct {
+    vec high, low, small;
+} exp_sum;
+
+SMX_INLINE exp_sum exp_sum_of(pair s, vec small) {
+    const exp_sum sum = {s.high, s.low, small};
+    return sum;
+}
+
+SMX_INLINE exp_sum exp_sum_begin(vec start) { return exp_sum_of(pair_of(start, v_set1(0)), v_set1(0)); }
 
 /* Up to four terms; fewer give the bits that four with 0 for the missing ones would. */
-SMX_INLINE pair exp_sum_add(pair s, const exp_parts *e, int count) {
+SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count) {
+    pair s = pair_of(sum.high, sum.low);
     for (int k = 0; k < count; k++) {
         const vec t = v_add(s.high, e[k].power);
         const vec overshoot = v_sub(v_sub(t, s.high), e[k].power); /* what was lost, negated */
@@ -110,10 +121,13 @@ SMX_INLINE pair exp_sum_add(pair s, const exp_parts *e, int count) {
     vec small = v_mul(e[0].power, e[0].p);
     for (int k = 1; k < count; k++)
         small = v_fma(e[k].power, e[k].p, small);
-    return sum_add_smaller(s, small);
+    return exp_sum_of(sum_add_smaller(s, sum.small), small);
 }
 
-SMX_INLINE pair exp_sum_end(pair s, vec start) { return pair_of(v_sub(s.high, start), s.low); }
+SMX_INLINE pair exp_sum_end(exp_sum sum, vec start) {
+    const pair s = sum_add_smaller(pair_of(sum.high, sum.low), sum.small);
+    return pair_of(v_sub(s.high, start), s.low);
+}
 
 /* The partial sums of a piece, pairwise: s[0] = the sum of count vectors, a partial sum each ... */
 #define ADD_PAIRWISE(add, s, count)                                                                                    \
