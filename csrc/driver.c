@@ -93,6 +93,7 @@ typedef struct {
     int writes_as_run, reduces_as_run;
     int is_masked;
     int is_even; /* each tile lies as the one before does, so many rows further on */
+    int looks_ahead; /* reduce may look at the rows of the next tile */
     /* Few long rows side by side, whose lines follow one another in memory, do so in a block, too: masks are applied, and 16
        bits widened, by whole vectors, and kernels take them so. */
     int is_compact;
@@ -110,6 +111,8 @@ typedef struct {
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
     int is_open; /* the tile is one of an even job, read and written where it lies */
+    ptrdiff_t found_for; /* the tile of which something has been found out ahead, or -1 */
+    double found[SMX_FOUND];
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS]; /* room for reals */
 } worker;
@@ -268,7 +271,10 @@ static void choose_memory(job *j) {
     if (j->streams && columns && into_line < j->tile_rows)
         count_tiles(j, into_line);
 
-    j->is_far = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= SMX_FAR;
+    const ptrdiff_t bytes = j->rows * j->n * smx_item_size(plan, &plan->in[0]);
+    j->is_far = bytes >= SMX_FAR;
+    /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them. */
+    j->looks_ahead = j->is_even && j->op->looks_ahead && j->n > SMX_SHORT && bytes < streamed_from / 2;
 
     j->is_compact = columns && j->tiles_in_run == 1 && are_narrow_lines(j);
     /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
@@ -318,6 +324,7 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
     w->tile.stream = w->tile.as_run = 0;
+    w->tile.found = NULL;
     /* One by one: a copy of a copy would wait until all stores before it, results among them, have reached the cache. */
     w->tile.next[0] = nowhere;
     w->tile.next[1] = nowhere;
@@ -632,7 +639,7 @@ static void move_tile(worker *w, ptrdiff_t number) {
         const ptrdiff_t row = j->plan->in[k].outer[0];
         w->tile.in[k].start = (char *)w->tile.in[k].start + rows * row;
         if (w->tile.next[k].start)
-            w->tile.next[k].start = (char *)w->tile.in[k].start + w->tile.width * row;
+            w->tile.next[k].start = (char *)w->tile.in[k].start + (j->looks_ahead ? 2 : 1) * w->tile.width * row;
     }
     w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
 }
@@ -739,7 +746,20 @@ static char *partial_of(const job *j, const worker *w, char *partials, ptrdiff_t
     return partials + piece * SMX_PARTIALS * round_up(w->tile.width, j->plan->kernels->lanes) * j->size;
 }
 
-static void do_tile(worker *w, ptrdiff_t number) {
+/* Points the tile at the rows of the one after it, if it is to be the next. */
+static void look_ahead(worker *w, ptrdiff_t number, int goes_on) {
+    const job *j = w->job;
+    const ptrdiff_t rows = goes_on ? j->rows - w->first - w->tile.width : 0;
+    w->tile.found = w->found;
+    w->tile.is_found = w->found_for == number;
+    w->tile.ahead = w->tile.in[0];
+    w->tile.ahead.start = (char *)w->tile.in[0].start + w->tile.width * j->plan->in[0].outer[0];
+    w->tile.ahead_width = (int)least(j->tile_rows, rows);
+    w->found_for = rows > 0 ? number + 1 : -1;
+}
+
+/* goes_on: the next tile is the worker's next. */
+static void do_tile(worker *w, ptrdiff_t number, int goes_on) {
     const job *j = w->job;
     const int moves = w->is_open;
     tile_state state;
@@ -754,6 +774,9 @@ static void do_tile(worker *w, ptrdiff_t number) {
         for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
             if (!moves || shift)
                 open_piece(w, piece, shift);
+            w->tile.found = NULL;
+            if (j->looks_ahead && !shift)
+                look_ahead(w, number, goes_on);
             j->op->reduce(&w->tile, partial_of(j, w, w->partials, piece));
         }
     } while (!finish_tile(w, w->partials, &state));
@@ -784,6 +807,7 @@ static void *open_worker(worker *w, const job *j, char *stack) {
     scratch += (64 - (size_t)scratch % 64) % 64;
     w->job = j;
     w->is_open = 0;
+    w->found_for = -1;
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
         w->block[k] = scratch;
     w->keep = w->stage = scratch;
@@ -807,7 +831,7 @@ static int run_serial(const job *j) {
     WORKER_BEGIN(w, j);
     const int failed = w.job == NULL;
     for (ptrdiff_t t = 0; !failed && t < j->tiles; t++)
-        do_tile(&w, t);
+        do_tile(&w, t, t + 1 < j->tiles);
     WORKER_END();
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
@@ -824,7 +848,7 @@ static int run_tiles(const job *j) {
         failed |= w.job == NULL;
         for (ptrdiff_t t, end; w.job && smx_take(&tiles, &t, &end);)
             for (; t < end; t++)
-                do_tile(&w, t);
+                do_tile(&w, t, t + 1 < end);
         WORKER_END();
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
@@ -924,6 +948,7 @@ static int run_at_once(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     }
     tile.temperature = kernels->no_temperature;
     tile.stream = 0;
+    tile.found = NULL;
     for (int k = 0; k < op->inputs; k++)
         tile.next[k] = nowhere;
     tile.mask = nowhere;

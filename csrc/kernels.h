@@ -47,6 +47,7 @@ enum {
     SMX_CONSTANTS = 10,  /* constants of a row: number k of row r is constants[k * SMX_TILE_ROWS + r] */
     SMX_SHIFT = 9,       /* the number among them that holds the shift, after SMX_TOO_LARGE */
     SMX_TEMPERATURE = 8, /* doubles that hold a temperature's constants */
+    SMX_FOUND = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold what is found out ahead */
     SMX_MAX_INPUTS = 3
 };
 
@@ -85,6 +86,12 @@ typedef struct {
     int as_run;
     /* Where the like of an input in the next tile is, to be asked for; NULL if that is in the cache anyway. */
     smx_view next[SMX_MAX_INPUTS];
+    /* Of operations that look ahead, ROWS longer than SMX_SHORT: so many rows of the next tile, of the same length. While reduce
+       adds up exponentials, it looks for their largest elements, and leaves what it finds in found, where the next reduce
+       has it from, if is_found. NULL: there is no such room. */
+    smx_view ahead;
+    int ahead_width, is_found;
+    void *found;
     /* How results are to be kept. 16 bits if nobody (a write that takes labels off, settle_nans, hide) is to see them
        again as reals; out then counts items. */
     enum smx_storage out_storage;
@@ -119,6 +126,7 @@ typedef struct {
     int subtracts_max; /* may answer SMX_TOO_LARGE */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int reduces_runs; /* takes rows of reals as_run; write always does */
+    int looks_ahead; /* makes use of tile->ahead */
     int takes_lines; /* reduce takes COLUMNS that are not padded */
     int takes_narrow_lines; /* and wastes no lanes on few of them, if they are long */
     int writes_rows; /* COLUMNS of which reduce has kept exponentials; out may then be rows, unless NaNs are to be settled */

@@ -100,7 +100,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
         }
     for (ptrdiff_t at = 0; at < round; at += WIDTH) {
         const exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
-        const pair sum = exp_sum_end(s, v_load(start + at));
+        const pair sum = exp_sum_end(s, v_load(start + at), 0);
         v_store(high + at, sum.high);
         v_store(low + at, sum.low);
     }

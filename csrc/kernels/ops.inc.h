@@ -162,12 +162,15 @@ SMX_INLINE largest read_largest(const real *partial, int width, int row) {
 
 static const real lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-/* Number k of one row after the other: the first lane of value, into the row's lane of all, and those above, which no row
-   may follow. Whole vectors are stored, as they will be read: a vector of numbers that have been stored one by one would
-   have to wait until every store before it has reached the cache, which takes as long as a hundred elements do. */
-SMX_INLINE void put_row(real *partial, int k, int width, int row, vec *all, vec value) {
+/* A number of one row after the other: the first lane of value, into the row's lane of all, and those above, which no row may
+   follow. Whole vectors are stored, as they will be read: a vector of numbers that have been stored one by one would have to
+   wait until every store before it has reached the cache, which takes as long as a hundred elements do. */
+SMX_INLINE void put_number(real *numbers, int row, vec *all, vec value) {
     *all = v_select_le(v_set1((real)(row % WIDTH)), v_load(lane_numbers), v_set1(v_first(value)), *all);
-    v_store(partial + partial_at(k, width, row - row % WIDTH), *all);
+    v_store(numbers + row - row % WIDTH, *all);
+}
+SMX_INLINE void put_row(real *partial, int k, int width, int row, vec *all, vec value) {
+    put_number(partial + partial_at(k, width, 0), row, all, value);
 }
 
 SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, pair s) {
@@ -215,7 +218,7 @@ SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) 
 
 /* Up to four vectors of elements into the partial sum that is theirs; e: their exponentials. */
 SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what,
-                            exp_parts *e) {
+                            int is_short_row, exp_parts *e) {
     exp_parts term[IN_STEP];
     exp_scale scales[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -223,7 +226,7 @@ SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, exp_scale scale,
     exp_parts_in_step(x, count, scales, 1, e);
     for (int k = 0; k < count; k++)
         term[k] = exp_term(x[k], e[k], second, what);
-    return exp_sum_add(s, term, count);
+    return exp_sum_add(s, term, count, is_short_row);
 }
 
 /* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
@@ -276,7 +279,7 @@ SMX_INLINE exp_sum exp_row_step(exp_sum s, const real *x, ptrdiff_t apart, ptrdi
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
         v[k] = whole ? v_load(x + k * apart) : v_load_first(x + k * apart, left - k * apart, MINUS_INFINITY);
-    s = exp_step(s, v, count, scale, second, what, e);
+    s = exp_step(s, v, count, scale, second, what, 0, e);
     for (int k = 0; keep && k < count; k++) {
         v_store(keep + k * apart, e[k].power);
         v_store(keep + k * apart + to_p, e[k].p);
@@ -284,11 +287,13 @@ SMX_INLINE exp_sum exp_row_step(exp_sum s, const real *x, ptrdiff_t apart, ptrdi
     return s;
 }
 
-/* The sum of a row, still in lanes; keep: NULL, or where the parts of its exponentials go. */
+/* The sum of a row, still in lanes; keep: NULL, or where the parts of its exponentials go; next: NULL, or what is to be asked
+   for; ahead: NULL, or a row of which the largest elements are to be found, still in lanes. */
 SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                             real *keep, ptrdiff_t to_p, const real *next) {
+                             real *keep, ptrdiff_t to_p, const real *next, const real *ahead, largest *found) {
     exp_sum s[GROUPS];
     pair partial[GROUPS];
+    largest m = largest_begin();
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
 #define STEP_OF(whole, k) exp_row_step(s[g], x + at, LANES, n - at, whole, k, scale, second, what, to, to_p)
@@ -296,6 +301,8 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
     for (; i + STEP <= n; i += STEP) {
         if (next)
             ask_for(next + i, STEP * sizeof(real), 2);
+        for (int k = 0; ahead && k < STEP; k += WIDTH)
+            m = largest_add(m, v_load(ahead + i + k), what);
         for (int g = 0; g < GROUPS; g++) {
             const ptrdiff_t at = i + g * WIDTH;
             real *to = keep ? keep + at : NULL;
@@ -308,8 +315,11 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
         s[g] = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
     }
 #undef STEP_OF
+    for (; ahead && i < n; i += WIDTH)
+        m = largest_add(m, v_load_first(ahead + i, n - i, MINUS_INFINITY), what);
+    *found = m;
     for (int g = 0; g < GROUPS; g++)
-        partial[g] = exp_sum_end(s[g], start);
+        partial[g] = exp_sum_end(s[g], start, 0);
     ADD_PAIRWISE(sum_add_sum, partial, GROUPS);
     return partial[0];
 }
@@ -335,9 +345,17 @@ SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale s
             term[k].power = v_set1(power[i + k]);
             term[k].p = v_set1(p[i + k]);
         }
-        s = exp_sum_add(s, term, 4);
+        s = exp_sum_add(s, term, 4, 1);
     }
-    return exp_sum_end(s, start);
+    return exp_sum_end(s, start, 1);
+}
+
+SMX_INLINE largest largest_of_lanes(largest m, enum sum_of what) {
+    for (int half = WIDTH / 2; half > 0; half /= 2) {
+        const largest upper = {v_move_down(m.first, half), v_move_down(m.second, half)};
+        m = largest_merge(m, upper);
+    }
+    return largest_end(m, what);
 }
 
 /* In the first lane. */
@@ -358,12 +376,7 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
         m[c] = largest_add(m[c], v_load(x + i), what);
     if (i < n)
         m[CHAINS - 1] = largest_add(m[CHAINS - 1], v_load_first(x + i, n - i, MINUS_INFINITY), what);
-    m[0] = largest_merge(largest_merge(m[0], m[1]), largest_merge(m[2], m[3]));
-    for (int half = WIDTH / 2; half > 0; half /= 2) {
-        const largest upper = {v_move_down(m[0].first, half), v_move_down(m[0].second, half)};
-        m[0] = largest_merge(m[0], upper);
-    }
-    return largest_end(m[0], what);
+    return largest_of_lanes(largest_merge(largest_merge(m[0], m[1]), largest_merge(m[2], m[3])), what);
 }
 
 /* The lanes of each row's sum. Added up row by row they are a chain of dependent operations each, and half of the lanes
@@ -380,7 +393,33 @@ SMX_INLINE void transpose_lanes(lanes_of_rows of, int row, int width, vec *lane)
         v_load_columns(at, i, lane + i);
 }
 
-/* Row by row, vectors running along the row. First the maxima of all rows: the end of one row's search, a chain of
+/* What the exponentials of rows are relative to. */
+typedef struct {
+    real first[SMX_ROWS_AT_ONCE], second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE],
+        start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
+} frames_of_rows;
+_Static_assert(sizeof(frames_of_rows) <= SMX_FOUND * sizeof(double), "found has room for them");
+
+/* Of one row after the other. */
+SMX_INLINE void put_largest(frames_of_rows *of, int row, largest *all, const real *x, ptrdiff_t n, largest m) {
+    if (isinf(v_first(m.first)) && !v_all_le(nans_of_row(x, n), v_set1(0)))
+        m.first = v_set1((real)NAN);
+    put_number(of->first, row, &all->first, m.first);
+    put_number(of->second, row, &all->second, m.second);
+}
+SMX_INLINE void put_frames(frames_of_rows *of, int width, enum sum_of what, const exp_temperature *t) {
+    for (int row = 0; row < width; row += WIDTH) {
+        const largest m = {v_load(of->first + row), v_load(of->second + row)};
+        const exp_frame frame = exp_frame_of(m, what, t);
+        v_store(of->rounder + row, frame.scale.rounder);
+        v_store(of->floor + row, frame.scale.floor);
+        v_store(of->start + row, frame.start);
+        v_store(of->root + row, frame.root);
+    }
+}
+
+/* Row by row, vectors running along the row. What the rows are relative to has been found by the reduce before, whose
+   exponentials leave loads to spare; else the maxima of all rows come first: the end of one row's search, a chain of
    dependent operations, then hides behind the next row. */
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
@@ -388,40 +427,40 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
     const ptrdiff_t n = tile->n, to_p = keep ? row_of(&tile->kept[1], 0) - row_of(&tile->kept[0], 0) : 0;
     const int at_once = count > 1 && ADDS_AT_ONCE(width);
     const vec none = v_set1(0);
-    real rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE], start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
-    vec first = none, second = none, high = none, low = none;
-    for (int row = 0; row < width; row++) {
-        const real *x = row_of(&tile->in[0], row);
-        largest m = largest_of_row(x, n, what);
-        if (isinf(v_first(m.first)) && !v_all_le(nans_of_row(x, n), v_set1(0)))
-            m.first = v_set1((real)NAN);
-        put_row(partial, 0, width, row, &first, m.first);
-        put_row(partial, 1, width, row, &second, m.second);
+    frames_of_rows here, *const frames = tile->found ? tile->found : &here;
+    largest all = {none, none};
+    vec high = none, low = none;
+    if (!tile->found || !tile->is_found) {
+        for (int row = 0; row < width; row++) {
+            const real *x = row_of(&tile->in[0], row);
+            put_largest(frames, row, &all, x, n, largest_of_row(x, n, what));
+        }
+        put_frames(frames, width, what, t);
     }
     for (int row = 0; row < width; row += WIDTH) {
-        const exp_frame frame = exp_frame_of(read_largest(partial, width, row), what, t);
-        v_store(rounder + row, frame.scale.rounder);
-        v_store(floor + row, frame.scale.floor);
-        v_store(start + row, frame.start);
-        v_store(root + row, frame.root);
+        v_store(partial + partial_at(0, width, row), v_load(frames->first + row));
+        v_store(partial + partial_at(1, width, row), v_load(frames->second + row));
     }
 
     lanes_of_rows high_lanes, low_lanes;
     for (int row = 0; row < width; row++) {
         const real *x = row_of(&tile->in[0], row);
-        const exp_scale scale = exp_scale_with(v_set1(rounder[row]), v_set1(floor[row]), t);
-        const vec threshold = v_set1(partial[partial_at(1, width, row)]), from = v_set1(start[row]);
+        const exp_scale scale = exp_scale_with(v_set1(frames->rounder[row]), v_set1(frames->floor[row]), t);
+        const vec threshold = v_set1(partial[partial_at(1, width, row)]), from = v_set1(frames->start[row]);
+        const real *ahead = tile->found && row < tile->ahead_width ? row_of(&tile->ahead, row) : NULL;
         real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
-        pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_p)
-                              : exp_long_row(from, x, n, scale, threshold, what, kept, to_p, next_row(tile, 0, row));
-        if (at_once) {
-            v_store(high_lanes[row], sum.high);
-            v_store(low_lanes[row], sum.low);
-            continue;
-        }
-        if (count > 1)
-            sum = sum_lanes(sum);
-        const pair total = exp_sum_settle(sum, v_set1(root[row]), what);
+        largest found;
+        const pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_p)
+                              : exp_long_row(from, x, n, scale, threshold, what, kept, to_p, next_row(tile, 0, row),
+                                             ahead, &found);
+        if (count > 1 && ahead)
+            put_largest(frames, row, &all, ahead, n, largest_of_lanes(found, what));
+        v_store(high_lanes[row], sum.high);
+        v_store(low_lanes[row], sum.low);
+    }
+    for (int row = 0; !at_once && row < width; row++) {
+        const pair lanes = pair_of(v_load(high_lanes[row]), v_load(low_lanes[row]));
+        const pair total = exp_sum_settle(count > 1 ? sum_lanes(lanes) : lanes, v_set1(frames->root[row]), what);
         put_row(partial, 2, width, row, &high, total.high);
         put_row(partial, 3, width, row, &low, total.low);
     }
@@ -433,10 +472,12 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         for (int i = 0; i < WIDTH; i++)
             sum[i] = pair_of(high_lane[i], low_lane[i]);
         ADD_PAIRWISE(sum_add_sum, sum, WIDTH);
-        const pair total = exp_sum_settle(sum[0], v_load(root + row), what);
+        const pair total = exp_sum_settle(sum[0], v_load(frames->root + row), what);
         v_store(partial + partial_at(2, width, row), total.high);
         v_store(partial + partial_at(3, width, row), total.low);
     }
+    if (count > 1 && tile->found)
+        put_frames(frames, tile->ahead_width, what, t);
 }
 
 /* Of WIDTH columns: where their elements are, so many lanes of each, and where what is kept goes. */
@@ -453,7 +494,7 @@ SMX_INLINE exp_sum exp_column_step(exp_sum s, strip at, ptrdiff_t j, ptrdiff_t s
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
         v[k] = load_left(at.x + (j + k * step) * at.pitch, at.left);
-    s = exp_step(s, v, count, scale, second, what, e);
+    s = exp_step(s, v, count, scale, second, what, step == 1, e);
     for (int k = 0; at.kept && k < count; k++) {
         real *kept = at.kept + (j + k * step) * at.kept_pitch;
         v_store(kept, e[k].power);
@@ -509,7 +550,7 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
     }
 #undef STEP_OF
     for (int i = 0; i < count; i++)
-        partials[i] = exp_sum_end(s[i], frame.start);
+        partials[i] = exp_sum_end(s[i], frame.start, count == 1);
     ADD_PAIRWISE(sum_add_sum, partials, count);
     store_exp_partial(tile, partial, row, m, exp_sum_settle(partials[0], frame.root, what));
 }
@@ -1506,6 +1547,7 @@ const smx_kernels
                                      .elementwise = 1,
                                      .uses_keep = 1,
                                      .subtracts_max = 1,
+                                     .looks_ahead = 1,
                                      .has_short_rows = 1,
                                      .takes_lines = 1,
                                      .takes_narrow_lines = 1,
@@ -1518,6 +1560,7 @@ const smx_kernels
                     [SMX_LOG_SOFTMAX] = {.inputs = 1,
                                          .elementwise = 1,
                                          .subtracts_max = 1,
+                                         .looks_ahead = 1,
                                          .has_short_rows = 1,
                                          .takes_lines = 1,
                                          .takes_narrow_lines = 1,

@@ -110,8 +110,9 @@ SMX_INLINE exp_sum exp_sum_of(pair s, vec small) {
 
 SMX_INLINE exp_sum exp_sum_begin(vec start) { return exp_sum_of(pair_of(start, v_set1(0)), v_set1(0)); }
 
-/* Up to four terms; fewer give the bits that four with 0 for the missing ones would. */
-SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count) {
+/* Up to four terms; fewer give the bits that four with 0 for the missing ones would. is_short: of a row with one partial sum,
+   which soon ends; its small parts are not put off. */
+SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count, int is_short) {
     pair s = pair_of(sum.high, sum.low);
     for (int k = 0; k < count; k++) {
         const vec t = v_add(s.high, e[k].power);
@@ -121,11 +122,14 @@ SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count) {
     vec small = v_mul(e[0].power, e[0].p);
     for (int k = 1; k < count; k++)
         small = v_fma(e[k].power, e[k].p, small);
-    return exp_sum_of(sum_add_smaller(s, sum.small), small);
+    return is_short ? exp_sum_of(sum_add_smaller(s, small), sum.small)
+                    : exp_sum_of(sum_add_smaller(s, sum.small), small);
 }
 
-SMX_INLINE pair exp_sum_end(exp_sum sum, vec start) {
-    const pair s = sum_add_smaller(pair_of(sum.high, sum.low), sum.small);
+SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {
+    pair s = pair_of(sum.high, sum.low);
+    if (!is_short)
+        s = sum_add_smaller(s, sum.small);
     return pair_of(v_sub(s.high, start), s.low);
 }
 
