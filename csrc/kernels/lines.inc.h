@@ -31,8 +31,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     const int width = tile->width;
     const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
     const ptrdiff_t n = tile->n, round = width * LANES, size = n * width;
-    real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND],
-        small[ROUND];
+    real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND], small[ROUND];
     real line[4][WIDEST_LINE], root[WIDEST_LINE];
 
     for (ptrdiff_t at = 0; at < round; at += WIDTH) {

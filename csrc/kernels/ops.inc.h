@@ -451,8 +451,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
         largest found;
         const pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_p)
-                              : exp_long_row(from, x, n, scale, threshold, what, kept, to_p, next_row(tile, 0, row),
-                                             ahead, &found);
+                                    : exp_long_row(from, x, n, scale, threshold, what, kept, to_p,
+                                                   next_row(tile, 0, row), ahead, &found);
         if (count > 1 && ahead)
             put_largest(frames, row, &all, ahead, n, largest_of_lanes(found, what));
         v_store(high_lanes[row], sum.high);
