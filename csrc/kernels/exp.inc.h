@@ -52,7 +52,7 @@ SMX_INLINE pair pair_of(vec high, vec low) {
 
 typedef struct {
     real steps;               /* 8 / (T ln2) */
-    real step_high, step_low; /* T ln2 / 8, and what that lacks, over T */
+    real step_high, step_low; /* T ln2 / 8 */
     real inverse, inverse_low;
     real large, negligible; /* LARGE and NEGLIGIBLE in units of x */
 } exp_temperature;
@@ -76,7 +76,7 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
     const double inverse_low = -fma(inverse, temperature, -1) / temperature;
     t.steps = (real)(8 * F64_LOG2E / temperature);
     t.step_high = (real)step;
-    t.step_low = (real)(((step - (double)t.step_high) + step_low) * inverse);
+    t.step_low = (real)((step - (double)t.step_high) + step_low);
     t.inverse = (real)inverse;
     t.inverse_low = (real)((inverse - (double)t.inverse) + inverse_low);
     t.large = (real)(LARGE * temperature);
