@@ -16,8 +16,8 @@
 
    Neither the cut nor the layout nor the thread shows in a result.
 
-   Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then the tiles are
-   finished, then all threads write. */
+   Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then each finishes what
+   it is to write, and writes. */
 
 #include "arch.h"
 #include "fpstate.h"
@@ -93,7 +93,7 @@ typedef struct {
     int writes_as_run, reduces_as_run;
     int is_masked;
     int is_even; /* each tile lies as the one before does, so many rows further on */
-    int looks_ahead; /* reduce may look at the rows of the next tile */
+    int looks_ahead; /* reduce may look at the next piece, or tile */
     /* Few long rows side by side, whose lines follow one another in memory, do so in a block, too: masks are applied, and 16
        bits widened, by whole vectors, and kernels take them so. */
     int is_compact;
@@ -111,7 +111,7 @@ typedef struct {
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
     int is_open; /* the tile is one of an even job, read and written where it lies */
-    ptrdiff_t found_for; /* the tile of which something has been found out ahead, or -1 */
+    ptrdiff_t found_for; /* the number, tile * pieces + piece, of what something has been found out about ahead, or -1 */
     double found[SMX_FOUND];
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS]; /* room for reals */
@@ -274,7 +274,9 @@ static void choose_memory(job *j) {
     const ptrdiff_t bytes = j->rows * j->n * smx_item_size(plan, &plan->in[0]);
     j->is_far = bytes >= SMX_FAR;
     /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them. */
-    j->looks_ahead = j->is_even && j->op->looks_ahead && j->n > SMX_SHORT && bytes < streamed_from / 2;
+    const int by_pieces = j->pieces > 1 && !columns && j->in_place[0] && !j->is_masked;
+    j->looks_ahead =
+        j->op->looks_ahead && j->n > SMX_SHORT && (j->is_even || by_pieces) && bytes < streamed_from / 2;
 
     j->is_compact = columns && j->tiles_in_run == 1 && are_narrow_lines(j);
     /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
@@ -324,7 +326,6 @@ static void open_tile(worker *w, ptrdiff_t number) {
     w->tile.length = j->n;
     w->tile.temperature = j->temperature;
     w->tile.stream = w->tile.as_run = 0;
-    w->tile.found = NULL;
     /* One by one: a copy of a copy would wait until all stores before it, results among them, have reached the cache. */
     w->tile.next[0] = nowhere;
     w->tile.next[1] = nowhere;
@@ -746,16 +747,27 @@ static char *partial_of(const job *j, const worker *w, char *partials, ptrdiff_t
     return partials + piece * SMX_PARTIALS * round_up(w->tile.width, j->plan->kernels->lanes) * j->size;
 }
 
-/* Points the tile at the rows of the one after it, if it is to be the next. */
-static void look_ahead(worker *w, ptrdiff_t number, int goes_on) {
+/* Points the tile at what is likely to be reduced next: the next piece of its rows, or the rows of the next tile, where the
+   worker goes on to it. */
+static void look_ahead(worker *w, ptrdiff_t number, ptrdiff_t piece, int is_shifted, int goes_on) {
     const job *j = w->job;
-    const ptrdiff_t rows = goes_on ? j->rows - w->first - w->tile.width : 0;
+    const ptrdiff_t item = number * j->pieces + piece;
+    int width = 0;
+    w->tile.found = NULL;
+    if (!j->looks_ahead || is_shifted)
+        return;
     w->tile.found = w->found;
-    w->tile.is_found = w->found_for == number;
+    w->tile.is_found = w->found_for == item;
     w->tile.ahead = w->tile.in[0];
-    w->tile.ahead.start = (char *)w->tile.in[0].start + w->tile.width * j->plan->in[0].outer[0];
-    w->tile.ahead_width = (int)least(j->tile_rows, rows);
-    w->found_for = rows > 0 ? number + 1 : -1;
+    if (j->pieces > 1) {
+        w->tile.ahead.start = (char *)w->tile.in[0].start + SMX_PIECE * j->size;
+        width = (piece + 2) * SMX_PIECE <= j->n ? w->tile.width : 0; /* no shorter one */
+    } else {
+        w->tile.ahead.start = (char *)w->tile.in[0].start + w->tile.width * j->plan->in[0].outer[0];
+        width = goes_on ? (int)least(j->tile_rows, j->rows - w->first - w->tile.width) : 0;
+    }
+    w->tile.ahead_width = width;
+    w->found_for = width > 0 ? item + 1 : -1;
 }
 
 /* goes_on: the next tile is the worker's next. */
@@ -774,9 +786,7 @@ static void do_tile(worker *w, ptrdiff_t number, int goes_on) {
         for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
             if (!moves || shift)
                 open_piece(w, piece, shift);
-            w->tile.found = NULL;
-            if (j->looks_ahead && !shift)
-                look_ahead(w, number, goes_on);
+            look_ahead(w, number, piece, shift != NULL, goes_on);
             j->op->reduce(&w->tile, partial_of(j, w, w->partials, piece));
         }
     } while (!finish_tile(w, w->partials, &state));
@@ -854,55 +864,74 @@ static int run_tiles(const job *j) {
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
-/* Threads take pieces of a few long rows; item t * pieces + p is piece p of tile t. A piece is written by who reduced it, if
-   nobody is late. */
-static int run_pieces(const job *j) {
+/* Of tile t, after so many rounds of run_pieces: its constants, and whether its rows are to be shifted. Each thread works that
+   out for itself: it takes less time than waiting for another one to do it. */
+static void finish_shared(const worker *w, ptrdiff_t t, int rounds, const char *partials, tile_state *state) {
+    const job *j = w->job;
+    state->is_shifted = 0;
+    for (int round = 0; round < rounds; round++)
+        if (finish_tile(w, partials + (round * j->tiles + t) * j->partial_bytes, state))
+            return;
+}
+
+/* The pieces that fall to the worker; item t * pieces + p is piece p of tile t. Returns whether rows are left for the next
+   round, as they are to be shifted. */
+static int do_pieces(worker *w, smx_shares *shares, int round, int writes, char *partials) {
+    const job *j = w->job;
+    tile_state state;
+    ptrdiff_t open = -1;
+    int are_left = 0;
+    for (ptrdiff_t i, end; smx_take(shares, &i, &end);) {
+        const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
+        if (t != open) {
+            open_tile(w, t);
+            finish_shared(w, t, round + writes, partials, &state);
+            open = t;
+        }
+        are_left |= state.is_shifted > round;
+        if (state.is_shifted != round)
+            continue;
+        if (writes && piece == 0 && has_row_results(j))
+            store_rows(w, (const char *)state.constants);
+        if (writes && !j->op->elementwise)
+            continue;
+        open_piece(w, piece, state.is_shifted ? state.shift : NULL);
+        if (writes) {
+            write_piece(w, piece, state.constants, state.flags, state.is_shifted);
+        } else {
+            look_ahead(w, t, piece, state.is_shifted, 0);
+            j->op->reduce(&w->tile, partial_of(j, w, partials + (round * j->tiles + t) * j->partial_bytes, piece));
+        }
+    }
+    return are_left;
+}
+
+/* Threads take pieces of a few long rows. A piece is written by who reduced it, if nobody is late. */
+static int run_pieces(job *j) {
+    enum { ROUNDS = 2 }; /* the second for rows that are shifted */
     const ptrdiff_t items = j->tiles * j->pieces;
-    tile_state *state = calloc((size_t)j->tiles, sizeof *state);
-    char *partials = malloc((size_t)(j->tiles * j->partial_bytes));
-    smx_shares reduced[2], written;
-    int failed = !state || !partials, again = 0;
-    smx_share_out(&reduced[0], items, 1, j->threads);
-    smx_share_out(&reduced[1], items, 1, j->threads);
-    smx_share_out(&written, j->op->elementwise ? items : 0, 1, j->threads);
-    if (!failed) {
-#pragma omp parallel num_threads(j->threads) reduction(| : failed)
+    char *partials = malloc((size_t)(ROUNDS * j->tiles * j->partial_bytes));
+    int failed = !partials, are_left = 1;
+    j->scratch_bytes -= j->partial_bytes; /* as each worker would have them */
+    for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
+        smx_shares reduced, written;
+        smx_share_out(&reduced, items, 1, j->threads);
+        smx_share_out(&written, items, 1, j->threads);
+        are_left = 0;
+#pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
         {
             WORKER_BEGIN(w, j);
-            failed |= w.job == NULL;
             const int ready = w.job != NULL;
-            for (int round = 0; round < 2; round++) {
-                for (ptrdiff_t i, end; ready && smx_take(&reduced[round], &i, &end);) {
-                    const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
-                    if (round == 1 && !state[t].is_shifted)
-                        continue;
-                    open_tile(&w, t);
-                    open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
-                    j->op->reduce(&w.tile, partial_of(j, &w, partials + t * j->partial_bytes, piece));
-                }
+            failed |= !ready;
+            if (ready)
+                do_pieces(&w, &reduced, round, 0, partials);
 #pragma omp barrier
-#pragma omp for schedule(dynamic, 1) reduction(| : again)
-                for (ptrdiff_t t = 0; t < j->tiles; t++)
-                    if (ready && (round == 0 || state[t].is_shifted)) {
-                        open_tile(&w, t);
-                        again |= !finish_tile(&w, partials + t * j->partial_bytes, &state[t]);
-                        if (has_row_results(j))
-                            store_rows(&w, (const char *)state[t].constants);
-                    }
-                if (!again)
-                    break;
-            }
-            for (ptrdiff_t i, end; ready && smx_take(&written, &i, &end);) {
-                const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
-                open_tile(&w, t);
-                open_piece(&w, piece, state[t].is_shifted ? state[t].shift : NULL);
-                write_piece(&w, piece, state[t].constants, state[t].flags, state[t].is_shifted);
-            }
+            if (ready)
+                are_left |= do_pieces(&w, &written, round, 1, partials);
             WORKER_END();
         }
     }
     free(partials);
-    free(state);
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 

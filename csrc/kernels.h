@@ -86,9 +86,9 @@ typedef struct {
     int as_run;
     /* Where the like of an input in the next tile is, to be asked for; NULL if that is in the cache anyway. */
     smx_view next[SMX_MAX_INPUTS];
-    /* Of operations that look ahead, ROWS longer than SMX_SHORT: so many rows of the next tile, of the same length. While reduce
-       adds up exponentials, it looks for their largest elements, and leaves what it finds in found, where the next reduce
-       has it from, if is_found. NULL: there is no such room. */
+    /* Of operations that look ahead, ROWS longer than SMX_SHORT: so many rows of the next piece or tile, n elements of each.
+       While reduce adds up exponentials, it looks for their largest elements, and leaves what it finds in found, where the
+       next reduce has it from, if is_found. NULL: there is no such room. */
     smx_view ahead;
     int ahead_width, is_found;
     void *found;

@@ -1571,6 +1571,7 @@ const smx_kernels
                                          .worth_a_thread = WORTH_A_THREAD(16)},
                     [SMX_LOGSUMEXP] = {.inputs = 1,
                                        .subtracts_max = 1,
+                                       .looks_ahead = 1,
                                        .has_short_rows = 1,
                                        .takes_lines = 1,
                                        .takes_narrow_lines = 1,
