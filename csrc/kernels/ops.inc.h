@@ -791,9 +791,35 @@ SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
             ask_for(rows + k * row, n * size, 2);
 }
 
-/* Four elements of WIDTH rows at a time, transposed in registers. Of a row's last four some may have been moved before:
-   moving them again spares a remainder. Where fewer rows are left, the last of them is taken again and again. Rows of two or
-   three that follow one another are taken apart as a whole. */
+/* Where elements from j on of WIDTH rows stand, that are so far apart: by fours, whose addresses fit into registers. */
+SMX_INLINE void find_rows(const real *rows, ptrdiff_t row, ptrdiff_t j, const real **at) {
+    for (int four = 0; four < WIDTH; four += 4) {
+        const real *first = rows + four * row + j;
+        for (int k = 0; k < 4 && four + k < WIDTH; k++)
+            at[four + k] = first + k * row;
+    }
+}
+
+/* Of four elements or more of WIDTH rows, or of fewer that are left: then the last of them is taken again and again. */
+SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row, int left, ptrdiff_t n, real *block,
+                                 ptrdiff_t element) {
+    const real *at[WIDTH];
+    for (int k = 0; left < WIDTH && k < WIDTH; k++)
+        at[k] = rows + (k < left ? k : left - 1) * row;
+    /* Of the last four some may have been moved before: moving them again spares a remainder. */
+    for (ptrdiff_t j = 0; j < n; j += 4) {
+        const ptrdiff_t here = j + 4 <= n ? j : n - 4;
+        vec column[4];
+        if (left >= WIDTH)
+            find_rows(rows, row, here, at);
+        v_load_columns(at, left >= WIDTH ? 0 : here, column);
+        for (int k = 0; k < 4; k++)
+            v_store(block + (here + k) * element, column[k]);
+    }
+}
+
+/* Four elements of WIDTH rows at a time, transposed in registers. Rows of two or three that follow one another are taken apart
+   as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                             int is_far) {
     for (int first = 0; first < width; first += WIDTH) {
@@ -801,20 +827,12 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
         real *to = (real *)block + first;
         if (is_far)
             ask_for_rows(from + width * row, row, n);
-        vec column[4];
-        if (n >= 4) {
-            const real *at[WIDTH];
-            for (int k = 0; k < WIDTH; k++)
-                at[k] = from + k * row;
-            for (int k = width - first; k < WIDTH; k++)
-                at[k] = at[k - 1];
-            for (ptrdiff_t j = 0; j < n; j += 4) {
-                const ptrdiff_t here = j + 4 <= n ? j : n - 4;
-                v_load_columns(at, here, column);
-                for (int k = 0; k < 4; k++)
-                    v_store(to + (here + k) * element, column[k]);
-            }
+        if (n >= 4 && first + WIDTH <= width) {
+            strip_to_columns(from, row, WIDTH, n, to, element);
+        } else if (n >= 4) {
+            strip_to_columns(from, row, width - first, n, to, element);
         } else if (first + WIDTH <= width && row == n) {
+            vec column[4];
             if (n == 1)
                 column[0] = v_load(from);
             else if (n == 2)
@@ -971,21 +989,21 @@ SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n
         v_load_triples(g, g_column);
         return sum_add_columns(s, y_column, g_column, 0, 2, what);
     }
+#define LOAD_COLUMNS(j)                                                                                                \
+    find_rows(y, n, j, y_row);                                                                                         \
+    find_rows(g, n, j, g_row);                                                                                         \
+    v_load_columns(y_row, 0, y_column);                                                                                \
+    v_load_columns(g_row, 0, g_column)
     const real *y_row[WIDTH], *g_row[WIDTH];
-    for (int k = 0; k < WIDTH; k++) {
-        y_row[k] = y + k * n;
-        g_row[k] = g + k * n;
-    }
     ptrdiff_t j = 0;
     for (; j + 4 <= n; j += 4) {
-        v_load_columns(y_row, j, y_column);
-        v_load_columns(g_row, j, g_column);
+        LOAD_COLUMNS(j);
         s = sum_add_columns(s, y_column, g_column, 0, 3, what);
     }
     if (j == n)
         return s;
-    v_load_columns(y_row, n - 4, y_column);
-    v_load_columns(g_row, n - 4, g_column);
+    LOAD_COLUMNS(n - 4);
+#undef LOAD_COLUMNS
     if (n - j == 1)
         return sum_add_columns(s, y_column, g_column, 3, 3, what);
     if (n - j == 2)
@@ -1324,14 +1342,13 @@ SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from,
             ask_for_rows(rows + width * row, row, n);
 #define COLUMN(j) value_of_column(from, inputs, first, j, &of, t, f)
         if (first + WIDTH <= width && n >= 4) {
-            real *at[WIDTH];
-            for (int k = 0; k < WIDTH; k++)
-                at[k] = rows + k * row;
             for (ptrdiff_t j = 0; j < n; j += 4) {
                 const ptrdiff_t here = j + 4 <= n ? j : n - 4;
+                const real *at[WIDTH];
                 for (int k = 0; k < 4; k++)
                     column[k] = COLUMN(here + k);
-                v_store_columns(at, here, column);
+                find_rows(rows, row, here, at);
+                v_store_columns((real *const *)at, 0, column);
             }
         } else if (first + WIDTH <= width && row == n && n <= 3) {
             for (int k = 0; k < n; k++)
