@@ -31,11 +31,11 @@
 
 enum { SMX_CACHE_LINE = 64 }; /* bytes */
 
-/* Asks for a line of the cache, to have it in the first level or (level 2) in the second; the address may be any. */
+/* Asks for a line of the cache, to have it in the second level; the address may be any. */
 #if defined(__GNUC__)
-#define SMX_PREFETCH(address, level) __builtin_prefetch(address, 0, 4 - (level))
+#define SMX_PREFETCH(address) __builtin_prefetch(address, 0, 2)
 #else
-#define SMX_PREFETCH(address, level) ((void)(address), (void)(level))
+#define SMX_PREFETCH(address) ((void)(address))
 #endif
 
 #endif

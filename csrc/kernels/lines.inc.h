@@ -87,7 +87,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
 #define STEP_OF(whole, k) exp_row_step(s, x + here, round, size - here, whole, k, scale, threshold, what, NULL, 0)
             for (int k = 0; next && k < 4; k++)
-                SMX_PREFETCH(next + here + k * round + WIDTH - 1, 2);
+                SMX_PREFETCH(next + here + k * round + WIDTH - 1);
             if (here + 3 * round + WIDTH <= size)
                 s = STEP_OF(1, 4);
             else
@@ -182,9 +182,9 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
             derivative_sum s = derivative_sum_at(&sums, at, what);
             for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round) {
                 if (y_next)
-                    SMX_PREFETCH(y_next + k + WIDTH - 1, 2);
+                    SMX_PREFETCH(y_next + k + WIDTH - 1);
                 if (g_next)
-                    SMX_PREFETCH(g_next + k + WIDTH - 1, 2);
+                    SMX_PREFETCH(g_next + k + WIDTH - 1);
                 if (k + WIDTH <= size)
                     s = derivative_sum_add_at(s, y + k, g + k, what);
                 else

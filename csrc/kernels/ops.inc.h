@@ -232,12 +232,9 @@ SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, exp_scale scale,
 /* The processor foresees what comes next in memory, but not across a tile's work, nor from one line of a block to the next:
    so what the next tile is likely to read and write is asked for, where it is not in the cache anyway. Into the second level:
    the first can wait for few lines at once (24 of 64 bytes on Zen 4, some 10 GB/s), and has no room for another tile. */
-SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes, int level) {
+SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes) {
     for (ptrdiff_t i = 0; i < bytes; i += SMX_CACHE_LINE)
-        if (level == 1)
-            SMX_PREFETCH((const char *)from + i, 1);
-        else
-            SMX_PREFETCH((const char *)from + i, 2);
+        SMX_PREFETCH((const char *)from + i);
 }
 
 /* WIDTH elements, zeros where fewer are left. */
@@ -267,7 +264,7 @@ SMX_INLINE const real *awaited_strip(const smx_tile *tile, ptrdiff_t row) {
    would run out. */
 SMX_INLINE const real *ask_for_lines(const real *line, ptrdiff_t pitch, int count) {
     for (int k = 0; line && k < count; k++, line += pitch)
-        SMX_PREFETCH(line + WIDTH - 1, 2);
+        SMX_PREFETCH(line + WIDTH - 1);
     return line;
 }
 
@@ -300,7 +297,7 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         if (next)
-            ask_for(next + i, STEP * sizeof(real), 2);
+            ask_for(next + i, STEP * sizeof(real));
         for (int k = 0; ahead && k < STEP; k += WIDTH)
             m = largest_add(m, v_load(ahead + i + k), what);
         for (int g = 0; g < GROUPS; g++) {
@@ -785,10 +782,10 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
 SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
     const ptrdiff_t size = sizeof(real);
     if (row < 2 * n)
-        ask_for(rows, WIDTH * row * size, 2);
+        ask_for(rows, WIDTH * row * size);
     else
         for (int k = 0; k < WIDTH; k++)
-            ask_for(rows + k * row, n * size, 2);
+            ask_for(rows + k * row, n * size);
 }
 
 /* Where elements from j on of WIDTH rows stand, that are so far apart: by fours, whose addresses fit into registers. */
@@ -884,9 +881,9 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         ptrdiff_t i = 0;
         for (; i + LANES <= n; i += LANES) {
             if (what == GRADIENT && tile->next[0].start) /* the exponentials' arguments, which only write reads */
-                ask_for(y + i * size, LANES * size, 2);
+                ask_for(y + i * size, LANES * size);
             if (out)
-                ask_for(out + i, LANES * size, 2);
+                ask_for(out + i, LANES * size);
             for (int k = 0; k < GROUPS; k++)
                 if (is_plain(storage, how))
                     s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * WIDTH, (const real *)g + i + k * WIDTH,
@@ -943,11 +940,11 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
             const char *y_at = y + (j + i) * y_pitch, *g_at = g + (j + i) * g_pitch;
             const unsigned char *seen = mask_at(mask, (j + i) * tile->mask.element, how);
             if (y_next)
-                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element + WIDTH - 1, 2);
+                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element + WIDTH - 1);
             if (g_next)
-                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element + WIDTH - 1, 2);
+                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element + WIDTH - 1);
             if (out)
-                SMX_PREFETCH(out + (j + i) * tile->out.element + WIDTH - 1, 2);
+                SMX_PREFETCH(out + (j + i) * tile->out.element + WIDTH - 1);
             if (left >= WIDTH && is_plain(storage, how))
                 s[i] = derivative_sum_add_at(s[i], (const real *)y_at, (const real *)g_at, what);
             else
@@ -1020,7 +1017,7 @@ SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand
         derivative_sum s = derivative_sum_begin();
         for (int k = 0; k < 2; k++)
             if (tile->next[k].start)
-                ask_for(next_row(tile, k, row), WIDTH * n * (ptrdiff_t)sizeof(real), 2);
+                ask_for(next_row(tile, k, row), WIDTH * n * (ptrdiff_t)sizeof(real));
 #if REAL_BITS == 32
         if (what == PRODUCT)
             s.products = product_sum_of_rows(y, g, n, left);
@@ -1219,7 +1216,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
     for (; i + (count) * WIDTH <= n; i += (count) * WIDTH) {                                                           \
         VALUES(count, WIDTH);                                                                                          \
         if (ahead && !stream)                                                                                          \
-            ask_for(out + (i + ahead) * to_size, (count) * WIDTH * to_size, 2);                                        \
+            ask_for(out + (i + ahead) * to_size, (count) * WIDTH * to_size);                                           \
         for (int s = 0; s < (count); s++)                                                                              \
             if (stream)                                                                                                \
                 v_stream((real *)out + i + s * WIDTH, y[s]);                                                           \
@@ -1481,17 +1478,17 @@ static void settle_nans(const smx_tile *tile) {
     apply(tile, &tile->out, from, 1, NULL, 0, settled);
 }
 
-/* Each line asks for one ahead; beyond the last, for what lies beside the first. */
+/* Each line asks for one so far ahead that memory brings it meanwhile; beyond the last, for what lies beside the first. */
 SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff_t n, real *block, ptrdiff_t element,
                            enum smx_storage storage, int is_far) {
-    enum { AHEAD = 6 };
-    const ptrdiff_t size = size_of(storage);
+    enum { ON_THEIR_WAY = 16 * 1024 }; /* bytes */
+    const ptrdiff_t size = size_of(storage), enough = ON_THEIR_WAY / (width * size), by = enough < n ? enough : n;
     for (ptrdiff_t j = 0; j < n; j++) {
         const char *from = lines + j * line * size;
-        const char *ahead = from + (j + AHEAD < n ? AHEAD * line : (AHEAD - n) * line + width) * size;
+        const char *ahead = from + (j + by < n ? by * line : (by - n) * line + width) * size;
         const ptrdiff_t before = (ptrdiff_t)((uintptr_t)ahead % SMX_CACHE_LINE); /* in the same line of the cache */
         if (is_far)
-            ask_for(ahead - before, before + width * size, 1);
+            ask_for(ahead - before, before + width * size);
         for (int row = 0; row < width; row += WIDTH)
             v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
