@@ -64,8 +64,8 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
         v_store(partial + partial_at(0, width, row), m.first);
         v_store(partial + partial_at(1, width, row), m.second);
         v_store(line[0] + row, m.second);
-        v_store(line[1] + row, frame.scale.rounder);
-        v_store(line[2] + row, frame.scale.floor);
+        v_store(line[1] + row, frame.rounder);
+        v_store(line[2] + row, frame.floor);
         v_store(line[3] + row, frame.start);
         v_store(root + row, frame.root);
     }

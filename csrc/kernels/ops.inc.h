@@ -173,11 +173,11 @@ SMX_INLINE void put_row(real *partial, int k, int width, int row, vec *all, vec 
     put_number(partial + partial_at(k, width, 0), row, all, value);
 }
 
-SMX_INLINE void store_exp_partial(const smx_tile *tile, real *partial, int row, largest m, pair s) {
-    v_store(partial + partial_at(0, tile->width, row), m.first);
-    v_store(partial + partial_at(1, tile->width, row), m.second);
-    v_store(partial + partial_at(2, tile->width, row), s.high);
-    v_store(partial + partial_at(3, tile->width, row), s.low);
+SMX_INLINE void store_exp_partial(real *partial, int width, int row, largest m, pair s) {
+    v_store(partial + partial_at(0, width, row), m.first);
+    v_store(partial + partial_at(1, width, row), m.second);
+    v_store(partial + partial_at(2, width, row), s.high);
+    v_store(partial + partial_at(3, width, row), s.low);
 }
 
 SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
@@ -186,22 +186,23 @@ SMX_INLINE void store_long_sum(real *partial, int width, int row, long_sum s) {
     v_store(partial + partial_at(2, width, row), s.lowest);
 }
 
-/* The scale of the terms, where their sum starts, and the square root of what brings it to the scale of `reference_of`. */
+/* The scale of the terms (exp_scale_with), where their sum starts, and the square root of what brings it to the scale of
+   `reference_of`. */
 typedef struct {
-    exp_scale scale;
-    vec start, root;
+    vec rounder, floor, start, root;
 } exp_frame;
 
 SMX_INLINE exp_frame exp_frame_of(largest m, enum sum_of what, const exp_temperature *t) {
-    const vec reference = reference_of(m, t), one = v_set1(1);
-    exp_frame frame = {exp_scale_of(reference, t), v_set1(EXP_SUM_START), one};
+    const vec reference = reference_of(m, t);
+    vec own = reference, start = v_set1(EXP_SUM_START), root = v_set1(1);
     if (what == OTHERS_KEEPING_ALL) {
-        const vec own = exp_reference(m.first, t), half = v_mul(v_sub(own, reference), v_set1((real)0.5));
-        const vec down = power_of_two(v_sub(v_set1(0), half));
-        frame.scale = exp_scale_of(own, t);
-        frame.start = v_mul(v_mul(frame.start, down), down);
-        frame.root = power_of_two(half);
+        own = exp_reference(m.first, t);
+        const vec half = v_mul(v_sub(own, reference), v_set1((real)0.5)), down = power_of_two(v_sub(v_set1(0), half));
+        start = v_mul(v_mul(start, down), down);
+        root = power_of_two(half);
     }
+    const exp_scale scale = exp_scale_of(own, t);
+    const exp_frame frame = {scale.rounder, scale.floor, start, root};
     return frame;
 }
 
@@ -408,8 +409,8 @@ SMX_INLINE void put_frames(frames_of_rows *of, int width, enum sum_of what, cons
     for (int row = 0; row < width; row += WIDTH) {
         const largest m = {v_load(of->first + row), v_load(of->second + row)};
         const exp_frame frame = exp_frame_of(m, what, t);
-        v_store(of->rounder + row, frame.scale.rounder);
-        v_store(of->floor + row, frame.scale.floor);
+        v_store(of->rounder + row, frame.rounder);
+        v_store(of->floor + row, frame.floor);
         v_store(of->start + row, frame.start);
         v_store(of->root + row, frame.root);
     }
@@ -477,20 +478,43 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         put_frames(frames, tile->ahead_width, what, t);
 }
 
-/* Of WIDTH columns: where their elements are, so many lanes of each, and where what is kept goes. */
+/* WIDTH columns: where their elements are; those of the next tile and those of results, to be asked for, or NULL; and where
+   what is kept goes, or NULL. */
 typedef struct {
-    const real *x;
+    const real *x, *next, *out;
     real *kept;
-    ptrdiff_t pitch, left, kept_pitch, to_p;
+    ptrdiff_t pitch, next_pitch, out_pitch, kept_pitch, to_p;
 } strip;
 
-/* So many elements from number j on, step apart, into the partial sum that is theirs. */
-SMX_INLINE exp_sum exp_column_step(exp_sum s, strip at, ptrdiff_t j, ptrdiff_t step, int count, exp_scale scale,
-                                   vec second, enum sum_of what) {
+SMX_INLINE strip first_strip(const smx_tile *tile, int keep) {
+    strip at = {.x = row_of(&tile->in[0], 0),
+                .next = next_strip(tile, 0, 0),
+                .out = awaited_strip(tile, 0),
+                .pitch = tile->in[0].element,
+                .next_pitch = tile->next[0].element,
+                .out_pitch = tile->out.element};
+    if (keep) {
+        at.kept = row_of(&tile->kept[0], 0);
+        at.kept_pitch = tile->kept[0].element;
+        at.to_p = row_of(&tile->kept[1], 0) - at.kept;
+    }
+    return at;
+}
+SMX_INLINE strip next_of_strip(strip at) {
+    at.x += WIDTH;
+    at.next += at.next ? WIDTH : 0;
+    at.out += at.out ? WIDTH : 0;
+    at.kept += at.kept ? WIDTH : 0;
+    return at;
+}
+
+/* So many elements from number j on, step apart, into the partial sum that is theirs; left: lanes of each. */
+SMX_INLINE exp_sum exp_column_step(exp_sum s, strip at, ptrdiff_t j, ptrdiff_t step, int count, ptrdiff_t left,
+                                   exp_scale scale, vec second, enum sum_of what) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
-        v[k] = load_left(at.x + (j + k * step) * at.pitch, at.left);
+        v[k] = load_left(at.x + (j + k * step) * at.pitch, left);
     s = exp_step(s, v, count, scale, second, what, step == 1, e);
     for (int k = 0; at.kept && k < count; k++) {
         real *kept = at.kept + (j + k * step) * at.kept_pitch;
@@ -520,23 +544,17 @@ SMX_INLINE void largest_of_strips(const smx_tile *tile, int row, int strips, ptr
     }
 }
 
-SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int count,
-                                 enum sum_of what, int keep, largest m, exp_frame frame) {
-    const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
-    const real *next = next_strip(tile, 0, row), *out = awaited_strip(tile, row);
-    strip at = {.x = row_of(&tile->in[0], row), .pitch = pitch, .left = left};
-    if (keep) {
-        at.kept = row_of(&tile->kept[0], row);
-        at.kept_pitch = tile->kept[0].element;
-        at.to_p = row_of(&tile->kept[1], row) - at.kept;
-    }
+SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int count, enum sum_of what, vec second,
+                                 exp_frame frame, const exp_temperature *t) {
+    const exp_scale scale = exp_scale_with(frame.rounder, frame.floor, t);
+    const vec start = what == OTHERS_KEEPING_ALL ? frame.start : v_set1(EXP_SUM_START);
     exp_sum s[LANES];
     pair partials[LANES];
     for (int i = 0; i < count; i++)
-        s[i] = exp_sum_begin(frame.start);
+        s[i] = exp_sum_begin(start);
 #define STEP_OF(k)                                                                                                     \
-    (next = ask_for_lines(next, tile->next[0].element, k), out = ask_for_lines(out, tile->out.element, k),             \
-     exp_column_step(s[i], at, j + i, count, k, frame.scale, m.second, what))
+    (at.next = ask_for_lines(at.next, at.next_pitch, k), at.out = ask_for_lines(at.out, at.out_pitch, k),              \
+     exp_column_step(s[i], at, j + i, count, k, left, scale, second, what))
     ptrdiff_t j = 0;
     for (; j + 4 * count <= n; j += 4 * count)
         for (int i = 0; i < count; i++)
@@ -547,33 +565,44 @@ SMX_INLINE void exp_reduce_strip(const smx_tile *tile, real *partial, int row, p
     }
 #undef STEP_OF
     for (int i = 0; i < count; i++)
-        partials[i] = exp_sum_end(s[i], frame.start, count == 1);
+        partials[i] = exp_sum_end(s[i], start, count == 1);
     ADD_PAIRWISE(sum_add_sum, partials, count);
-    store_exp_partial(tile, partial, row, m, exp_sum_settle(partials[0], frame.root, what));
+    return exp_sum_settle(partials[0], frame.root, what);
 }
 
-SMX_INLINE void exp_reduce_columns(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
+/* A strip of long rows fills the first-level cache by itself. */
+SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enum sum_of what) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    if (count > 1) { /* a strip of long rows fills the first-level cache by itself */
-        for (int row = 0; row < tile->width; row += WIDTH) {
-            largest m;
-            largest_of_strips(tile, row, 1, tile->width - row, what, &m);
-            exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep, m, exp_frame_of(m, what, t));
-        }
-        return;
+    const int width = tile->width;
+    const ptrdiff_t n = tile->n;
+    strip at = first_strip(tile, 0);
+    for (int row = 0; row < width; row += WIDTH, at = next_of_strip(at)) {
+        largest m;
+        largest_of_strips(tile, row, 1, width - row, what, &m);
+        const pair sum = exp_sum_of_strip(at, n, width - row, LANES, what, m.second, exp_frame_of(m, what, t), t);
+        store_exp_partial(partial, width, row, m, sum);
     }
-    /* Of short rows, each step for all strips before the next, as each is a chain of dependent operations. */
+}
+
+/* Of short rows, each step for all strips before the next, as each is a chain of dependent operations. */
+SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, enum sum_of what, int keep) {
+    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
+    const int width = tile->width;
+    const ptrdiff_t n = tile->n;
     largest m[SMX_TILE_ROWS / WIDTH];
     exp_frame frame[SMX_TILE_ROWS / WIDTH];
     int first = 0;
-    for (; first + STRIPS * WIDTH <= tile->width; first += STRIPS * WIDTH)
+    for (; first + STRIPS * WIDTH <= width; first += STRIPS * WIDTH)
         largest_of_strips(tile, first, STRIPS, WIDTH, what, m + first / WIDTH);
-    for (; first < tile->width; first += WIDTH)
-        largest_of_strips(tile, first, 1, tile->width - first, what, m + first / WIDTH);
-    for (int row = 0; row < tile->width; row += WIDTH)
-        frame[row / WIDTH] = exp_frame_of(m[row / WIDTH], what, t);
-    for (int row = 0; row < tile->width; row += WIDTH)
-        exp_reduce_strip(tile, partial, row, tile->width - row, count, what, keep, m[row / WIDTH], frame[row / WIDTH]);
+    for (; first < width; first += WIDTH)
+        largest_of_strips(tile, first, 1, width - first, what, m + first / WIDTH);
+    for (int k = 0; k * WIDTH < width; k++)
+        frame[k] = exp_frame_of(m[k], what, t);
+    strip at = first_strip(tile, keep);
+    for (int k = 0; k * WIDTH < width; k++, at = next_of_strip(at)) {
+        const pair sum = exp_sum_of_strip(at, n, width - k * WIDTH, 1, what, m[k].second, frame[k], t);
+        store_exp_partial(partial, width, k * WIDTH, m[k], sum);
+    }
 }
 
 /* What write makes a vector of results from: an element of each input, and the constants of its row. */
@@ -593,11 +622,11 @@ SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what
     else if (tile->layout == SMX_ROWS)
         exp_reduce_rows(tile, partial, LANES, what, keep);
     else if (is_short(tile))
-        exp_reduce_columns(tile, partial, 1, what, keep);
+        exp_reduce_short_columns(tile, partial, what, keep);
     else if (what != OTHERS_KEEPING_ALL && follow_as_lines(tile, &tile->in[0]))
         exp_reduce_lines(tile, partial, what);
     else
-        exp_reduce_columns(tile, partial, LANES, what, 0);
+        exp_reduce_long_columns(tile, partial, what);
 }
 
 static void softmax_reduce(const smx_tile *tile, void *partial) {
