@@ -48,6 +48,7 @@ enum {
     /* Bytes of a result from which on it is written past any cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
+    MANY_PIECES = 16,
     /* Elements of a call that are so few that how they are cut would be most of the work; and bytes of a block of them, which
        is on the stack. */
     AT_ONCE = 1024,
@@ -94,6 +95,7 @@ typedef struct {
     int is_masked;
     int is_even; /* each tile lies as the one before does, so many rows further on */
     int looks_ahead; /* reduce may look at the next piece, or tile */
+    int asks_ahead; /* which piece or tile from here is asked for: the next, or the one behind that which is looked at */
     /* Few long rows side by side, whose lines follow one another in memory, do so in a block, too: masks are applied, and 16
        bits widened, by whole vectors, and kernels take them so. */
     int is_compact;
@@ -111,7 +113,7 @@ typedef struct {
     smx_tile tile;
     ptrdiff_t first; /* row of the tile */
     int is_open; /* the tile is one of an even job, read and written where it lies */
-    ptrdiff_t found_for; /* the number, tile * pieces + piece, of what something has been found out about ahead, or -1 */
+    ptrdiff_t found_for; /* the piece, numbered through all tiles, of which something has been found out ahead, or -1 */
     double found[SMX_FOUND];
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS]; /* room for reals */
@@ -273,10 +275,12 @@ static void choose_memory(job *j) {
 
     const ptrdiff_t bytes = j->rows * j->n * smx_item_size(plan, &plan->in[0]);
     j->is_far = bytes >= SMX_FAR;
-    /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them. */
+    /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them, but
+       along a row that goes on for long. */
     const int by_pieces = j->pieces > 1 && !columns && j->in_place[0] && !j->is_masked;
-    j->looks_ahead =
-        j->op->looks_ahead && j->n > SMX_SHORT && (j->is_even || by_pieces) && bytes < streamed_from / 2;
+    j->looks_ahead = j->op->looks_ahead && j->n > SMX_SHORT && (j->is_even || by_pieces) &&
+                     (bytes < streamed_from / 2 || j->pieces > MANY_PIECES);
+    j->asks_ahead = j->looks_ahead ? 2 : 1;
 
     j->is_compact = columns && j->tiles_in_run == 1 && are_narrow_lines(j);
     /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
@@ -557,7 +561,7 @@ static smx_view view_next(const worker *w, const smx_operand *operand, ptrdiff_t
     const job *j = w->job;
     const int columns = j->layout == SMX_COLUMNS, by_pieces = j->pieces > 1 || (columns && j->tiles_in_run == 1);
     smx_view view = view_rows(w, operand, start);
-    const ptrdiff_t step = by_pieces ? w->tile.n * view.element : w->tile.width * view.row;
+    const ptrdiff_t step = j->asks_ahead * (by_pieces ? w->tile.n * view.element : w->tile.width * view.row);
     const ptrdiff_t apart = most(view.element, -view.element) * j->size;
     const ptrdiff_t in_pages = j->op->inputs * w->tile.n * least(PAGE, apart);
     view.start = (char *)view.start + step * j->size;
@@ -640,7 +644,7 @@ static void move_tile(worker *w, ptrdiff_t number) {
         const ptrdiff_t row = j->plan->in[k].outer[0];
         w->tile.in[k].start = (char *)w->tile.in[k].start + rows * row;
         if (w->tile.next[k].start)
-            w->tile.next[k].start = (char *)w->tile.in[k].start + (j->looks_ahead ? 2 : 1) * w->tile.width * row;
+            w->tile.next[k].start = (char *)w->tile.in[k].start + j->asks_ahead * w->tile.width * row;
     }
     w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
 }
