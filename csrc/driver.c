@@ -826,8 +826,8 @@ static void *open_worker(worker *w, const job *j, char *stack) {
         w->block[k] = scratch;
     w->keep = w->stage = scratch;
     scratch += j->keep_bytes + j->stage_bytes;
-    w->partials = scratch;
-    w->mask_block = scratch + j->partial_bytes;
+    w->mask_block = scratch;
+    w->partials = scratch + j->mask_bytes; /* last: not there where they are everybody's */
     return heap;
 }
 
@@ -916,7 +916,7 @@ static int run_pieces(job *j) {
     const ptrdiff_t items = j->tiles * j->pieces;
     char *partials = malloc((size_t)(ROUNDS * j->tiles * j->partial_bytes));
     int failed = !partials, are_left = 1;
-    j->scratch_bytes -= j->partial_bytes; /* as each worker would have them */
+    j->scratch_bytes -= j->partial_bytes;
     for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
         smx_shares reduced, written;
         smx_share_out(&reduced, items, 1, j->threads);
