@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
 """The compiled face: arguments -> a plan (csrc/plan.h) -> one call into C (csrc/driver.c).
 
-A plain array (contiguous, native, of a type that the kernels read, along the default axis, with or without a mask)
+A plain array (contiguous, native, of a type that the kernels read, along one axis, with a mask only along the last)
 takes the short way through `_plain`, everything else the long one, through `_compute`. No element is looked at here:
 that is for the C side.
 """
@@ -9,6 +9,7 @@ that is for the C side.
 import operator
 import os
 
+from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport ptrdiff_t
 from libc.string cimport memset, strcpy
@@ -445,7 +446,7 @@ cdef int _run(smx_plan *plan, ptrdiff_t elements) except -1:
 
 
 cdef inline bint _is_plain(object x):
-    """Whether x is an array that the kernels take as it is, its rows along the last axis."""
+    """Whether x is an array that the kernels take as it is, its rows along any one axis."""
     if not cnp.PyArray_CheckExact(x):
         return False
     cdef cnp.ndarray array = <cnp.ndarray>x
@@ -491,51 +492,76 @@ cdef inline bint _are_apart(cnp.ndarray contiguous, cnp.ndarray other):
     return high <= start or start + cnp.PyArray_NBYTES(contiguous) <= low
 
 
-cdef inline bint _masks_plain(object where, object x, object out):
-    """Whether where is None, or a mask that can be read as it is while out is written."""
+cdef inline bint _masks_plain(object where, object x, object out, int axis):
+    """Whether where is None, or a mask of the last axis' rows that can be read as it is while out is written."""
     return where is None or (
-        cnp.PyArray_CheckExact(where)
+        axis == cnp.PyArray_NDIM(<cnp.ndarray>x) - 1
+        and cnp.PyArray_CheckExact(where)
         and cnp.PyArray_TYPE(<cnp.ndarray>where) == cnp.NPY_BOOL
         and _broadcasts(<cnp.ndarray>where, <cnp.ndarray>x)
         and (out is None or _are_apart(<cnp.ndarray>out, <cnp.ndarray>where))
     )
 
 
-cdef inline bint _is_last(object axis):
-    return type(axis) is int and axis == -1
+cdef inline int _plain_axis(object axis, object x):
+    """The axis of a plain x, counted from 0; -1 if one of them is to be looked at more closely."""
+    cdef int ndim, overflow = 0
+    cdef long number
+    if type(axis) is not int or not _is_plain(x):
+        return -1
+    ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+    number = PyLong_AsLongAndOverflow(axis, &overflow)
+    if overflow != 0 or not -ndim <= number < ndim:
+        return -1
+    return <int>(number if number >= 0 else number + ndim)
 
 
 cdef inline void _plain_operand(
-    smx_operand *operand, cnp.ndarray array, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, smx_storage storage
+    smx_operand *operand, cnp.ndarray array, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t beside, ptrdiff_t size,
+    smx_storage storage
 ):
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.storage = storage
     operand.swapped = 0
-    operand.outer[0] = n * size if rows > 1 else size
-    operand.inner[0] = size
+    operand.outer[0] = n * beside * size if rows > 1 else size
+    operand.outer[1] = size
+    operand.inner[0] = beside * size
 
 
-cdef object _plain(int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, double temperature=1):
-    """The operation on contiguous rows; g is the second input or None. logsumexp's result has no last axis."""
+cdef object _plain(
+    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1
+):
+    """The operation on contiguous arrays; g is the second input or None. logsumexp's result lacks the axis."""
     cdef smx_plan plan
-    cdef int ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
-    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, ndim - 1), rows = elements // n
+    cdef int d, ndim = cnp.PyArray_NDIM(x), kind = cnp.PyArray_TYPE(x)
+    cdef cnp.npy_intp shape[SMX_MAX_DIMS]
+    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), n = cnp.PyArray_DIM(x, axis), rows = elements // n, beside = 1
     cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(x)
     cdef smx_storage storage = <smx_storage>_storage(x)
     cdef bint elementwise = op != SMX_LOGSUMEXP
-    if out is None:
-        if elementwise and elements * size >= SMX_BUFFER_LEAST:
-            out = _new_like(x, None)
-        else:
-            out = cnp.PyArray_EMPTY(ndim if elementwise else ndim - 1, cnp.PyArray_DIMS(x), kind, 0)
+    for d in range(axis + 1, ndim):
+        beside *= cnp.PyArray_DIM(x, d)
+    if out is None and not elementwise:
+        for d in range(ndim - 1):
+            shape[d] = cnp.PyArray_DIM(x, d if d < axis else d + 1)
+        out = cnp.PyArray_EMPTY(ndim - 1, shape, kind, 0)
+    elif out is None and elements * size >= SMX_BUFFER_LEAST:
+        out = _new_like(x, None)
+    elif out is None:
+        out = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), kind, 0)
     _open_plan(&plan, op, kind == cnp.NPY_DOUBLE, temperature)
-    plan.outer_dims = plan.inner_dims = 1
-    plan.outer_shape[0] = rows
+    plan.inner_dims = 1
     plan.inner_shape[0] = n
-    _plain_operand(&plan.input[0], x, rows, n, size, storage)
+    plan.outer_dims = 1
+    plan.outer_shape[0] = rows
+    if beside > 1:
+        plan.outer_dims = 2
+        plan.outer_shape[0] = rows // beside
+        plan.outer_shape[1] = beside
+    _plain_operand(&plan.input[0], x, rows, n, beside, size, storage)
     if g is not None:
-        _plain_operand(&plan.input[1], g, rows, n, size, storage)
-    _plain_operand(&plan.out, out, rows, n if elementwise else 1, size, storage)
+        _plain_operand(&plan.input[1], g, rows, n, beside, size, storage)
+    _plain_operand(&plan.out, out, rows, n if elementwise else 1, beside, size, storage)
     if where is not None:
         _fill_mask(&plan.mask, where, x, None)
     _run(&plan, elements)
@@ -852,17 +878,16 @@ cdef object _of_gradients(
     return _compute(op, inputs, inner, where, out, working, dtype, False, 1, indptr)
 
 
-cdef inline bint _takes_plain_pair(object y, object g, object axis, object where, object out):
-    """Whether a derivative of these arguments may take the short way."""
+cdef inline bint _takes_plain_pair(object y, object g, int axis, object where, object out):
+    """Whether a derivative of these arguments may take the short way; axis: as _plain_axis has it, of y."""
     return (
-        _is_last(axis)
-        and _is_plain(y)
+        axis >= 0
         and _is_plain(g)
         and cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.PyArray_TYPE(<cnp.ndarray>g)
         and cnp.PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>g)
         and _takes_plain(out, y)
         and _takes_plain(out, g)
-        and _masks_plain(where, y, out)
+        and _masks_plain(where, y, out, axis)
     )
 
 
@@ -1034,15 +1059,15 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
            [0.5, 0.5]])
     """
     cdef double divisor = _temperature(temperature)
+    cdef int along = _plain_axis(axis, x)
     if (
         dtype is None
-        and _is_last(axis)
-        and _is_plain(x)
+        and along >= 0
         and _takes_plain(out, x)
-        and _masks_plain(where, x, out)
+        and _masks_plain(where, x, out, along)
         and _reduces(divisor, cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE)
     ):
-        return _plain(SMX_SOFTMAX, x, None, where, out, divisor)
+        return _plain(SMX_SOFTMAX, x, None, where, out, along, divisor)
     return _of_logits(SMX_SOFTMAX, x, axis, where, out, dtype, False, divisor)
 
 
@@ -1095,15 +1120,15 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
     array([-1.92874985e-22, -5.00000000e+01])
     """
     cdef double divisor = _temperature(temperature)
+    cdef int along = _plain_axis(axis, x)
     if (
         dtype is None
-        and _is_last(axis)
-        and _is_plain(x)
+        and along >= 0
         and _takes_plain(out, x)
-        and _masks_plain(where, x, out)
+        and _masks_plain(where, x, out, along)
         and _reduces(divisor, cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE)
     ):
-        return _plain(SMX_LOG_SOFTMAX, x, None, where, out, divisor)
+        return _plain(SMX_LOG_SOFTMAX, x, None, where, out, along, divisor)
     return _of_logits(SMX_LOG_SOFTMAX, x, axis, where, out, dtype, False, divisor)
 
 
@@ -1145,16 +1170,16 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
     """
+    cdef int along = _plain_axis(axis, x)
     if (
         not keepdims
         and out is None
         and dtype is None
-        and _is_last(axis)
-        and _is_plain(x)
+        and along >= 0
         and x.ndim > 1
-        and _masks_plain(where, x, None)
+        and _masks_plain(where, x, None, along)
     ):
-        return _plain(SMX_LOGSUMEXP, x, None, where, None)
+        return _plain(SMX_LOGSUMEXP, x, None, where, None, along)
     return _of_logits(SMX_LOGSUMEXP, x, axis, where, out, dtype, bool(keepdims))
 
 
@@ -1199,8 +1224,9 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    if _takes_plain_pair(y, g, axis, where, out):
-        return _plain(SMX_SOFTMAX_VJP, y, g, where, out)
+    cdef int along = _plain_axis(axis, y)
+    if _takes_plain_pair(y, g, along, where, out):
+        return _plain(SMX_SOFTMAX_VJP, y, g, where, out, along)
     return _of_gradients(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out)
 
 
@@ -1241,8 +1267,9 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.75])
     """
-    if _takes_plain_pair(y, g, axis, where, out):
-        return _plain(SMX_LOG_SOFTMAX_VJP, y, g, where, out)
+    cdef int along = _plain_axis(axis, y)
+    if _takes_plain_pair(y, g, along, where, out):
+        return _plain(SMX_LOG_SOFTMAX_VJP, y, g, where, out, along)
     return _of_gradients(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out)
 
 
@@ -1283,8 +1310,9 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
-    if _takes_plain_pair(y, v, axis, where, out):
-        return _plain(SMX_SOFTMAX_VJP, y, v, where, out)
+    cdef int along = _plain_axis(axis, y)
+    if _takes_plain_pair(y, v, along, where, out):
+        return _plain(SMX_SOFTMAX_VJP, y, v, where, out, along)
     return _of_gradients(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out)
 
 
@@ -1324,6 +1352,7 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.25])
     """
-    if _takes_plain_pair(y, v, axis, where, out):
-        return _plain(SMX_LOG_SOFTMAX_JVP, y, v, where, out)
+    cdef int along = _plain_axis(axis, y)
+    if _takes_plain_pair(y, v, along, where, out):
+        return _plain(SMX_LOG_SOFTMAX_JVP, y, v, where, out, along)
     return _of_gradients(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out)
