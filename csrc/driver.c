@@ -31,8 +31,9 @@
 #include <string.h>
 
 enum {
-    /* Reals in one block of a tile of short rows: with what reduce keeps beside it, it stays in the first-level cache. */
-    SHORT_BLOCK = 2048,
+    /* Bytes in one block of a tile of short rows: with what reduce keeps beside it, it stays in the first-level cache. Half as
+       many of derivatives, which compute little, where arrays are a good part of the last cache. */
+    SHORT_BLOCK = 8 * 1024,
     /* Bytes in the blocks of a tile of long rows side by side: a part of the second-level cache, more of it where a line, of
        one element of each of them, would be shorter than LONG_LINE. */
     LONG_BLOCK = 256 * 1024,
@@ -184,8 +185,10 @@ static void choose_layout(job *j) {
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
         const ptrdiff_t row_bytes = j->op->inputs * piece * j->size, line = LONG_LINE / j->size;
-        const ptrdiff_t fit =
-            short_rows ? SHORT_BLOCK / j->n : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
+        const int is_large = j->rows * j->n * j->size >= streamed_from / 2;
+        const ptrdiff_t short_block = j->op->is_derivative && is_large ? SHORT_BLOCK / 2 : SHORT_BLOCK;
+        const ptrdiff_t fit = short_rows ? short_block / (j->n * j->size)
+                                         : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
         j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, round_down(fit, lanes)));
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
