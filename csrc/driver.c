@@ -67,6 +67,8 @@ void smx_run_begin(size_t last_cache) {
     streamed_from = share > 0 && share < STREAMED ? (ptrdiff_t)share : STREAMED;
 }
 
+int smx_is_far(int arrays, ptrdiff_t bytes) { return arrays * bytes >= streamed_from; }
+
 typedef struct {
     const smx_plan *plan;
     const smx_op_kernels *op;
@@ -277,7 +279,7 @@ static void choose_memory(job *j) {
         count_tiles(j, into_line);
 
     const ptrdiff_t bytes = j->rows * j->n * smx_item_size(plan, &plan->in[0]);
-    j->is_far = bytes >= SMX_FAR;
+    j->is_far = smx_is_far(j->op->inputs + j->op->elementwise, bytes);
     /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them, but
        along a row that goes on for long. */
     const int by_pieces = j->pieces > 1 && !columns && j->in_place[0] && !j->is_masked;

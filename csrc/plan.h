@@ -15,8 +15,7 @@
 #include "kernels.h"
 
 enum {
-    SMX_MAX_DIMS = 64,    /* NumPy's own limit */
-    SMX_FAR = 512 * 1024, /* bytes of an array from which on it is taken to lie beyond the second-level cache */
+    SMX_MAX_DIMS = 64, /* NumPy's own limit */
 };
 
 typedef struct {
@@ -62,6 +61,10 @@ enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
 
 /* Once, at import: how large the last cache is, 0 if that is unknown. */
 void smx_run_begin(size_t last_cache);
+
+/* Whether so many bytes of each of so many arrays are more than the caches hold, with all else that they are for. Within them,
+   hardware sees to it that what comes next is there. */
+int smx_is_far(int arrays, ptrdiff_t bytes);
 
 /* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty, but
    segments may be. */

@@ -468,7 +468,7 @@ int smx_run_segments(smx_plan *plan) {
     j.pitch = round_up(least(WINDOW_ROWS, elements), lanes) + lanes;
     j.block_bytes = round_up(least(SMX_SHORT, plan->inner_shape[0]) * j.pitch * j.size, 64);
     j.partial_bytes = SMX_PARTIALS * WINDOW_ROWS * j.size;
-    j.is_far = elements * j.size >= SMX_FAR;
+    j.is_far = smx_is_far(j.op->inputs + 1, elements * j.size);
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;
