@@ -203,6 +203,26 @@ def test_axis_takes_any_integer(name, x):
     assert_array_equal(call(name, x, (0, np.int64(2))), call(name, x, (0, 2)))
 
 
+@pytest.mark.parametrize("name", MAPS + PRODUCTS)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize(
+    "shape", [(7,), (1, 9), (9, 1), (4, 1, 6), (2, 3, 1, 5, 4), (1, 1, 1), (3, 90, 2), (5, 4, 1, 120)]
+)
+def test_an_axis_alone_and_in_a_tuple(name, dtype, shape):
+    """Contiguous arrays along one axis take a short way; a tuple takes the long one."""
+    x = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    for axis in range(-x.ndim, x.ndim):
+        want = np.asarray(call(name, x, (axis,)))
+        assert_array_equal(call(name, x, axis), want, strict=want.ndim > 0)
+        if name != "logsumexp":
+            out = np.full_like(x, 7)
+            assert call(name, x, axis, out=out) is out
+            assert_array_equal(out, want)
+        if x.ndim > 1:
+            where = np.random.default_rng(2).random(shape) < 0.7
+            assert_array_equal(call(name, x, axis, where=where), call(name, x, (axis,), where=where))
+
+
 @pytest.mark.parametrize("name", [*MAPS, *PRODUCTS, "softmax_jacobian"])
 @pytest.mark.parametrize("axis", [3, -4, 10**30])
 def test_axis_out_of_range(name, axis, x):

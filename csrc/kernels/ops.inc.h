@@ -31,19 +31,17 @@
    claim: softmax_vjp float32 <= 4 u; found 2.98 at hex: 0x1.005de6p-1, 0x1.ff4436p-2, 0x1.001594p+1, -0x1.afb2p-9
    claim: softmax_vjp float64 <= 4 u; found 2.98 at hex: 0x1.0062e31de38ccp-109, 0x1.ffffffffffffep-1,
      0x1.a3338fcb093f3p-53, 0x1.059650a1144p-8, -0x1.00fec82e7149ep+3, 0x1.365730cb85bc8p+2
-   claim: log_softmax_vjp float32 <= 4 u; found 3.10 at hex: -0x1.f19abep+1, -0x1.be28cp+1, -0x1.62aa66p+2,
-     -0x1.ba6c54p+1, -0x1.b4de44p+1, -0x1.b29202p+1, -0x1.6507acp-2, -0x1.b2244ep+1, -0x1.bb47b8p+1, -0x1.ba4f02p+1,
-     -0x1.bd73dap+1, -0x1.1178cap+2, -0x1.4e7ca4p+3, 0x1.bc3c5cp-14, 0x1.be9d18p-11, -0x1.8adb3ep-13, 0x1.2b5f28p-10,
-     -0x1.730d1cp-12, -0x1.5a8812p+4, 0x1.e7dab2p-10, 0x1.80c51ep-10, -0x1.e8bd98p-10, 0x1.313a6ap-9, 0x1.c5ac52p-11
-   claim: log_softmax_vjp float64 <= 4 u; found 3.03 at hex: -0x1.4a586bc9847e2p-1, -0x1.7cac712f3ca5ep-1,
-     0x1.1eb7e81a14c09p-10, 0x1.0055f933e3b63p+1
-   claim: log_softmax_jvp float32 <= 4 u; found 3.06 at hex: -0x1.eefcdap-1, -0x1.602182p+5, -0x1.1bf8fcp+5,
-     -0x1.3e488cp+5, -0x1.bc3eecp+2, -0x1.5f44fcp+5, -0x1.b5a2f6p+1, -0x1.1bc148p+5, -0x1.4b0bb6p+1, -0x1.d83b5ap-1,
-     -0x1.601b56p+5, -0x1.16fc46p+1, -0x1.b94a2p-10, -0x1.d96afcp-7, -0x1.95f5a8p-7, 0x1.7ac6p-7, -0x1.dc9288p+5,
-     -0x1.8dac6ep-5, -0x1.efb1b4p+6, -0x1.5828c6p-7, -0x1.d658dep-6, -0x1.96d8aep-6, -0x1.db978ap-6, -0x1.93ee6ap-6
-   claim: log_softmax_jvp float64 <= 4 u; found 3.06 at hex: -0x1.678edf0d096c5p+0, -0x1.5701230aad01cp+0,
-     -0x1.5fb0d50669015p+0, -0x1.6de33bd194d7p+0, -0x1.8af4e8928b48p-6, -0x1.f49cf50b96279p+3, -0x1.6551880e23242p-8,
-     -0x1.3ab31063daa0dp-5 */
+   claim: log_softmax_vjp float32 <= 4 u; found 2.98 at hex: -0x1.603de8p-1, -0x1.658dfep-1, -0x1.25d00ap-8,
+     0x1.00b74p+4
+   claim: log_softmax_vjp float64 <= 4 u; found 2.96 at hex: -0x1.63350a32ff4bp-1, -0x1.34979dae2a2e7p+6,
+     -0x1.20a4b260a17a6p+6, -0x1.db2acdb31ad94p+6, -0x1.6293626ed63bp-1, -0x1.3f1fa93799e64p+6,
+     0x1.2f9e8d19003fep-1, -0x1.0349ce2c82b16p+9, -0x1.6a2baab8a406p-6, 0x1.7655d60d9f6b7p-2,
+     -0x1.9ce7805bf471ap-4, 0x1.d7a91650b2b1ap-2
+   claim: log_softmax_jvp float32 <= 4 u; found 3.01 at hex: -0x1.a998bcp+0, -0x1.fa2ea2p+0, -0x1.51b544p-1,
+     -0x1.dd901cp+0, -0x1.483p-6, -0x1.b50f32p-10, -0x1.ef3fb6p+6, -0x1.5ee75cp-2
+   claim: log_softmax_jvp float64 <= 4 u; found 3.01 at hex: -0x1.5bda34a59bcc3p+2, -0x1.29093dba4711ap-3,
+     -0x1.4831a96a2b2a8p+3, -0x1.048b79f5c1daep+1, 0x1.1f0fe27f564p-11, -0x1.01905cd500e23p-10,
+     -0x1.41e5e8404ec3p-12, 0x1.ed5e8d5e816e4p+2 */
 
 #include "exp.inc.h"
 #include "sum.inc.h"
