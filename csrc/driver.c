@@ -49,6 +49,7 @@ enum {
     /* Bytes of a result from which on it is written past any cache: nobody will find it there anyway. */
     STREAMED = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
+    /* Pieces of a row from which on looking ahead pays even where memory is waited for. */
     MANY_PIECES = 16,
     /* Elements of a call that are so few that how they are cut would be most of the work; and bytes of a block of them, which
        is on the stack. */
@@ -59,7 +60,8 @@ enum {
     WORTH_WAKING = 32
 };
 
-/* The same for this machine's cache. Inputs and results of more than three eighths of it each leave no room. */
+/* The same for this machine's cache. Inputs and results of more than three eighths of it each leave no room. What is asked for
+   and looked at ahead depends on it, too, and how large blocks are. */
 static ptrdiff_t streamed_from = STREAMED;
 
 void smx_run_begin(size_t last_cache) {
@@ -98,7 +100,6 @@ typedef struct {
     int is_masked;
     int is_even; /* each tile lies as the one before does, so many rows further on */
     int looks_ahead; /* reduce may look at the next piece, or tile */
-    int asks_ahead; /* which piece or tile from here is asked for: the next, or the one behind that which is looked at */
     /* Few long rows side by side, whose lines follow one another in memory, do so in a block, too: masks are applied, and 16
        bits widened, by whole vectors, and kernels take them so. */
     int is_compact;
@@ -187,7 +188,7 @@ static void choose_layout(job *j) {
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
         const ptrdiff_t row_bytes = j->op->inputs * piece * j->size, line = LONG_LINE / j->size;
-        const int is_large = j->rows * j->n * j->size >= streamed_from / 2;
+        const int is_large = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= streamed_from / 2;
         const ptrdiff_t short_block = j->op->is_derivative && is_large ? SHORT_BLOCK / 2 : SHORT_BLOCK;
         const ptrdiff_t fit = short_rows ? short_block / (j->n * j->size)
                                          : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
@@ -282,10 +283,9 @@ static void choose_memory(job *j) {
     j->is_far = smx_is_far(j->op->inputs + j->op->elementwise, bytes);
     /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them, but
        along a row that goes on for long. */
-    const int by_pieces = j->pieces > 1 && !columns && j->in_place[0] && !j->is_masked;
-    j->looks_ahead = j->op->looks_ahead && j->n > SMX_SHORT && (j->is_even || by_pieces) &&
-                     (bytes < streamed_from / 2 || j->pieces > MANY_PIECES);
-    j->asks_ahead = j->looks_ahead ? 2 : 1;
+    const int is_found_ahead = !columns && j->in_place[0] && !j->is_masked && (j->pieces > 1 || plan->outer_dims == 1);
+    j->looks_ahead = j->op->looks_ahead && j->n > SMX_SHORT && is_found_ahead &&
+                     (bytes < streamed_from / 2 || j->pieces >= MANY_PIECES);
 
     j->is_compact = columns && j->tiles_in_run == 1 && are_narrow_lines(j);
     /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
@@ -566,7 +566,8 @@ static smx_view view_next(const worker *w, const smx_operand *operand, ptrdiff_t
     const job *j = w->job;
     const int columns = j->layout == SMX_COLUMNS, by_pieces = j->pieces > 1 || (columns && j->tiles_in_run == 1);
     smx_view view = view_rows(w, operand, start);
-    const ptrdiff_t step = j->asks_ahead * (by_pieces ? w->tile.n * view.element : w->tile.width * view.row);
+    const ptrdiff_t pieces = j->looks_ahead ? 2 : 1; /* the next is looked at beside this one */
+    const ptrdiff_t step = by_pieces ? pieces * w->tile.n * view.element : w->tile.width * view.row;
     const ptrdiff_t apart = most(view.element, -view.element) * j->size;
     const ptrdiff_t in_pages = j->op->inputs * w->tile.n * least(PAGE, apart);
     view.start = (char *)view.start + step * j->size;
@@ -649,7 +650,7 @@ static void move_tile(worker *w, ptrdiff_t number) {
         const ptrdiff_t row = j->plan->in[k].outer[0];
         w->tile.in[k].start = (char *)w->tile.in[k].start + rows * row;
         if (w->tile.next[k].start)
-            w->tile.next[k].start = (char *)w->tile.in[k].start + j->asks_ahead * w->tile.width * row;
+            w->tile.next[k].start = (char *)w->tile.in[k].start + w->tile.width * row;
     }
     w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
 }

@@ -84,11 +84,11 @@ typedef struct {
     int stream; /* write past the cache; as_run (of derivatives) and COLUMNS: whose out begins with a line of it */
     /* ROWS: its rows follow one another in every array, all of one storage, and in the mask: short ones share vectors. */
     int as_run;
-    /* Where the like of an input in the next tile is, to be asked for; NULL if that is in the cache anyway. */
+    /* Where the like of an input in a piece or tile to come is, to be asked for; NULL if that is in the cache anyway. */
     smx_view next[SMX_MAX_INPUTS];
     /* Of operations that look ahead, ROWS longer than SMX_SHORT: so many rows of the next piece or tile, n elements of each.
        While reduce adds up exponentials, it looks for their largest elements, and leaves what it finds in found, where the
-       next reduce has it from, if is_found. NULL: there is no such room. */
+       next reduce has it from, if is_found. Where found is NULL, none of this is set. */
     smx_view ahead;
     int ahead_width, is_found;
     void *found;
@@ -144,8 +144,8 @@ typedef struct {
     int lanes; /* widths of blocks and partials are rounded up to a multiple of it; the padding may be read */
     smx_op_kernels op[SMX_OP_COUNT];
     /* Between an array and a block of columns, whose padding is filled with zeros, or with a row again: n lines, each of one
-       element of all rows, that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far: the
-       array is larger than the cache. columns_to_lines of reals may overwrite what lies behind the last line, up to a
+       element of all rows, that far apart and kept in any way; and contiguous rows of reals, that far apart. is_far:
+       what comes next is not in the cache. columns_to_lines of reals may overwrite what lies behind the last line, up to a
        multiple of lanes. */
     void (*lines_to_columns)(enum smx_storage storage, const void *lines, ptrdiff_t line, int width, ptrdiff_t n,
                              void *block, ptrdiff_t element, int is_far);

@@ -36,7 +36,7 @@ typedef struct {
     ptrdiff_t beside; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t share;  /* the weight of a part */
     int parts, threads;
-    int is_far; /* the array is larger than the cache */
+    int is_far; /* what comes next is not in the cache */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
     ptrdiff_t pitch; /* of a block: from an element of a row to the next */

@@ -500,9 +500,9 @@ SMX_INLINE strip first_strip(const smx_tile *tile, int keep) {
 }
 SMX_INLINE strip next_of_strip(strip at) {
     at.x += WIDTH;
-    at.next += at.next ? WIDTH : 0;
-    at.out += at.out ? WIDTH : 0;
-    at.kept += at.kept ? WIDTH : 0;
+    at.next = at.next ? at.next + WIDTH : NULL;
+    at.out = at.out ? at.out + WIDTH : NULL;
+    at.kept = at.kept ? at.kept + WIDTH : NULL;
     return at;
 }
 
@@ -568,7 +568,7 @@ SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int coun
     return exp_sum_settle(partials[0], frame.root, what);
 }
 
-/* A strip of long rows fills the first-level cache by itself. */
+/* A strip of long rows fills the first-level cache by itself: so each is done with before the next. */
 SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enum sum_of what) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
@@ -582,7 +582,7 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
     }
 }
 
-/* Of short rows, each step for all strips before the next, as each is a chain of dependent operations. */
+/* Of short rows, maxima and scales of all strips come before the sums: each is a chain of dependent operations. */
 SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
     const int width = tile->width;
@@ -842,7 +842,7 @@ SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row, int left, ptrd
     }
 }
 
-/* Four elements of WIDTH rows at a time, transposed in registers. Rows of two or three that follow one another are taken apart
+/* Four elements of WIDTH rows at a time, transposed in registers, by a loop of its own for whole strips. Rows of two or three that follow one another are taken apart
    as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                             int is_far) {

@@ -2,8 +2,8 @@
 
    The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
    sum i mod L, where L = LANES, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT elements:
-   there L = 1, or 4 for products of floats. Each partial sum takes its elements in order (four at a time where they are
-   exponentials), and the partial sums of a piece are added pairwise, upper half onto lower half; the pieces then in
+   there L = 1, or 4 for products of floats. Each partial sum takes its elements in order (exponentials four at a time;
+   where L > 1, their small parts after the powers of the next four), and the partial sums of a piece are added pairwise, upper half onto lower half; the pieces then in
    order. Whether the L sums lie in the lanes of one register (ROWS), of several narrower ones, or in L registers each of
    which holds another row in every lane (COLUMNS), each of them sees the same operations on the same numbers. Hence the
    same bits. Missing elements at the end count as 0 (exp: as -inf), and adding 0 changes no bit.
