@@ -510,6 +510,8 @@ cdef inline int _plain_axis(object axis, object x):
     if type(axis) is not int or not _is_plain(x):
         return -1
     ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+    if axis == -1:
+        return ndim - 1
     number = PyLong_AsLongAndOverflow(axis, &overflow)
     if overflow != 0 or not -ndim <= number < ndim:
         return -1

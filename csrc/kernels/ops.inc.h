@@ -824,26 +824,29 @@ SMX_INLINE void find_rows(const real *rows, ptrdiff_t row, ptrdiff_t j, const re
     }
 }
 
-/* Of four elements or more of WIDTH rows, or of fewer that are left: then the last of them is taken again and again. */
-SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row, int left, ptrdiff_t n, real *block,
+/* Of four elements or more of WIDTH rows, or of so many that are left: then the last of them is taken again and again. */
+SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row, int left, int is_whole, ptrdiff_t n, real *block,
                                  ptrdiff_t element) {
     const real *at[WIDTH];
-    for (int k = 0; left < WIDTH && k < WIDTH; k++)
-        at[k] = rows + (k < left ? k : left - 1) * row;
+    if (!is_whole) {
+        find_rows(rows, row, 0, at);
+        for (int k = left; k < WIDTH; k++)
+            at[k] = at[k - 1];
+    }
     /* Of the last four some may have been moved before: moving them again spares a remainder. */
     for (ptrdiff_t j = 0; j < n; j += 4) {
         const ptrdiff_t here = j + 4 <= n ? j : n - 4;
         vec column[4];
-        if (left >= WIDTH)
+        if (is_whole)
             find_rows(rows, row, here, at);
-        v_load_columns(at, left >= WIDTH ? 0 : here, column);
+        v_load_columns(at, is_whole ? 0 : here, column);
         for (int k = 0; k < 4; k++)
             v_store(block + (here + k) * element, column[k]);
     }
 }
 
-/* Four elements of WIDTH rows at a time, transposed in registers, by a loop of its own for whole strips. Rows of two or three that follow one another are taken apart
-   as a whole. */
+/* Four elements of WIDTH rows at a time, transposed in registers, by a loop of its own for whole strips. Rows of two or three
+   that follow one another are taken apart as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
                             int is_far) {
     for (int first = 0; first < width; first += WIDTH) {
@@ -852,9 +855,9 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
         if (is_far)
             ask_for_rows(from + width * row, row, n);
         if (n >= 4 && first + WIDTH <= width) {
-            strip_to_columns(from, row, WIDTH, n, to, element);
+            strip_to_columns(from, row, WIDTH, 1, n, to, element);
         } else if (n >= 4) {
-            strip_to_columns(from, row, width - first, n, to, element);
+            strip_to_columns(from, row, width - first, 0, n, to, element);
         } else if (first + WIDTH <= width && row == n) {
             vec column[4];
             if (n == 1)
@@ -1055,10 +1058,12 @@ SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand
         else {
             const int rows = left < WIDTH ? left : WIDTH;
             real y_block[SMX_SHORT * WIDTH], g_block[SMX_SHORT * WIDTH];
-            rows_to_columns(y, n, rows, n, y_block, WIDTH, 0);
+            if (what != GRADIENT)
+                rows_to_columns(y, n, rows, n, y_block, WIDTH, 0);
             rows_to_columns(g, n, rows, n, g_block, WIDTH, 0);
             for (ptrdiff_t j = 0; j < n; j++)
-                s = derivative_sum_add_at(s, y_block + j * WIDTH, g_block + j * WIDTH, what);
+                s = derivative_sum_add_at(s, (what == GRADIENT ? g_block : y_block) + j * WIDTH, g_block + j * WIDTH,
+                                          what);
         }
         store_long_sum(partial, tile->width, row, derivative_sum_end(s, what));
     }
