@@ -69,6 +69,9 @@ void smx_run_begin(size_t last_cache) {
     streamed_from = share > 0 && share < STREAMED ? (ptrdiff_t)share : STREAMED;
 }
 
+/* Whether an array is a good part of the last cache. */
+static int is_large(ptrdiff_t bytes) { return bytes >= streamed_from / 2; }
+
 int smx_is_far(int arrays, ptrdiff_t bytes) { return arrays * bytes >= streamed_from; }
 
 typedef struct {
@@ -79,14 +82,15 @@ typedef struct {
     ptrdiff_t size; /* of a real */
     enum smx_layout layout;
     ptrdiff_t n, pieces, rows;
+    ptrdiff_t bytes; /* of an input */
     /* Rows are numbered along the outer axes, and a tile lies within a run of them. Its rows are evenly spaced if that is
        a run of the last outer axis; several short such runs may be taken as one, whose rows are found one by one. */
     ptrdiff_t run, tiles_in_run, tiles;
     int tile_rows, evenly_spaced;
     int missing; /* rows that the first tile of a run has less, so that the others begin with a line of the cache */
-    int keeps;                        /* reduce leaves its work for write */
-    int streams;                      /* results are written past the cache */
-    int is_far;                       /* what comes next is not in the cache */
+    int keeps; /* reduce leaves its work for write */
+    int streams; /* results are written past the cache */
+    int is_far; /* what comes next is not in the cache */
     int is_native[SMX_MAX_INPUTS];
     int in_place[SMX_MAX_INPUTS]; /* the kernels could read the input where it is, were it not for a mask or a shift */
     int out_in_place;
@@ -188,8 +192,7 @@ static void choose_layout(job *j) {
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     if (j->layout == SMX_COLUMNS) {
         const ptrdiff_t row_bytes = j->op->inputs * piece * j->size, line = LONG_LINE / j->size;
-        const int is_large = j->rows * j->n * smx_item_size(plan, &plan->in[0]) >= streamed_from / 2;
-        const ptrdiff_t short_block = j->op->is_derivative && is_large ? SHORT_BLOCK / 2 : SHORT_BLOCK;
+        const ptrdiff_t short_block = j->op->is_derivative && is_large(j->bytes) ? SHORT_BLOCK / 2 : SHORT_BLOCK;
         const ptrdiff_t fit = short_rows ? short_block / (j->n * j->size)
                                          : most(LONG_BLOCK / row_bytes, least(line, LONGEST_BLOCK / row_bytes));
         j->tile_rows = (int)least(SMX_TILE_ROWS, most(lanes, round_down(fit, lanes)));
@@ -279,13 +282,12 @@ static void choose_memory(job *j) {
     if (j->streams && columns && into_line < j->tile_rows)
         count_tiles(j, into_line);
 
-    const ptrdiff_t bytes = j->rows * j->n * smx_item_size(plan, &plan->in[0]);
-    j->is_far = smx_is_far(j->op->inputs + j->op->elementwise, bytes);
+    j->is_far = smx_is_far(j->op->inputs + j->op->elementwise, j->bytes);
     /* Loads that wait for memory would make the exponentials wait: what is asked for in time still comes too late for them, but
        along a row that goes on for long. */
     const int is_found_ahead = !columns && j->in_place[0] && !j->is_masked && (j->pieces > 1 || plan->outer_dims == 1);
-    j->looks_ahead = j->op->looks_ahead && j->n > SMX_SHORT && is_found_ahead &&
-                     (bytes < streamed_from / 2 || j->pieces >= MANY_PIECES);
+    j->looks_ahead =
+        j->op->looks_ahead && j->n > SMX_SHORT && is_found_ahead && (!is_large(j->bytes) || j->pieces >= MANY_PIECES);
 
     j->is_compact = columns && j->tiles_in_run == 1 && are_narrow_lines(j);
     /* Lines that fill whole vectors are rounded one by one, others all at once, in the block. */
@@ -833,7 +835,7 @@ static void *open_worker(worker *w, const job *j, char *stack) {
     w->keep = w->stage = scratch;
     scratch += j->keep_bytes + j->stage_bytes;
     w->mask_block = scratch;
-    w->partials = scratch + j->mask_bytes; /* last: not there where they are everybody's */
+    w->partials = scratch + j->mask_bytes; /* last: run_pieces leaves them out */
     return heap;
 }
 
@@ -874,13 +876,17 @@ static int run_tiles(const job *j) {
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
+/* Of tile t, as a round of run_pieces leaves them. */
+static char *partials_of(const job *j, char *partials, int round, ptrdiff_t t) {
+    return partials + (round * j->tiles + t) * j->partial_bytes;
+}
+
 /* Of tile t, after so many rounds of run_pieces: its constants, and whether its rows are to be shifted. Each thread works that
    out for itself: it takes less time than waiting for another one to do it. */
-static void finish_shared(const worker *w, ptrdiff_t t, int rounds, const char *partials, tile_state *state) {
-    const job *j = w->job;
+static void finish_shared(const worker *w, ptrdiff_t t, int rounds, char *partials, tile_state *state) {
     state->is_shifted = 0;
     for (int round = 0; round < rounds; round++)
-        if (finish_tile(w, partials + (round * j->tiles + t) * j->partial_bytes, state))
+        if (finish_tile(w, partials_of(w->job, partials, round, t), state))
             return;
 }
 
@@ -910,7 +916,7 @@ static int do_pieces(worker *w, smx_shares *shares, int round, int writes, char 
             write_piece(w, piece, state.constants, state.flags, state.is_shifted);
         } else {
             look_ahead(w, t, piece, state.is_shifted, 0);
-            j->op->reduce(&w->tile, partial_of(j, w, partials + (round * j->tiles + t) * j->partial_bytes, piece));
+            j->op->reduce(&w->tile, partial_of(j, w, partials_of(j, partials, round, t), piece));
         }
     }
     return are_left;
@@ -922,7 +928,7 @@ static int run_pieces(job *j) {
     const ptrdiff_t items = j->tiles * j->pieces;
     char *partials = malloc((size_t)(ROUNDS * j->tiles * j->partial_bytes));
     int failed = !partials, are_left = 1;
-    j->scratch_bytes -= j->partial_bytes;
+    j->scratch_bytes -= j->partial_bytes; /* which are everybody's */
     for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
         smx_shares reduced, written;
         smx_share_out(&reduced, items, 1, j->threads);
@@ -1032,6 +1038,7 @@ int smx_run_rows(smx_plan *plan) {
     j.plan = plan;
     j.op = &plan->kernels->op[plan->op];
     j.size = (ptrdiff_t)plan->kernels->real_size;
+    j.bytes = j.rows * j.n * smx_item_size(plan, &plan->in[0]);
     j.temperature = plan->kernels->no_temperature;
     if (plan->temperature != 1) {
         const smx_fpstate before = smx_enter_fpstate();

@@ -510,7 +510,7 @@ cdef inline int _plain_axis(object axis, object x):
     if type(axis) is not int or not _is_plain(x):
         return -1
     ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
-    if axis == -1:
+    if axis == -1:  # the default, without a call
         return ndim - 1
     number = PyLong_AsLongAndOverflow(axis, &overflow)
     if overflow != 0 or not -ndim <= number < ndim:

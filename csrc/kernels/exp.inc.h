@@ -164,8 +164,10 @@ SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
 }
 
 /* Both parts of the exponential, times 2^(HEADROOM - N). Of a NaN, the second is NaN. */
-SMX_INLINE pair exp_pair(exp_parts e) { return pair_of(e.power, v_mul(e.power, e.p)); }
-SMX_INLINE pair exp_of(vec x, exp_scale scale) { return exp_pair(exp_parts_of(x, scale)); }
+SMX_INLINE pair exp_of(vec x, exp_scale scale) {
+    const exp_parts e = exp_parts_of(x, scale);
+    return pair_of(e.power, v_mul(e.power, e.p));
+}
 
 /* A factor of such a power, rounded so that the product is exact: to four bits less (Veltkamp, 1968; Dekker, 1971). */
 SMX_INLINE vec exp_factor(vec a) {

@@ -1,12 +1,13 @@
 /* Sums that keep what rounding drops, in an order that depends on nothing but the row's length.
 
-   The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
-   sum i mod L, where L = LANES, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT elements:
-   there L = 1, or 4 for products of floats. Each partial sum takes its elements in order (exponentials four at a time;
-   where L > 1, their small parts after the powers of the next four), and the partial sums of a piece are added pairwise, upper half onto lower half; the pieces then in
-   order. Whether the L sums lie in the lanes of one register (ROWS), of several narrower ones, or in L registers each of
-   which holds another row in every lane (COLUMNS), each of them sees the same operations on the same numbers. Hence the
-   same bits. Missing elements at the end count as 0 (exp: as -inf), and adding 0 changes no bit.
+   The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to
+   partial sum i mod L, where L = LANES, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT
+   elements: there L = 1, or 4 for products of floats. Each partial sum takes its elements in order (exponentials four
+   at a time; where L > 1, their small parts after the powers of the next four), and the partial sums of a piece are
+   added pairwise, upper half onto lower half; the pieces then in order. Whether the L sums lie in the lanes of one
+   register (ROWS), of several narrower ones, or in L registers each of which holds another row in every lane
+   (COLUMNS), each of them sees the same operations on the same numbers. Hence the same bits. Missing elements at the
+   end count as 0 (exp: as -inf), and adding 0 changes no bit.
 
    A sum is a pair, high + low: high is the rounded sum, low the sum of what the roundings lost, which is known exactly
    (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). The pair is as good as about twice the working precision. Only sums of products
