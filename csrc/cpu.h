@@ -3,7 +3,7 @@
 #ifndef SMX_CPU_H
 #define SMX_CPU_H
 
-#include "kernels.h"
+#include "kernel.h"
 
 typedef struct {
     const char *name;

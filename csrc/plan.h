@@ -12,7 +12,7 @@
 #ifndef SMX_PLAN_H
 #define SMX_PLAN_H
 
-#include "kernels.h"
+#include "kernel.h"
 
 enum {
     SMX_MAX_DIMS = 64, /* NumPy's own limit */
@@ -55,16 +55,18 @@ typedef struct {
     smx_operand label;   /* int64_t; label and factor in the order of this machine */
     smx_operand factor;
     smx_targets targets;
+    char *explanation; /* NULL, or room for SMX_EXPLANATION bytes: which way the call took, in words */
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
+enum { SMX_EXPLANATION = 256 };
 
 /* Once, at import: how large the last cache is, 0 if that is unknown. */
 void smx_run_begin(size_t last_cache);
 
-/* Whether so many bytes of each of so many arrays are more than the caches hold, with all else that they are for. Within them,
-   hardware sees to it that what comes next is there. */
-int smx_is_far(int arrays, ptrdiff_t bytes);
+/* True if so many bytes of each of so many arrays are more than the caches hold beside all else that they are for. Within the
+   caches, hardware sees to it that what comes next is there. */
+int smx_beyond_cache(int arrays, ptrdiff_t bytes);
 
 /* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty, but
    segments may be. */
@@ -75,5 +77,10 @@ int smx_run_rows(smx_plan *plan);
 
 /* How many threads smx_run uses for so many elements. */
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
+
+/* For tests: the names of routes, and of the options that routes have, by number; NULL after the last. The last route fits
+   everything and cannot be turned off. */
+const char *smx_route_name(int number);
+void smx_set_route_off(int number, int off);
 
 #endif

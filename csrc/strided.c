@@ -182,14 +182,14 @@ static ptrdiff_t run_length(ptrdiff_t size, ptrdiff_t i, ptrdiff_t n) {
     return run < n ? run : n;
 }
 
-ptrdiff_t smx_even_run(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n) {
+ptrdiff_t smx_constant_stride_run(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n) {
     return run_length(plan->inner_shape[plan->inner_dims - 1], i, n);
 }
 
 void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,
                 ptrdiff_t to_step) {
     while (n > 0) {
-        const ptrdiff_t run = smx_even_run(plan, first, n);
+        const ptrdiff_t run = smx_constant_stride_run(plan, first, n);
         smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1],
                           run, smx_item_size(plan, from), from->swapped);
         to += run * to_step;
@@ -201,7 +201,7 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step) {
     while (n > 0) {
-        const ptrdiff_t run = smx_even_run(plan, first, n);
+        const ptrdiff_t run = smx_constant_stride_run(plan, first, n);
         smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step,
                           run, smx_item_size(plan, to), to->swapped);
         from += run * from_step;

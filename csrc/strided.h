@@ -29,7 +29,7 @@ void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t 
                        int swapped);
 
 /* How many of the n elements of a row from number i on are evenly spaced, at the stride of the last inner axis. */
-ptrdiff_t smx_even_run(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n);
+ptrdiff_t smx_constant_stride_run(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n);
 
 /* Offset of element i of a row from its first. */
 ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptrdiff_t i);

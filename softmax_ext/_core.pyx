@@ -93,6 +93,7 @@ cdef extern from "plan.h":
         smx_operand label
         smx_operand factor
         smx_targets targets
+        char *explanation
 
     void smx_run_begin(size_t last_cache)
     int smx_run(smx_plan *plan) nogil
@@ -393,6 +394,7 @@ cdef inline int _storage(cnp.ndarray array):
 cdef inline void _open_plan(smx_plan *plan, int op, bint is_double, double temperature):
     """A plan of that operation, as yet without arrays, without a mask and without segments."""
     plan.op = <smx_op>op
+    plan.explanation = NULL
     plan.kernels = _level.f64 if is_double else _level.f32
     plan.temperature = temperature
     plan.mask.data = NULL
@@ -945,7 +947,7 @@ def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradie
 
     weight (of the classes; contiguous, of x's type) and q (of x's shape and type but for its byte order), or label
     (int64) and factor (of x's type), may be None. label has x's shape without the axis, as the losses have; so has
-    factor, or no dimension. targets are the three numbers of csrc/kernels.h. x is not empty.
+    factor, or no dimension. targets are the three numbers of csrc/kernel.h. x is not empty.
     """
     cdef smx_plan plan
     cdef int d, op

@@ -86,7 +86,7 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
 
 /* ---- the exponentials of a row ---------------------------------------------------------------------------------- */
 
-/* Of WIDTH rows. rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
+/* Of LANES rows. rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
 typedef struct {
     vec rounder, floor, steps, step_high, step_low, inverse;
 } exp_scale;

@@ -1,56 +1,56 @@
-/* Long COLUMNS that are narrow and lie in memory line after line: taken as they are, by whole vectors. Included by
+/* Long COLUMNS that are to_half and lie in memory line after line: taken as they are, by whole vectors. Included by
    ops.inc.h.
 
-   A line is one element of every row. LANES lines, a round, are as many whole vectors as a line has elements, whatever
+   A line is one element of every row. SUMS lines, a round, are as many whole vectors as a line has elements, whatever
    their number; strip by strip, a line of ten would leave six of sixteen lanes empty. Element i of a row belongs to
-   partial sum i mod LANES, so lines of one number in all rounds add up to one line of partial sums: each vector of a
+   partial sum i mod SUMS, so lines of one number in all rounds add up to one line of partial sums: each vector of a
    round, and what lies a round, two rounds and so on further, is like a row of its own whose lanes are such sums, of
    several rows. So the order of the sums is that of any layout. Constants are repeated for the lines of a round. */
 
 enum {
-    WIDEST_LINE = 2 * LANES, /* beyond, few lanes of the last strip are empty */
-    ROUND = WIDEST_LINE * LANES + SMX_STEP, /* with room for a vector that begins at its last element */
+    WIDEST_LINE = 2 * SUMS, /* beyond, few lanes of the last strip are empty */
+    ROUND = WIDEST_LINE * SUMS + SMX_STEP, /* with room for a vector that begins at its last element */
 };
 
 /* Whether they are such, and strip by strip a fifth of the lanes, or more, would be empty. */
 SMX_INLINE int follow_as_lines(const smx_tile *tile, const smx_view *view) {
-    const int width = tile->width, padded = (width + LANES - 1) / LANES * LANES;
-    return !is_short(tile) && 5 * width <= 4 * padded && width <= WIDEST_LINE && view->element == width &&
-           view->row == 1;
+    const int width = tile->rows, padded = (width + SUMS - 1) / SUMS * SUMS;
+    return !is_short(tile) && 5 * width <= 4 * padded && width <= WIDEST_LINE && view->element_stride == width &&
+           view->row_stride == 1;
 }
 
 /* A round of equal lines. */
 SMX_INLINE void repeat_line(real *round, const real *line, int width) {
-    for (int i = 0; i < LANES; i++)
-        for (int row = 0; row < width; row += WIDTH)
+    for (int i = 0; i < SUMS; i++)
+        for (int row = 0; row < width; row += LANES)
             v_store(round + i * width + row, v_load(line + row));
 }
 
 SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->width;
+    const int width = tile->rows;
     const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
-    const ptrdiff_t n = tile->n, round = width * LANES, size = n * width;
+    const ptrdiff_t n = tile->n, round = width * SUMS, size = n * width;
     real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND], small[ROUND];
     real line[4][WIDEST_LINE], root[WIDEST_LINE];
 
-    for (ptrdiff_t at = 0; at < round; at += WIDTH) {
+    for (ptrdiff_t at = 0; at < round; at += LANES) {
         v_store(first + at, MINUS_INFINITY);
         v_store(second + at, MINUS_INFINITY);
     }
     for (ptrdiff_t i = 0; i < size; i += 4 * round)
-        for (ptrdiff_t at = 0; at < round; at += WIDTH) {
+        for (ptrdiff_t at = 0; at < round; at += LANES) {
             largest m = {v_load(first + at), v_load(second + at)};
             for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round)
-                m = largest_add(m, k + WIDTH <= size ? v_load(x + k) : v_load_first(x + k, size - k, MINUS_INFINITY),
+                m = largest_add(m, k + LANES <= size ? v_load(x + k) : v_load_first(x + k, size - k, MINUS_INFINITY),
                                 what);
             v_store(first + at, m.first);
             v_store(second + at, m.second);
         }
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         const ptrdiff_t left = width - row;
         largest m = largest_begin();
-        for (int i = 0; i < LANES; i++) {
+        for (int i = 0; i < SUMS; i++) {
             const largest of_line = {load_left(first + i * width + row, left),
                                      load_left(second + i * width + row, left)};
             m = what == ALL ? largest_add(m, of_line.first, what) : largest_merge(m, of_line);
@@ -74,21 +74,21 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     repeat_line(floor, line[2], width);
     repeat_line(start, line[3], width);
 
-    for (ptrdiff_t at = 0; at < round + WIDTH; at += WIDTH) { /* one more is read with the last line */
+    for (ptrdiff_t at = 0; at < round + LANES; at += LANES) { /* one more is read with the last line */
         v_store(high + at, at < round ? v_load(start + at) : v_set1(0));
         v_store(low + at, v_set1(0));
         v_store(small + at, v_set1(0));
     }
     for (ptrdiff_t i = 0; i < size; i += 4 * round)
-        for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
+        for (ptrdiff_t at = 0; at < round && i + at < size; at += LANES) {
             const exp_scale scale = exp_scale_with(v_load(rounder + at), v_load(floor + at), t);
             const vec threshold = v_load(second + at);
             const ptrdiff_t here = i + at, left = (size - here + round - 1) / round;
             exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
 #define STEP_OF(whole, k) exp_row_step(s, x + here, round, size - here, whole, k, scale, threshold, what, NULL, 0)
             for (int k = 0; next && k < 4; k++)
-                SMX_PREFETCH(next + here + k * round + WIDTH - 1);
-            if (here + 3 * round + WIDTH <= size)
+                SMX_PREFETCH(next + here + k * round + LANES - 1);
+            if (here + 3 * round + LANES <= size)
                 s = STEP_OF(1, 4);
             else
                 s = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
@@ -97,17 +97,17 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             v_store(low + at, s.low);
             v_store(small + at, s.small);
         }
-    for (ptrdiff_t at = 0; at < round; at += WIDTH) {
+    for (ptrdiff_t at = 0; at < round; at += LANES) {
         const exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
         const pair sum = exp_sum_end(s, v_load(start + at), 0);
         v_store(high + at, sum.high);
         v_store(low + at, sum.low);
     }
-    for (int row = 0; row < width; row += WIDTH) {
-        pair s[LANES];
-        for (int i = 0; i < LANES; i++)
+    for (int row = 0; row < width; row += LANES) {
+        pair s[SUMS];
+        for (int i = 0; i < SUMS; i++)
             s[i] = pair_of(v_load(high + i * width + row), v_load(low + i * width + row));
-        ADD_PAIRWISE(sum_add_sum, s, LANES);
+        ADD_PAIRWISE(sum_add_sum, s, SUMS);
         s[0] = exp_sum_settle(s[0], v_load(root + row), what);
         v_store(partial + partial_at(2, width, row), s[0].high);
         v_store(partial + partial_at(3, width, row), s[0].low);
@@ -170,33 +170,33 @@ SMX_INLINE void put_derivative_sum(derivative_sums *sums, ptrdiff_t at, derivati
 }
 
 SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summand what) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const real *y = row_of(&tile->in[0], 0), *g = row_of(&tile->in[1], 0);
     const real *y_next = next_strip(tile, 0, 0), *g_next = next_strip(tile, 1, 0);
-    const ptrdiff_t round = width * LANES, size = tile->n * width;
+    const ptrdiff_t round = width * SUMS, size = tile->n * width;
     derivative_sums sums;
-    for (ptrdiff_t at = 0; at < round + WIDTH; at += WIDTH) /* one more is read with the last line */
+    for (ptrdiff_t at = 0; at < round + LANES; at += LANES) /* one more is read with the last line */
         put_derivative_sum(&sums, at, derivative_sum_begin(), what);
     for (ptrdiff_t i = 0; i < size; i += 4 * round)
-        for (ptrdiff_t at = 0; at < round && i + at < size; at += WIDTH) {
+        for (ptrdiff_t at = 0; at < round && i + at < size; at += LANES) {
             derivative_sum s = derivative_sum_at(&sums, at, what);
             for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round) {
                 if (y_next)
-                    SMX_PREFETCH(y_next + k + WIDTH - 1);
+                    SMX_PREFETCH(y_next + k + LANES - 1);
                 if (g_next)
-                    SMX_PREFETCH(g_next + k + WIDTH - 1);
-                if (k + WIDTH <= size)
+                    SMX_PREFETCH(g_next + k + LANES - 1);
+                if (k + LANES <= size)
                     s = derivative_sum_add_at(s, y + k, g + k, what);
                 else
                     s = derivative_sum_add(s, load_left(y + k, size - k), load_left(g + k, size - k), what);
             }
             put_derivative_sum(&sums, at, s, what);
         }
-    for (int row = 0; row < width; row += WIDTH) {
-        derivative_sum s[LANES];
-        for (int i = 0; i < LANES; i++)
+    for (int row = 0; row < width; row += LANES) {
+        derivative_sum s[SUMS];
+        for (int i = 0; i < SUMS; i++)
             s[i] = derivative_sum_at(&sums, i * width + row, what);
-        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, LANES);
+        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, SUMS);
         store_long_sum(partial, width, row, derivative_sum_end(s[0], what));
     }
 }
@@ -209,16 +209,16 @@ SMX_INLINE void apply_in_step(const smx_view *to, const smx_view *const *from, i
     vec y[IN_STEP];
     EACH {
         for (int i = 0; i < constant_count; i++)
-            of[k].c[i] = v_load(of_round[i] + at + k * WIDTH);
+            of[k].c[i] = v_load(of_round[i] + at + k * LANES);
         for (int i = 0; i < inputs; i++)
-            of[k].v[i] = load_left(row_of(from[i], 0) + here + k * WIDTH, left);
+            of[k].v[i] = load_left(row_of(from[i], 0) + here + k * LANES, left);
     }
     f(of, count, t, y);
     EACH {
-        if (left >= WIDTH)
-            v_store(row_of(to, 0) + here + k * WIDTH, y[k]);
+        if (left >= LANES)
+            v_store(row_of(to, 0) + here + k * LANES, y[k]);
         else
-            v_store_first(row_of(to, 0) + here + k * WIDTH, left, y[k]);
+            v_store_first(row_of(to, 0) + here + k * LANES, left, y[k]);
     }
 }
 
@@ -226,17 +226,17 @@ SMX_INLINE void apply_in_step(const smx_view *to, const smx_view *const *from, i
 SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                const void *constants, int constant_count, formula f) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->width;
-    const ptrdiff_t round = width * LANES, size = tile->n * width;
+    const int width = tile->rows;
+    const ptrdiff_t round = width * SUMS, size = tile->n * width;
     real of_round[SMX_CONSTANTS][ROUND];
     for (int k = 0; k < constant_count; k++)
         repeat_line(of_round[k], (const real *)constants + k * SMX_TILE_ROWS, width);
     for (ptrdiff_t i = 0; i < size; i += round) {
         const ptrdiff_t end = size - i < round ? size - i : round;
         ptrdiff_t at = 0;
-        for (; at + IN_STEP * WIDTH <= end; at += IN_STEP * WIDTH)
-            apply_in_step(to, from, inputs, i + at, IN_STEP, WIDTH, of_round, at, constant_count, t, f);
-        for (; at < end; at += WIDTH)
+        for (; at + IN_STEP * LANES <= end; at += IN_STEP * LANES)
+            apply_in_step(to, from, inputs, i + at, IN_STEP, LANES, of_round, at, constant_count, t, f);
+        for (; at < end; at += LANES)
             apply_in_step(to, from, inputs, i + at, 1, end - at, of_round, at, constant_count, t, f);
     }
 }

@@ -80,7 +80,7 @@ SMX_INLINE void store_pair(real *partial, int k, int width, int row, pair s) {
 SMX_INLINE vec piece_maximum(vec first) { return v_max(v_sub(v_set1(0), HUGEST), first); }
 
 SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inputs) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const ptrdiff_t n = tile->n;
     const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
     const vec zero = v_set1(0);
@@ -95,13 +95,13 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
         for (int g = 0; g < GROUPS; g++)
             sums[g] = target_begin();
         ptrdiff_t i = 0;
-        for (; i + LANES <= n; i += LANES)
+        for (; i + SUMS <= n; i += SUMS)
             for (int g = 0; g < GROUPS; g++) {
                 for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(in[k] + i + g * WIDTH);
+                    v[k] = v_load(in[k] + i + g * LANES);
                 sums[g] = target_add(sums[g], v, inputs, keep, spread, maximum);
             }
-        for (int g = 0; i < n; i += WIDTH, g++) {
+        for (int g = 0; i < n; i += LANES, g++) {
             for (int k = 0; k < inputs; k++)
                 v[k] = v_load_first(in[k] + i, n - i, zero);
             sums[g] = target_add(sums[g], v, inputs, keep, spread, maximum);
@@ -116,18 +116,18 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
 }
 
 SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int count, int inputs) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         const vec maximum = piece_maximum(v_load(partial + partial_at(0, width, row)));
-        target_sums sums[LANES];
+        target_sums sums[SUMS];
         for (int i = 0; i < count; i++)
             sums[i] = target_begin();
         for (ptrdiff_t j = 0; j < tile->n; j += count)
             for (int i = 0; i < count && j + i < tile->n; i++) {
                 vec v[SMX_MAX_INPUTS];
                 for (int k = 0; k < inputs; k++)
-                    v[k] = v_load(row_of(&tile->in[k], row) + (j + i) * tile->in[k].element);
+                    v[k] = v_load(row_of(&tile->in[k], row) + (j + i) * tile->in[k].element_stride);
                 sums[i] = target_add(sums[i], v, inputs, keep, spread, maximum);
             }
         ADD_PAIRWISE(target_add_sums, sums, count);
@@ -142,7 +142,7 @@ SMX_INLINE void target_reduce(const smx_tile *tile, real *partial, int inputs) {
     else if (is_short(tile))
         target_reduce_columns(tile, partial, 1, inputs);
     else
-        target_reduce_columns(tile, partial, LANES, inputs);
+        target_reduce_columns(tile, partial, SUMS, inputs);
 }
 
 /* Of the labels that are in this piece, logit and target; else 0. */
@@ -151,25 +151,25 @@ typedef struct {
 } labels;
 
 SMX_INLINE void label_find(const smx_tile *tile, labels *found) {
-    const int width = tile->width;
-    const int64_t *label = tile->label, first = tile->first, n = tile->n;
+    const int width = tile->rows;
+    const int64_t *label = tile->label, first = tile->piece_start, n = tile->n;
     const real *factor = tile->factor;
     const smx_view x = tile->in[0];
     for (int row = 0; row < width; row++) {
         const int64_t at = label[row] - first;
         const int is_here = (uint64_t)at < (uint64_t)n;
-        found->x[row] = row_of(&x, row)[(is_here ? at : 0) * x.element];
+        found->x[row] = row_of(&x, row)[(is_here ? at : 0) * x.element_stride];
         found->target[row] = is_here ? factor[row] : 0;
     }
-    for (int row = width; row % WIDTH != 0; row++)
+    for (int row = width; row % LANES != 0; row++)
         found->x[row] = found->target[row] = 0;
 }
 
 /* Adds them; alone: there are no other targets. */
 SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *partial, int alone) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const vec zero = v_set1(0);
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         const vec x = v_load(found->x + row), target = v_load(found->target + row);
         const vec maximum = piece_maximum(v_load(partial + partial_at(0, width, row)));
         const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, x));
@@ -186,7 +186,7 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
 static void label_loss_reduce(const smx_tile *tile, void *partial) {
     labels found;
     label_find(tile, &found); /* before the exponentials, which may take the place of the logits */
-    if (tile->kept[0].start)
+    if (tile->saved[0].start)
         exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 1);
     else
         exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 0);
@@ -227,7 +227,7 @@ SMX_INLINE target_sums target_combine(const real *partials, ptrdiff_t pieces, in
 /* Whether there are rows that do not count. */
 SMX_INLINE int has_ignored(const smx_tile *tile) {
     int64_t all = 0;
-    for (int row = 0; tile->label && row < tile->width; row++)
+    for (int row = 0; tile->label && row < tile->rows; row++)
         all |= tile->label[row];
     return all < 0;
 }
@@ -247,7 +247,7 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
                        void *constants) {
     const exp_temperature *t = tile->temperature;
     const smx_targets *targets = tile->targets;
-    const int width = tile->width;
+    const int width = tile->rows;
     const double inverse = 1 / targets->divisor;
     const double inverse_low = -fma(inverse, targets->divisor, -1) / targets->divisor;
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
@@ -256,13 +256,13 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
     int flags = 0;
     (void)shift;
     log_over_maximum(&of, tile, pieces, partials);
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         real *constant = (real *)constants + row, *softmax = constant + LOSS_SOFTMAX * SMX_TILE_ROWS;
-        const exp_total total = of.total[row / WIDTH];
+        const exp_total total = of.total[row / LANES];
         const target_sums sums = target_combine(partials, pieces, width, row, total.m.first);
 
         /* S + T log(1 + z); of an infinite S, what was lost is NaN */
-        const pair logarithm = of.logarithm[row / WIDTH];
+        const pair logarithm = of.logarithm[row / LANES];
         pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
         loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
         const vec rounded = v_add(loss.high, loss.low);
@@ -323,16 +323,16 @@ SMX_INLINE void less_probability(const terms *of, int count, const exp_temperatu
 /* Rows that do not count: 0, whatever their logits are. */
 SMX_INLINE void take_labels_off(const smx_tile *tile, const void *constants) {
     const real *target = (const real *)constants + LOSS_LABEL * SMX_TILE_ROWS;
-    const int width = tile->width;
-    const int64_t *label = tile->label, first = tile->first, n = tile->n;
+    const int width = tile->rows;
+    const int64_t *label = tile->label, first = tile->piece_start, n = tile->n;
     const smx_view out = tile->out;
     for (int row = 0; row < width; row++)
         if ((uint64_t)(label[row] - first) < (uint64_t)n)
-            row_of(&out, row)[(label[row] - first) * out.element] -= target[row];
+            row_of(&out, row)[(label[row] - first) * out.element_stride] -= target[row];
     if (has_ignored(tile))
         for (int row = 0; row < width; row++)
             for (ptrdiff_t j = 0; label[row] < 0 && j < n; j++)
-                row_of(&out, row)[j * out.element] = 0;
+                row_of(&out, row)[j * out.element_stride] = 0;
 }
 
 static void label_loss_write(const smx_tile *tile, const void *constants) {

@@ -1,6 +1,6 @@
 /* Every operation, written once: in terms of vectors (vec_<level>.h) of reals (real.h).
 
-   kernels.h says what reduce, finish and write are, and what a tile is. Here each operation is a reduction of a row to
+   kernel.h says what reduce, finish and write are, and what a tile is. Here each operation is a reduction of a row to
    a few constants, then a formula for an element:
 
        operation           reduction                           element
@@ -51,9 +51,9 @@
 #include "half.inc.h"
 #include "mask.inc.h"
 
-#define STEP (4 * LANES)       /* elements that a loop over exponentials takes at a time */
-#define GROUPS (LANES / WIDTH) /* registers that hold the LANES partial sums of a row */
-#define STRIPS IN_STEP         /* of WIDTH rows side by side, written together */
+#define STEP (4 * SUMS)       /* elements that a loop over exponentials takes at a time */
+#define GROUPS (SUMS / LANES) /* registers that hold the SUMS partial sums of a row */
+#define STRIPS IN_STEP         /* of LANES rows side by side, written together */
 #define LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* past the cache: as many as fill a line of it */
 #define HUGEST v_set1((real)(REAL_BITS == 32 ? FLT_MAX : DBL_MAX))
 #define MINUS_INFINITY v_set1(-(real)INFINITY)
@@ -64,22 +64,22 @@ SMX_INLINE vec v_abs(vec a) { return v_max(a, v_sub(v_set1(0), a)); }
 /* Which operand's NaN an operation returns, and the sign of a new one, differ between processors and compilers. */
 SMX_INLINE vec one_nan(vec a) { return v_select_le(a, a, a, EVERY_NAN); }
 
-SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row; }
+SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row_stride; }
 /* Of the derivatives' masks: nothing to be looked at, a byte for each lane, or one for a line of COLUMNS. */
 enum masking { NO_MASK, BY_LANE, BY_LINE };
 
 SMX_INLINE enum masking masking_of(const smx_tile *tile) {
-    return !tile->mask.start ? NO_MASK : tile->layout == SMX_COLUMNS && tile->mask.row == 0 ? BY_LINE : BY_LANE;
+    return !tile->mask.start ? NO_MASK : tile->layout == SMX_COLUMNS && tile->mask.row_stride == 0 ? BY_LINE : BY_LANE;
 }
 SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
-    return tile->mask.start ? (const unsigned char *)tile->mask.start + row * tile->mask.row : NULL;
+    return tile->mask.start ? (const unsigned char *)tile->mask.start + row * tile->mask.row_stride : NULL;
 }
 SMX_INLINE const unsigned char *mask_at(const unsigned char *mask, ptrdiff_t offset, enum masking how) {
     return how == NO_MASK ? NULL : mask + offset;
 }
 
 /* Loops are compiled for each number of partial sums: of few, the registers stay in the loop. */
-SMX_INLINE int is_short(const smx_tile *tile) { return tile->length <= SMX_SHORT; }
+SMX_INLINE int is_short(const smx_tile *tile) { return tile->row_length <= SMX_SHORT; }
 
 /* ---- the largest elements of a row -------------------------------------------------------------------------------
 
@@ -130,10 +130,10 @@ SMX_INLINE vec reference_of(largest m, const exp_temperature *t) {
 }
 
 /* Rows whose maximum is infinite are not summed up, so NaNs there have to be looked for. 1 in the lanes that hold one, else
-   0 (not NaN itself, which GCC 12 loses from such a loop of one lane): in a row, and in WIDTH of them side by side. */
+   0 (not NaN itself, which GCC 12 loses from such a loop of one lane): in a row, and in LANES of them side by side. */
 static vec nans_of_row(const real *x, ptrdiff_t n) {
     vec found = v_set1(0);
-    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
         const vec v = v_load_first(x + j, n - j, v_set1(0));
         found = v_select_le(v, v, found, v_set1(1));
     }
@@ -150,8 +150,8 @@ static vec nans_of_columns(const real *x, ptrdiff_t step, ptrdiff_t n, ptrdiff_t
 
 /* ---- sums of exponentials: softmax, log_softmax, logsumexp ------------------------------------------------------ */
 
-/* Number k of the partials of rows row to row + WIDTH. */
-SMX_INLINE ptrdiff_t partial_at(int k, int width, int row) { return k * ((width + LANES - 1) / LANES * LANES) + row; }
+/* Number k of the partials of rows row to row + LANES. */
+SMX_INLINE ptrdiff_t partial_at(int k, int width, int row) { return k * ((width + SUMS - 1) / SUMS * SUMS) + row; }
 
 SMX_INLINE largest read_largest(const real *partial, int width, int row) {
     const largest m = {v_load(partial + partial_at(0, width, row)), v_load(partial + partial_at(1, width, row))};
@@ -164,8 +164,8 @@ static const real lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 
    follow. Whole vectors are stored, as they will be read: a vector of numbers that have been stored one by one would have to
    wait until every store before it has reached the cache, which takes as long as a hundred elements do. */
 SMX_INLINE void put_number(real *numbers, int row, vec *all, vec value) {
-    *all = v_select_le(v_set1((real)(row % WIDTH)), v_load(lane_numbers), v_set1(v_first(value)), *all);
-    v_store(numbers + row - row % WIDTH, *all);
+    *all = v_select_le(v_set1((real)(row % LANES)), v_load(lane_numbers), v_set1(v_first(value)), *all);
+    v_store(numbers + row - row % LANES, *all);
 }
 SMX_INLINE void put_row(real *partial, int k, int width, int row, vec *all, vec value) {
     put_number(partial + partial_at(k, width, 0), row, all, value);
@@ -236,9 +236,9 @@ SMX_INLINE void ask_for(const void *from, ptrdiff_t bytes) {
         SMX_PREFETCH((const char *)from + i);
 }
 
-/* WIDTH elements, zeros where fewer are left. */
+/* LANES elements, zeros where fewer are left. */
 SMX_INLINE vec load_left(const real *p, ptrdiff_t left) {
-    return left >= WIDTH ? v_load(p) : v_load_first(p, left, v_set1(0));
+    return left >= LANES ? v_load(p) : v_load_first(p, left, v_set1(0));
 }
 
 SMX_INLINE const real *next_row(const smx_tile *tile, int k, ptrdiff_t row) {
@@ -247,12 +247,12 @@ SMX_INLINE const real *next_row(const smx_tile *tile, int k, ptrdiff_t row) {
 
 /* The same of COLUMNS that lie so in memory, too: rows that are transposed are asked for on that occasion. */
 SMX_INLINE const real *next_strip(const smx_tile *tile, int k, ptrdiff_t row) {
-    return tile->next[k].row == 1 ? next_row(tile, k, row) : NULL;
+    return tile->next[k].row_stride == 1 ? next_row(tile, k, row) : NULL;
 }
 /* Where the row's own results are to go, if that is worth asking for: if they are written soon, and not there already. */
 SMX_INLINE const real *awaited_row(const smx_tile *tile, ptrdiff_t row) {
-    const int is_far = tile->next[0].start && tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
-    return is_far && tile->n == tile->length ? row_of(&tile->out, row) : NULL;
+    const int beyond_cache = tile->next[0].start && tile->out.start && !tile->stream && tile->out.start != tile->in[0].start;
+    return beyond_cache && tile->n == tile->row_length ? row_of(&tile->out, row) : NULL;
 }
 /* Of long columns, hardware foresees it. */
 SMX_INLINE const real *awaited_strip(const smx_tile *tile, ptrdiff_t row) {
@@ -263,7 +263,7 @@ SMX_INLINE const real *awaited_strip(const smx_tile *tile, ptrdiff_t row) {
    would run out. */
 SMX_INLINE const real *ask_for_lines(const real *line, ptrdiff_t pitch, int count) {
     for (int k = 0; line && k < count; k++, line += pitch)
-        SMX_PREFETCH(line + WIDTH - 1);
+        SMX_PREFETCH(line + LANES - 1);
     return line;
 }
 
@@ -292,26 +292,26 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
     largest m = largest_begin();
     for (int g = 0; g < GROUPS; g++)
         s[g] = exp_sum_begin(start);
-#define STEP_OF(whole, k) exp_row_step(s[g], x + at, LANES, n - at, whole, k, scale, second, what, to, to_p)
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, SUMS, n - at, whole, k, scale, second, what, to, to_p)
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         if (next)
             ask_for(next + i, STEP * sizeof(real));
-        for (int k = 0; ahead && k < STEP; k += WIDTH)
+        for (int k = 0; ahead && k < STEP; k += LANES)
             m = largest_add(m, v_load(ahead + i + k), what);
         for (int g = 0; g < GROUPS; g++) {
-            const ptrdiff_t at = i + g * WIDTH;
+            const ptrdiff_t at = i + g * LANES;
             real *to = keep ? keep + at : NULL;
             s[g] = STEP_OF(1, 4);
         }
     }
-    for (int g = 0; g < GROUPS && i + g * WIDTH < n; g++) {
-        const ptrdiff_t at = i + g * WIDTH, left = (n - at + LANES - 1) / LANES;
+    for (int g = 0; g < GROUPS && i + g * LANES < n; g++) {
+        const ptrdiff_t at = i + g * LANES, left = (n - at + SUMS - 1) / SUMS;
         real *to = keep ? keep + at : NULL;
         s[g] = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
     }
 #undef STEP_OF
-    for (; ahead && i < n; i += WIDTH)
+    for (; ahead && i < n; i += LANES)
         m = largest_add(m, v_load_first(ahead + i, n - i, MINUS_INFINITY), what);
     *found = m;
     for (int g = 0; g < GROUPS; g++)
@@ -324,7 +324,7 @@ SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale sc
 SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
                               real *keep, ptrdiff_t to_p) {
     real power[SMX_SHORT + SMX_STEP], p[SMX_SHORT + SMX_STEP];
-    for (ptrdiff_t i = 0; i < n || i % 4 != 0; i += WIDTH) {
+    for (ptrdiff_t i = 0; i < n || i % 4 != 0; i += LANES) {
         const vec v = v_load_first(x + i, n - i, MINUS_INFINITY);
         const exp_parts e = exp_parts_of(v, scale);
         v_store(power + i, exp_term(v, e, second, what).power);
@@ -347,7 +347,7 @@ SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale s
 }
 
 SMX_INLINE largest largest_of_lanes(largest m, enum sum_of what) {
-    for (int half = WIDTH / 2; half > 0; half /= 2) {
+    for (int half = LANES / 2; half > 0; half /= 2) {
         const largest upper = {v_move_down(m.first, half), v_move_down(m.second, half)};
         m = largest_merge(m, upper);
     }
@@ -356,19 +356,19 @@ SMX_INLINE largest largest_of_lanes(largest m, enum sum_of what) {
 
 /* In the first lane. */
 SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) {
-    enum { CHAINS = 4 }; /* independent maxima, to hide the latency */
+    enum { CHAINS = 4 }; /* independent maxima, to apply_mask the latency */
     largest m[CHAINS];
     for (int c = 0; c < CHAINS; c++)
         m[c] = largest_begin();
     /* From the first vector that lies within a line of the cache on: a load across two takes twice as long. */
-    ptrdiff_t i = n < 4 * CHAINS * WIDTH ? 0 : (ptrdiff_t)(-(uintptr_t)x % sizeof(vec) / sizeof(real));
+    ptrdiff_t i = n < 4 * CHAINS * LANES ? 0 : (ptrdiff_t)(-(uintptr_t)x % sizeof(vec) / sizeof(real));
     if (i > 0)
         m[0] = largest_add(m[0], v_load_first(x, i, MINUS_INFINITY), what);
-    for (; i + CHAINS * WIDTH <= n; i += CHAINS * WIDTH)
+    for (; i + CHAINS * LANES <= n; i += CHAINS * LANES)
         for (int c = 0; c < CHAINS; c++)
-            m[c] = largest_add(m[c], v_load(x + i + c * WIDTH), what);
+            m[c] = largest_add(m[c], v_load(x + i + c * LANES), what);
     /* Each chain by a number that the compiler knows: so they stay in registers. */
-    for (int c = 0; c < CHAINS - 1 && i + WIDTH <= n; c++, i += WIDTH)
+    for (int c = 0; c < CHAINS - 1 && i + LANES <= n; c++, i += LANES)
         m[c] = largest_add(m[c], v_load(x + i), what);
     if (i < n)
         m[CHAINS - 1] = largest_add(m[CHAINS - 1], v_load_first(x + i, n - i, MINUS_INFINITY), what);
@@ -377,15 +377,15 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
 
 /* The lanes of each row's sum. Added up row by row they are a chain of dependent operations each, and half of the lanes
    idle, then three quarters: so from some rows on, those of all rows are added up at once, transposed. */
-typedef real lanes_of_rows[SMX_ROWS_AT_ONCE][WIDTH];
-#define ADDS_AT_ONCE(rows) (WIDTH >= 4 && 2 * (rows) >= WIDTH)
+typedef real lanes_of_rows[SMX_ROWS_AT_ONCE][LANES];
+#define ADDS_AT_ONCE(rows) (LANES >= 4 && 2 * (rows) >= LANES)
 
-/* lane[i]: number i of WIDTH rows from row on, the last again and again where fewer are left. */
+/* lane[i]: number i of LANES rows from row on, the last again and again where fewer are left. */
 SMX_INLINE void transpose_lanes(lanes_of_rows of, int row, int width, vec *lane) {
-    const real *at[WIDTH];
-    for (int k = 0; k < WIDTH; k++)
+    const real *at[LANES];
+    for (int k = 0; k < LANES; k++)
         at[k] = of[row + k < width ? row + k : width - 1];
-    for (int i = 0; i + 4 <= WIDTH; i += 4)
+    for (int i = 0; i + 4 <= LANES; i += 4)
         v_load_columns(at, i, lane + i);
 }
 
@@ -394,7 +394,7 @@ typedef struct {
     real first[SMX_ROWS_AT_ONCE], second[SMX_ROWS_AT_ONCE], rounder[SMX_ROWS_AT_ONCE], floor[SMX_ROWS_AT_ONCE],
         start[SMX_ROWS_AT_ONCE], root[SMX_ROWS_AT_ONCE];
 } frames_of_rows;
-_Static_assert(sizeof(frames_of_rows) <= SMX_FOUND * sizeof(double), "found has room for them");
+_Static_assert(sizeof(frames_of_rows) <= SMX_LOOKAHEAD * sizeof(double), "found has room for them");
 
 /* Of one row after the other. */
 SMX_INLINE void put_largest(frames_of_rows *of, int row, largest *all, const real *x, ptrdiff_t n, largest m) {
@@ -404,7 +404,7 @@ SMX_INLINE void put_largest(frames_of_rows *of, int row, largest *all, const rea
     put_number(of->second, row, &all->second, m.second);
 }
 SMX_INLINE void put_frames(frames_of_rows *of, int width, enum sum_of what, const exp_temperature *t) {
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         const largest m = {v_load(of->first + row), v_load(of->second + row)};
         const exp_frame frame = exp_frame_of(m, what, t);
         v_store(of->rounder + row, frame.rounder);
@@ -419,21 +419,21 @@ SMX_INLINE void put_frames(frames_of_rows *of, int width, enum sum_of what, cons
    dependent operations, then hides behind the next row. */
 SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->width;
-    const ptrdiff_t n = tile->n, to_p = keep ? row_of(&tile->kept[1], 0) - row_of(&tile->kept[0], 0) : 0;
+    const int width = tile->rows;
+    const ptrdiff_t n = tile->n, to_p = keep ? row_of(&tile->saved[1], 0) - row_of(&tile->saved[0], 0) : 0;
     const int at_once = count > 1 && ADDS_AT_ONCE(width);
     const vec none = v_set1(0);
-    frames_of_rows here, *const frames = tile->found ? tile->found : &here;
+    frames_of_rows here, *const frames = tile->lookahead.maxima ? tile->lookahead.maxima : &here;
     largest all = {none, none};
     vec high = none, low = none;
-    if (!tile->found || !tile->is_found) {
+    if (!tile->lookahead.maxima || !tile->lookahead.valid) {
         for (int row = 0; row < width; row++) {
             const real *x = row_of(&tile->in[0], row);
             put_largest(frames, row, &all, x, n, largest_of_row(x, n, what));
         }
         put_frames(frames, width, what, t);
     }
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         v_store(partial + partial_at(0, width, row), v_load(frames->first + row));
         v_store(partial + partial_at(1, width, row), v_load(frames->second + row));
     }
@@ -443,8 +443,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         const real *x = row_of(&tile->in[0], row);
         const exp_scale scale = exp_scale_with(v_set1(frames->rounder[row]), v_set1(frames->floor[row]), t);
         const vec threshold = v_set1(partial[partial_at(1, width, row)]), from = v_set1(frames->start[row]);
-        const real *ahead = tile->found && row < tile->ahead_width ? row_of(&tile->ahead, row) : NULL;
-        real *kept = keep ? row_of(&tile->kept[0], row) : NULL;
+        const real *ahead = tile->lookahead.maxima && row < tile->lookahead.rows ? row_of(&tile->lookahead.view, row) : NULL;
+        real *kept = keep ? row_of(&tile->saved[0], row) : NULL;
         largest found;
         const pair sum = count == 1 ? exp_short_row(from, x, n, scale, threshold, what, kept, to_p)
                                     : exp_long_row(from, x, n, scale, threshold, what, kept, to_p,
@@ -460,23 +460,23 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int count, 
         put_row(partial, 2, width, row, &high, total.high);
         put_row(partial, 3, width, row, &low, total.low);
     }
-    for (int row = 0; at_once && row < width; row += WIDTH) {
-        pair sum[WIDTH];
-        vec high_lane[WIDTH], low_lane[WIDTH];
+    for (int row = 0; at_once && row < width; row += LANES) {
+        pair sum[LANES];
+        vec high_lane[LANES], low_lane[LANES];
         transpose_lanes(high_lanes, row, width, high_lane);
         transpose_lanes(low_lanes, row, width, low_lane);
-        for (int i = 0; i < WIDTH; i++)
+        for (int i = 0; i < LANES; i++)
             sum[i] = pair_of(high_lane[i], low_lane[i]);
-        ADD_PAIRWISE(sum_add_sum, sum, WIDTH);
+        ADD_PAIRWISE(sum_add_sum, sum, LANES);
         const pair total = exp_sum_settle(sum[0], v_load(frames->root + row), what);
         v_store(partial + partial_at(2, width, row), total.high);
         v_store(partial + partial_at(3, width, row), total.low);
     }
-    if (count > 1 && tile->found)
-        put_frames(frames, tile->ahead_width, what, t);
+    if (count > 1 && tile->lookahead.maxima)
+        put_frames(frames, tile->lookahead.rows, what, t);
 }
 
-/* WIDTH columns: where their elements are; those of the next tile and those of results, to be asked for, or NULL; and where
+/* LANES columns: where their elements are; those of the next tile and those of results, to be asked for, or NULL; and where
    what is kept goes, or NULL. */
 typedef struct {
     const real *x, *next, *out;
@@ -488,21 +488,21 @@ SMX_INLINE strip first_strip(const smx_tile *tile, int keep) {
     strip at = {.x = row_of(&tile->in[0], 0),
                 .next = next_strip(tile, 0, 0),
                 .out = awaited_strip(tile, 0),
-                .pitch = tile->in[0].element,
-                .next_pitch = tile->next[0].element,
-                .out_pitch = tile->out.element};
+                .pitch = tile->in[0].element_stride,
+                .next_pitch = tile->next[0].element_stride,
+                .out_pitch = tile->out.element_stride};
     if (keep) {
-        at.kept = row_of(&tile->kept[0], 0);
-        at.kept_pitch = tile->kept[0].element;
-        at.to_p = row_of(&tile->kept[1], 0) - at.kept;
+        at.kept = row_of(&tile->saved[0], 0);
+        at.kept_pitch = tile->saved[0].element_stride;
+        at.to_p = row_of(&tile->saved[1], 0) - at.kept;
     }
     return at;
 }
 SMX_INLINE strip next_of_strip(strip at) {
-    at.x += WIDTH;
-    at.next = at.next ? at.next + WIDTH : NULL;
-    at.out = at.out ? at.out + WIDTH : NULL;
-    at.kept = at.kept ? at.kept + WIDTH : NULL;
+    at.x += LANES;
+    at.next = at.next ? at.next + LANES : NULL;
+    at.out = at.out ? at.out + LANES : NULL;
+    at.kept = at.kept ? at.kept + LANES : NULL;
     return at;
 }
 
@@ -525,17 +525,17 @@ SMX_INLINE exp_sum exp_column_step(exp_sum s, strip at, ptrdiff_t j, ptrdiff_t s
 /* Of so many strips from row on, each lane another row; left: rows of the last. */
 SMX_INLINE void largest_of_strips(const smx_tile *tile, int row, int strips, ptrdiff_t left, enum sum_of what,
                                   largest *m) {
-    const ptrdiff_t n = tile->n, pitch = tile->in[0].element;
+    const ptrdiff_t n = tile->n, pitch = tile->in[0].element_stride;
     const real *x = row_of(&tile->in[0], row);
     for (int s = 0; s < strips; s++)
         m[s] = largest_begin();
     for (ptrdiff_t j = 0; j < n; j++)
         for (int s = 0; s < strips; s++)
-            m[s] = largest_add(m[s], load_left(x + j * pitch + s * WIDTH, left), what);
+            m[s] = largest_add(m[s], load_left(x + j * pitch + s * LANES, left), what);
     for (int s = 0; s < strips; s++) {
         m[s] = largest_end(m[s], what);
         if (!v_all_le(v_abs(m[s].first), HUGEST)) {
-            const vec nans = nans_of_columns(x + s * WIDTH, pitch, n, left);
+            const vec nans = nans_of_columns(x + s * LANES, pitch, n, left);
             const vec seen = v_select_le(nans, v_set1(0), m[s].first, EVERY_NAN);
             m[s].first = v_select_le(v_abs(m[s].first), HUGEST, m[s].first, seen);
         }
@@ -546,8 +546,8 @@ SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int coun
                                  exp_frame frame, const exp_temperature *t) {
     const exp_scale scale = exp_scale_with(frame.rounder, frame.floor, t);
     const vec start = what == OTHERS_KEEPING_ALL ? frame.start : v_set1(EXP_SUM_START);
-    exp_sum s[LANES];
-    pair partials[LANES];
+    exp_sum s[SUMS];
+    pair partials[SUMS];
     for (int i = 0; i < count; i++)
         s[i] = exp_sum_begin(start);
 #define STEP_OF(k)                                                                                                     \
@@ -571,13 +571,13 @@ SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int coun
 /* A strip of long rows fills the first-level cache by itself: so each is done with before the next. */
 SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enum sum_of what) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->width;
+    const int width = tile->rows;
     const ptrdiff_t n = tile->n;
     strip at = first_strip(tile, 0);
-    for (int row = 0; row < width; row += WIDTH, at = next_of_strip(at)) {
+    for (int row = 0; row < width; row += LANES, at = next_of_strip(at)) {
         largest m;
         largest_of_strips(tile, row, 1, width - row, what, &m);
-        const pair sum = exp_sum_of_strip(at, n, width - row, LANES, what, m.second, exp_frame_of(m, what, t), t);
+        const pair sum = exp_sum_of_strip(at, n, width - row, SUMS, what, m.second, exp_frame_of(m, what, t), t);
         store_exp_partial(partial, width, row, m, sum);
     }
 }
@@ -585,21 +585,21 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
 /* Of short rows, maxima and scales of all strips come before the sums: each is a chain of dependent operations. */
 SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, enum sum_of what, int keep) {
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->width;
+    const int width = tile->rows;
     const ptrdiff_t n = tile->n;
-    largest m[SMX_TILE_ROWS / WIDTH];
-    exp_frame frame[SMX_TILE_ROWS / WIDTH];
+    largest m[SMX_TILE_ROWS / LANES];
+    exp_frame frame[SMX_TILE_ROWS / LANES];
     int first = 0;
-    for (; first + STRIPS * WIDTH <= width; first += STRIPS * WIDTH)
-        largest_of_strips(tile, first, STRIPS, WIDTH, what, m + first / WIDTH);
-    for (; first < width; first += WIDTH)
-        largest_of_strips(tile, first, 1, width - first, what, m + first / WIDTH);
-    for (int k = 0; k * WIDTH < width; k++)
+    for (; first + STRIPS * LANES <= width; first += STRIPS * LANES)
+        largest_of_strips(tile, first, STRIPS, LANES, what, m + first / LANES);
+    for (; first < width; first += LANES)
+        largest_of_strips(tile, first, 1, width - first, what, m + first / LANES);
+    for (int k = 0; k * LANES < width; k++)
         frame[k] = exp_frame_of(m[k], what, t);
     strip at = first_strip(tile, keep);
-    for (int k = 0; k * WIDTH < width; k++, at = next_of_strip(at)) {
-        const pair sum = exp_sum_of_strip(at, n, width - k * WIDTH, 1, what, m[k].second, frame[k], t);
-        store_exp_partial(partial, width, k * WIDTH, m[k], sum);
+    for (int k = 0; k * LANES < width; k++, at = next_of_strip(at)) {
+        const pair sum = exp_sum_of_strip(at, n, width - k * LANES, 1, what, m[k].second, frame[k], t);
+        store_exp_partial(partial, width, k * LANES, m[k], sum);
     }
 }
 
@@ -618,7 +618,7 @@ SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what
     if (tile->layout == SMX_ROWS && is_short(tile))
         exp_reduce_rows(tile, partial, 1, what, keep);
     else if (tile->layout == SMX_ROWS)
-        exp_reduce_rows(tile, partial, LANES, what, keep);
+        exp_reduce_rows(tile, partial, SUMS, what, keep);
     else if (is_short(tile))
         exp_reduce_short_columns(tile, partial, what, keep);
     else if (what != OTHERS_KEEPING_ALL && follow_as_lines(tile, &tile->in[0]))
@@ -628,7 +628,7 @@ SMX_INLINE void exp_reduce(const smx_tile *tile, void *partial, enum sum_of what
 }
 
 static void softmax_reduce(const smx_tile *tile, void *partial) {
-    if (tile->kept[0].start)
+    if (tile->saved[0].start)
         exp_reduce(tile, partial, ALL, 1);
     else
         exp_reduce(tile, partial, ALL, 0);
@@ -678,14 +678,14 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int wid
     return total;
 }
 
-/* Of WIDTH rows: which flags, and what has to be subtracted from those that are too large. */
+/* Of LANES rows: which flags, and what has to be subtracted from those that are too large. */
 SMX_INLINE int exp_flags(exp_total total, int left, const exp_temperature *t, real *shift) {
     const vec size = v_abs(total.m.first);
     v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(t->large), v_set1(0), total.m.first)));
     if (v_all_le(size, v_set1(t->large)) && v_all_le(total.s.high, HUGEST))
         return 0;
     int flags = SMX_NOT_FINITE;
-    for (int k = 0; k < WIDTH && k < left; k++)
+    for (int k = 0; k < LANES && k < left; k++)
         if (shift[k] != 0)
             flags |= SMX_TOO_LARGE;
     return flags;
@@ -700,11 +700,11 @@ enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_FACTOR, SOFTMAX_ROUNDER, SOFTMAX_FLO
 
 static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                           void *constants) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const exp_temperature *t = tile->temperature;
     int flags = 0;
     (void)shift;
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(partials, pieces, width, row, t);
         const exp_scale scale = exp_scale_of(total.reference, t);
@@ -739,23 +739,23 @@ SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     return sum_settle(sum_add_smaller(z, tied));
 }
 
-/* Of a tile's rows, WIDTH at a time: log(1 + z), the logarithm of the sum relative to the maximum. Step by step, as each is
+/* Of a tile's rows, LANES at a time: log(1 + z), the logarithm of the sum relative to the maximum. Step by step, as each is
    a long chain of dependent operations: those of several rows overlap if they follow one another closely. */
 typedef struct {
-    exp_total total[SMX_TILE_ROWS / WIDTH];
-    pair logarithm[SMX_TILE_ROWS / WIDTH];
+    exp_total total[SMX_TILE_ROWS / LANES];
+    pair logarithm[SMX_TILE_ROWS / LANES];
 } tile_logarithms;
 
 SMX_INLINE void log_over_maximum(tile_logarithms *of, const smx_tile *tile, ptrdiff_t pieces, const void *partials) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const exp_temperature *t = tile->temperature;
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         const exp_total total = exp_combine(partials, pieces, width, row, t);
-        of->total[row / WIDTH] = total;
-        of->logarithm[row / WIDTH] = others_over_maximum(total, t);
+        of->total[row / LANES] = total;
+        of->logarithm[row / LANES] = others_over_maximum(total, t);
     }
-    for (int row = 0; row < width; row += WIDTH)
-        of->logarithm[row / WIDTH] = log_of_1_plus(of->logarithm[row / WIDTH]);
+    for (int row = 0; row < width; row += LANES)
+        of->logarithm[row / LANES] = log_of_1_plus(of->logarithm[row / LANES]);
 }
 
 /* The last one where T is not 1; where it is, the pair includes the maximum. */
@@ -763,16 +763,16 @@ enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
 
 static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                               void *constants) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const exp_temperature *t = tile->temperature;
     tile_logarithms of;
     int flags = 0;
     (void)shift;
     log_over_maximum(&of, tile, pieces, partials);
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         real *constant = (real *)constants + row;
-        const exp_total total = of.total[row / WIDTH];
-        pair logarithm = of.logarithm[row / WIDTH];
+        const exp_total total = of.total[row / LANES];
+        pair logarithm = of.logarithm[row / LANES];
         if (t->inverse == 1)
             logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
         v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
@@ -785,17 +785,17 @@ static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void
 
 static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                             void *constants) {
-    const int width = tile->width;
+    const int width = tile->rows;
     const exp_temperature *t = tile->temperature;
     tile_logarithms of;
     int flags = 0;
     log_over_maximum(&of, tile, pieces, partials);
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         real *constant = (real *)constants + row;
-        const exp_total total = of.total[row / WIDTH];
+        const exp_total total = of.total[row / LANES];
         const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
         const pair maximum = sum_add(pair_of(shifted_by, v_set1(0)), total.m.first);
-        const pair logarithm = sum_add_sum(maximum, of.logarithm[row / WIDTH]);
+        const pair logarithm = sum_add_sum(maximum, of.logarithm[row / LANES]);
         const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
         v_store(constant, one_nan(value));
         flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
@@ -809,28 +809,28 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
 SMX_INLINE void ask_for_rows(const real *rows, ptrdiff_t row, ptrdiff_t n) {
     const ptrdiff_t size = sizeof(real);
     if (row < 2 * n)
-        ask_for(rows, WIDTH * row * size);
+        ask_for(rows, LANES * row * size);
     else
-        for (int k = 0; k < WIDTH; k++)
+        for (int k = 0; k < LANES; k++)
             ask_for(rows + k * row, n * size);
 }
 
-/* Where elements from j on of WIDTH rows stand, that are so far apart: by fours, whose addresses fit into registers. */
+/* Where elements from j on of LANES rows stand, that are so far apart: by fours, whose addresses fit into registers. */
 SMX_INLINE void find_rows(const real *rows, ptrdiff_t row, ptrdiff_t j, const real **at) {
-    for (int four = 0; four < WIDTH; four += 4) {
+    for (int four = 0; four < LANES; four += 4) {
         const real *first = rows + four * row + j;
-        for (int k = 0; k < 4 && four + k < WIDTH; k++)
+        for (int k = 0; k < 4 && four + k < LANES; k++)
             at[four + k] = first + k * row;
     }
 }
 
-/* Of four elements or more of WIDTH rows, or of so many that are left: then the last of them is taken again and again. */
+/* Of four elements or more of LANES rows, or of so many that are left: then the last of them is taken again and again. */
 SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row, int left, int is_whole, ptrdiff_t n, real *block,
                                  ptrdiff_t element) {
-    const real *at[WIDTH];
+    const real *at[LANES];
     if (!is_whole) {
         find_rows(rows, row, 0, at);
-        for (int k = left; k < WIDTH; k++)
+        for (int k = left; k < LANES; k++)
             at[k] = at[k - 1];
     }
     /* Of the last four some may have been moved before: moving them again spares a remainder. */
@@ -845,20 +845,20 @@ SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row, int left, int 
     }
 }
 
-/* Four elements of WIDTH rows at a time, transposed in registers, by a loop of its own for whole strips. Rows of two or three
+/* Four elements of LANES rows at a time, transposed in registers, by a loop of its own for whole strips. Rows of two or three
    that follow one another are taken apart as a whole. */
 static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_t n, void *block, ptrdiff_t element,
-                            int is_far) {
-    for (int first = 0; first < width; first += WIDTH) {
+                            int beyond_cache) {
+    for (int first = 0; first < width; first += LANES) {
         const real *from = (const real *)rows + first * row;
         real *to = (real *)block + first;
-        if (is_far)
+        if (beyond_cache)
             ask_for_rows(from + width * row, row, n);
-        if (n >= 4 && first + WIDTH <= width) {
-            strip_to_columns(from, row, WIDTH, 1, n, to, element);
+        if (n >= 4 && first + LANES <= width) {
+            strip_to_columns(from, row, LANES, 1, n, to, element);
         } else if (n >= 4) {
             strip_to_columns(from, row, width - first, 0, n, to, element);
-        } else if (first + WIDTH <= width && row == n) {
+        } else if (first + LANES <= width && row == n) {
             vec column[4];
             if (n == 1)
                 column[0] = v_load(from);
@@ -870,7 +870,7 @@ static void rows_to_columns(const void *rows, ptrdiff_t row, int width, ptrdiff_
                 v_store(to + k * element, column[k]);
         } else {
             for (ptrdiff_t j = 0; j < n; j++)
-                for (int k = 0; k < WIDTH; k++)
+                for (int k = 0; k < LANES; k++)
                     to[j * element + k] = first + k < width ? from[k * row + j] : 0;
         }
     }
@@ -895,13 +895,13 @@ SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t lef
 
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking how,
                                 enum summand what) {
-    const int width = tile->width, at_once = LANES_IN_PARTS(what) && ADDS_AT_ONCE(width);
+    const int width = tile->rows, at_once = SUMS_IN_PARTS(what) && ADDS_AT_ONCE(width);
     const ptrdiff_t n = tile->n, size = size_of(storage);
     lanes_of_rows high_lanes, low_lanes, lowest_lanes;
     vec high = v_set1(0), low = high, lowest = high;
     for (int row = 0; row < width; row++) {
-        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row * size;
-        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row * size;
+        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row_stride * size;
+        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row_stride * size;
         const unsigned char *mask = mask_of(tile, row);
         const real *out = is_plain(storage, how) ? awaited_row(tile, row) : NULL;
         derivative_sum s[GROUPS];
@@ -909,19 +909,19 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
             s[k] = derivative_sum_begin();
 #define SEEN(x, at, left) load_seen(x + (at) * size, mask_at(mask, at, how), left, storage, how)
         ptrdiff_t i = 0;
-        for (; i + LANES <= n; i += LANES) {
+        for (; i + SUMS <= n; i += SUMS) {
             if (what == GRADIENT && tile->next[0].start) /* the exponentials' arguments, which only write reads */
-                ask_for(y + i * size, LANES * size);
+                ask_for(y + i * size, SUMS * size);
             if (out)
-                ask_for(out + i, LANES * size);
+                ask_for(out + i, SUMS * size);
             for (int k = 0; k < GROUPS; k++)
                 if (is_plain(storage, how))
-                    s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * WIDTH, (const real *)g + i + k * WIDTH,
+                    s[k] = derivative_sum_add_at(s[k], (const real *)y + i + k * LANES, (const real *)g + i + k * LANES,
                                                  what);
                 else
-                    s[k] = derivative_sum_add(s[k], SEEN(y, i + k * WIDTH, WIDTH), SEEN(g, i + k * WIDTH, WIDTH), what);
+                    s[k] = derivative_sum_add(s[k], SEEN(y, i + k * LANES, LANES), SEEN(g, i + k * LANES, LANES), what);
         }
-        for (int k = 0; k < GROUPS && i < n; i += WIDTH, k++) /* GROUPS: or they leave their registers */
+        for (int k = 0; k < GROUPS && i < n; i += LANES, k++) /* GROUPS: or they leave their registers */
             s[k] = derivative_sum_add(s[k], SEEN(y, i, n - i), SEEN(g, i, n - i), what);
 #undef SEEN
         ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, GROUPS);
@@ -937,15 +937,15 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         put_row(partial, 1, width, row, &low, total.low);
         put_row(partial, 2, width, row, &lowest, total.lowest);
     }
-    for (int row = 0; at_once && row < width; row += WIDTH) {
-        derivative_sum sum[WIDTH];
-        vec high_lane[WIDTH], low_lane[WIDTH], lowest_lane[WIDTH];
+    for (int row = 0; at_once && row < width; row += LANES) {
+        derivative_sum sum[LANES];
+        vec high_lane[LANES], low_lane[LANES], lowest_lane[LANES];
         transpose_lanes(high_lanes, row, width, high_lane);
         transpose_lanes(low_lanes, row, width, low_lane);
         transpose_lanes(lowest_lanes, row, width, lowest_lane);
-        for (int i = 0; i < WIDTH; i++)
+        for (int i = 0; i < LANES; i++)
             sum[i] = derivative_sum_of_parts(high_lane[i], low_lane[i], lowest_lane[i], what);
-        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, sum, WIDTH);
+        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, sum, LANES);
         store_long_sum(partial, width, row, derivative_sum_end(sum[0], what));
     }
 }
@@ -957,41 +957,41 @@ SMX_INLINE long_sum read_long_sum(const real *partial, int width, int row) {
 SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int count,
                                  enum smx_storage storage, enum masking how, enum summand what) {
     const ptrdiff_t n = tile->n, size = size_of(storage);
-    const ptrdiff_t y_pitch = tile->in[0].element * size, g_pitch = tile->in[1].element * size;
+    const ptrdiff_t y_pitch = tile->in[0].element_stride * size, g_pitch = tile->in[1].element_stride * size;
     const char *y = (const char *)tile->in[0].start + row * size, *g = (const char *)tile->in[1].start + row * size;
     const real *y_next = next_strip(tile, 0, row), *g_next = next_strip(tile, 1, row);
     const real *out = awaited_strip(tile, row);
     const unsigned char *mask = mask_of(tile, row);
-    derivative_sum s[LANES];
+    derivative_sum s[SUMS];
     for (int i = 0; i < count; i++)
         s[i] = derivative_sum_begin();
     for (ptrdiff_t j = 0; j < n; j += count)
         for (int i = 0; i < count && j + i < n; i++) {
             const char *y_at = y + (j + i) * y_pitch, *g_at = g + (j + i) * g_pitch;
-            const unsigned char *seen = mask_at(mask, (j + i) * tile->mask.element, how);
+            const unsigned char *seen = mask_at(mask, (j + i) * tile->mask.element_stride, how);
             if (y_next)
-                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element + WIDTH - 1);
+                SMX_PREFETCH(y_next + (j + i) * tile->next[0].element_stride + LANES - 1);
             if (g_next)
-                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element + WIDTH - 1);
+                SMX_PREFETCH(g_next + (j + i) * tile->next[1].element_stride + LANES - 1);
             if (out)
-                SMX_PREFETCH(out + (j + i) * tile->out.element + WIDTH - 1);
-            if (left >= WIDTH && is_plain(storage, how))
+                SMX_PREFETCH(out + (j + i) * tile->out.element_stride + LANES - 1);
+            if (left >= LANES && is_plain(storage, how))
                 s[i] = derivative_sum_add_at(s[i], (const real *)y_at, (const real *)g_at, what);
             else
                 s[i] = derivative_sum_add(s[i], load_seen(y_at, seen, left, storage, how),
                                           load_seen(g_at, seen, left, storage, how), what);
         }
     ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, count);
-    store_long_sum(partial, tile->width, row, derivative_sum_end(s[0], what));
+    store_long_sum(partial, tile->rows, row, derivative_sum_end(s[0], what));
 }
 
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int count, enum smx_storage storage,
                                    enum masking how, enum summand what) {
     int row = 0;
-    for (; is_plain(storage, how) && row + WIDTH <= tile->width; row += WIDTH)
-        sum_reduce_strip(tile, partial, row, WIDTH, count, storage, how, what);
-    for (; row < tile->width; row += WIDTH)
-        sum_reduce_strip(tile, partial, row, tile->width - row, count, storage, how, what);
+    for (; is_plain(storage, how) && row + LANES <= tile->rows; row += LANES)
+        sum_reduce_strip(tile, partial, row, LANES, count, storage, how, what);
+    for (; row < tile->rows; row += LANES)
+        sum_reduce_strip(tile, partial, row, tile->rows - row, count, storage, how, what);
 }
 
 /* Columns first to last, by numbers that the compiler knows: so they stay in registers. */
@@ -1002,7 +1002,7 @@ SMX_INLINE derivative_sum sum_add_columns(derivative_sum s, const vec *y, const 
     return s;
 }
 
-/* The sums of WIDTH short rows of n > 1 elements that follow one another, transposed in registers. */
+/* The sums of LANES short rows of n > 1 elements that follow one another, transposed in registers. */
 SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n, enum summand what) {
     derivative_sum s = derivative_sum_begin();
     vec y_column[4], g_column[4];
@@ -1021,7 +1021,7 @@ SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n
     find_rows(g, n, j, g_row);                                                                                         \
     v_load_columns(y_row, 0, y_column);                                                                                \
     v_load_columns(g_row, 0, g_column)
-    const real *y_row[WIDTH], *g_row[WIDTH];
+    const real *y_row[LANES], *g_row[LANES];
     ptrdiff_t j = 0;
     for (; j + 4 <= n; j += 4) {
         LOAD_COLUMNS(j);
@@ -1041,31 +1041,31 @@ SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n
 /* Short rows that follow one another. */
 SMX_INLINE void sum_reduce_run(const smx_tile *tile, real *partial, enum summand what) {
     const ptrdiff_t n = tile->n;
-    for (int row = 0; row < tile->width; row += WIDTH) {
+    for (int row = 0; row < tile->rows; row += LANES) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        const int left = tile->width - row;
+        const int left = tile->rows - row;
         derivative_sum s = derivative_sum_begin();
         for (int k = 0; k < 2; k++)
             if (tile->next[k].start)
-                ask_for(next_row(tile, k, row), WIDTH * n * (ptrdiff_t)sizeof(real));
+                ask_for(next_row(tile, k, row), LANES * n * (ptrdiff_t)sizeof(real));
 #if REAL_BITS == 32
         if (what == PRODUCT)
             s.products = product_sum_of_rows(y, g, n, left);
         else
 #endif
-            if (left >= WIDTH && n > 1)
+            if (left >= LANES && n > 1)
             s = sum_of_strip(y, g, n, what);
         else {
-            const int rows = left < WIDTH ? left : WIDTH;
-            real y_block[SMX_SHORT * WIDTH], g_block[SMX_SHORT * WIDTH];
+            const int rows = left < LANES ? left : LANES;
+            real y_block[SMX_SHORT * LANES], g_block[SMX_SHORT * LANES];
             if (what != GRADIENT)
-                rows_to_columns(y, n, rows, n, y_block, WIDTH, 0);
-            rows_to_columns(g, n, rows, n, g_block, WIDTH, 0);
+                rows_to_columns(y, n, rows, n, y_block, LANES, 0);
+            rows_to_columns(g, n, rows, n, g_block, LANES, 0);
             for (ptrdiff_t j = 0; j < n; j++)
-                s = derivative_sum_add_at(s, (what == GRADIENT ? g_block : y_block) + j * WIDTH, g_block + j * WIDTH,
+                s = derivative_sum_add_at(s, (what == GRADIENT ? g_block : y_block) + j * LANES, g_block + j * LANES,
                                           what);
         }
-        store_long_sum(partial, tile->width, row, derivative_sum_end(s, what));
+        store_long_sum(partial, tile->rows, row, derivative_sum_end(s, what));
     }
 }
 
@@ -1075,17 +1075,17 @@ SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_st
     if (tile->layout == SMX_ROWS)
         sum_reduce_rows(tile, partial, storage, how, what);
     else if (!is_plain(storage, how))
-        sum_reduce_columns(tile, partial, is_short(tile) ? few : LANES, storage, how, what);
+        sum_reduce_columns(tile, partial, is_short(tile) ? few : SUMS, storage, how, what);
     else if (is_short(tile))
         sum_reduce_columns(tile, partial, few, storage, how, what);
     else if (follow_as_lines(tile, &tile->in[0]) && follow_as_lines(tile, &tile->in[1]))
         sum_reduce_lines(tile, partial, what);
     else
-        sum_reduce_columns(tile, partial, LANES, storage, how, what);
+        sum_reduce_columns(tile, partial, SUMS, storage, how, what);
 }
 
 SMX_INLINE void sum_reduce(const smx_tile *tile, void *partial, enum summand what) {
-    if (tile->as_run)
+    if (tile->packed)
         sum_reduce_run(tile, partial, what);
 #if REAL_BITS == 32
     else if (tile->storage == SMX_FLOAT16)
@@ -1113,10 +1113,10 @@ static void log_softmax_jvp_reduce(const smx_tile *tile, void *partial) { sum_re
 
 static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                       void *constants) {
-    const int width = tile->width;
+    const int width = tile->rows;
     int flags = 0;
     (void)shift;
-    for (int row = 0; row < width; row += WIDTH) {
+    for (int row = 0; row < width; row += LANES) {
         long_sum total = read_long_sum(partials, width, row);
         for (ptrdiff_t i = 1; i < pieces; i++) {
             const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
@@ -1200,25 +1200,25 @@ SMX_INLINE void settled(const terms *of, int count, const exp_temperature *t, ve
 }
 
 /* to = the formula of so many inputs and constants, over a tile. What the mask hides becomes 0.
-   as_run: the rows, of up to SMX_SHORT elements, follow one another in every array. WIDTH rows are then n whole vectors,
+   as_run: the rows, of up to SMX_SHORT elements, follow one another in every array. LANES rows are then n whole vectors,
    and each lane looks up the constants of its row, whose number is that of the element, divided by n. */
 SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                               enum smx_storage storage, const void *constants, int constant_count,
                               enum smx_storage to_storage, int stream, enum masking how, int as_run, formula f) {
     const ptrdiff_t from_size = size_of(storage), to_size = size_of(to_storage);
     const ptrdiff_t ahead = as_run && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
-    const int at_once = as_run ? WIDTH : 1;
+    const int at_once = as_run ? LANES : 1;
     const real length = (real)tile->n;
     /* A copy: what is written to memory might be the original, for all that the compiler knows. */
     const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    for (int row = 0; row < tile->width; row += at_once) {
-        const int left = tile->width - row;
+    for (int row = 0; row < tile->rows; row += at_once) {
+        const int left = tile->rows - row;
         const ptrdiff_t n = (left < at_once ? left : at_once) * tile->n;
         vec constant_of_row[SMX_CONSTANTS], y[IN_STEP];
         terms of[IN_STEP];
         const char *in[SMX_MAX_INPUTS];
         const unsigned char *mask = mask_of(tile, row);
-        char *out = (char *)to->start + row * to->row * to_size;
+        char *out = (char *)to->start + row * to->row_stride * to_size;
         for (int k = 0; k < constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             constant_of_row[k] = as_run ? v_load(constant) : v_set1(*constant);
@@ -1226,36 +1226,36 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
                 of[s].c[k] = constant_of_row[k];
         }
         for (int k = 0; k < inputs; k++)
-            in[k] = (const char *)from[k]->start + row * from[k]->row * from_size;
+            in[k] = (const char *)from[k]->start + row * from[k]->row_stride * from_size;
         /* less half a row, as the quotient is rounded to nearest */
         vec position = v_add(v_load(lane_numbers), v_set1((1 - length) / 2));
         ptrdiff_t i = 0;
 #define VALUES(count, left)                                                                                            \
     for (int s = 0; s < (count); s++) {                                                                                \
         for (int k = 0; k < inputs; k++)                                                                               \
-            of[s].v[k] = load_stored(in[k] + (i + s * WIDTH) * from_size, left, storage);                              \
+            of[s].v[k] = load_stored(in[k] + (i + s * LANES) * from_size, left, storage);                              \
         if (as_run) {                                                                                                  \
             const vec index = v_fma(position, v_set1(1 / length), v_set1(ROUNDER));                                    \
             for (int k = 0; k < constant_count; k++)                                                                   \
                 of[s].c[k] = v_permute(constant_of_row[k], index);                                                     \
-            position = v_add(position, v_set1(WIDTH));                                                                 \
+            position = v_add(position, v_set1(LANES));                                                                 \
         }                                                                                                              \
     }                                                                                                                  \
     f(of, count, t, y);                                                                                                \
     for (int s = 0; s < (count); s++)                                                                                  \
-    y[s] = seen_or_0(mask_at(mask, i + s * WIDTH, how), left, y[s], how)
+    y[s] = seen_or_0(mask_at(mask, i + s * LANES, how), left, y[s], how)
 #define WHOLE_VECTORS(count)                                                                                           \
-    for (; i + (count) * WIDTH <= n; i += (count) * WIDTH) {                                                           \
-        VALUES(count, WIDTH);                                                                                          \
+    for (; i + (count) * LANES <= n; i += (count) * LANES) {                                                           \
+        VALUES(count, LANES);                                                                                          \
         if (ahead && !stream)                                                                                          \
-            ask_for(out + (i + ahead) * to_size, (count) * WIDTH * to_size);                                           \
+            ask_for(out + (i + ahead) * to_size, (count) * LANES * to_size);                                           \
         for (int s = 0; s < (count); s++)                                                                              \
             if (stream)                                                                                                \
-                v_stream((real *)out + i + s * WIDTH, y[s]);                                                           \
+                v_stream((real *)out + i + s * LANES, y[s]);                                                           \
             else                                                                                                       \
-                store_stored(out + (i + s * WIDTH) * to_size, WIDTH, y[s], to_storage);                                \
+                store_stored(out + (i + s * LANES) * to_size, LANES, y[s], to_storage);                                \
     }
-        int aligns = is_plain(storage, how) && to_storage == SMX_REAL && !as_run && n >= 16 * WIDTH;
+        int aligns = is_plain(storage, how) && to_storage == SMX_REAL && !as_run && n >= 16 * LANES;
         for (int k = 0; k < inputs; k++)
             aligns &= ((uintptr_t)in[k] - (uintptr_t)out) % sizeof(vec) == 0;
         if ((stream && !as_run) || aligns) {
@@ -1279,7 +1279,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
     }
 }
 
-/* So many strips of WIDTH rows from row on; left: rows of the last strip, WIDTH or more if it is whole. Results of whole
+/* So many strips of LANES rows from row on; left: rows of the last strip, LANES or more if it is whole. Results of whole
    ones may go past the cache, to places aligned to a vector. */
 SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                 enum smx_storage storage, const void *constants, int constant_count,
@@ -1293,25 +1293,25 @@ SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const 
     ptrdiff_t step[SMX_MAX_INPUTS];
     for (int s = 0; s < strips; s++)
         for (int k = 0; k < constant_count; k++)
-            of[s].c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * WIDTH);
+            of[s].c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * LANES);
     for (int k = 0; k < inputs; k++) {
-        in[k] = (const char *)from[k]->start + row * from[k]->row * size;
-        step[k] = from[k]->element * size;
+        in[k] = (const char *)from[k]->start + row * from[k]->row_stride * size;
+        step[k] = from[k]->element_stride * size;
     }
     const unsigned char *mask = mask_of(tile, row);
-    char *out = (char *)to->start + row * to->row * to_size;
-    for (ptrdiff_t j = 0; j < n; j++, out += to->element * to_size) {
+    char *out = (char *)to->start + row * to->row_stride * to_size;
+    for (ptrdiff_t j = 0; j < n; j++, out += to->element_stride * to_size) {
         for (int s = 0; s < strips; s++)
             for (int k = 0; k < inputs; k++)
-                of[s].v[k] = load_stored(in[k] + j * step[k] + s * WIDTH * size, left, storage);
+                of[s].v[k] = load_stored(in[k] + j * step[k] + s * LANES * size, left, storage);
         f(of, strips, t, y);
         for (int s = 0; s < strips; s++) {
-            const ptrdiff_t lane = how == BY_LANE ? s * WIDTH : 0;
-            const unsigned char *seen = mask_at(mask, j * tile->mask.element + lane, how);
+            const ptrdiff_t lane = how == BY_LANE ? s * LANES : 0;
+            const unsigned char *seen = mask_at(mask, j * tile->mask.element_stride + lane, how);
             if (stream)
-                v_stream((real *)out + s * WIDTH, y[s]);
+                v_stream((real *)out + s * LANES, y[s]);
             else
-                store_stored(out + s * WIDTH * to_size, left, seen_or_0(seen, left, y[s], how), to_storage);
+                store_stored(out + s * LANES * to_size, left, seen_or_0(seen, left, y[s], how), to_storage);
         }
     }
 }
@@ -1322,7 +1322,7 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 #define APPLY(strips, left, stream)                                                                                    \
     apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, how, row, strips, left,    \
                     stream, f)
-    const int width = tile->width, is_real = is_plain(storage, how) && to_storage == SMX_REAL;
+    const int width = tile->rows, is_real = is_plain(storage, how) && to_storage == SMX_REAL;
     int row = 0, are_lines = is_real && !stream && follow_as_lines(tile, to);
     for (int k = 0; k < inputs; k++)
         are_lines = are_lines && follow_as_lines(tile, from[k]);
@@ -1331,18 +1331,18 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
         return;
     }
     if (is_real && stream) {
-        for (; row + STRIPS * WIDTH <= width; row += STRIPS * WIDTH)
-            APPLY(STRIPS, WIDTH, 1);
-        for (; row + LINE_STRIPS * WIDTH <= width; row += LINE_STRIPS * WIDTH)
-            APPLY(LINE_STRIPS, WIDTH, 1);
+        for (; row + STRIPS * LANES <= width; row += STRIPS * LANES)
+            APPLY(STRIPS, LANES, 1);
+        for (; row + LINE_STRIPS * LANES <= width; row += LINE_STRIPS * LANES)
+            APPLY(LINE_STRIPS, LANES, 1);
     } else if (is_real) {
         /* Of long columns, a line may be far from the next: the less often one goes from line to line, the better. */
-        for (; tile->length > SMX_SHORT && row + STRIPS * WIDTH <= width; row += STRIPS * WIDTH)
-            APPLY(STRIPS, WIDTH, 0);
-        for (; row + WIDTH <= width; row += WIDTH)
-            APPLY(1, WIDTH, 0);
+        for (; tile->row_length > SMX_SHORT && row + STRIPS * LANES <= width; row += STRIPS * LANES)
+            APPLY(STRIPS, LANES, 0);
+        for (; row + LANES <= width; row += LANES)
+            APPLY(1, LANES, 0);
     }
-    for (; row < width; row += WIDTH)
+    for (; row < width; row += LANES)
         APPLY(1, width - row, 0);
 #undef APPLY
 }
@@ -1351,35 +1351,35 @@ SMX_INLINE vec value_of_column(const smx_view *const *from, int inputs, int row,
                                const exp_temperature *t, formula f) {
     vec y;
     for (int k = 0; k < inputs; k++)
-        of->v[k] = v_load(row_of(from[k], row) + j * from[k]->element);
+        of->v[k] = v_load(row_of(from[k], row) + j * from[k]->element_stride);
     f(of, 1, t, &y);
     return y;
 }
 
 /* Of columns of reals to rows, by way of registers. Of a row's last four elements some may have been written before. */
 SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from, int inputs, int width, ptrdiff_t n,
-                                int is_far, const void *constants, int constant_count, const exp_temperature *t,
+                                int beyond_cache, const void *constants, int constant_count, const exp_temperature *t,
                                 formula f) {
-    const ptrdiff_t row = to->row;
-    for (int first = 0; first < width; first += WIDTH) {
+    const ptrdiff_t row = to->row_stride;
+    for (int first = 0; first < width; first += LANES) {
         real *rows = (real *)to->start + first * row;
         terms of;
         vec column[4];
         for (int k = 0; k < constant_count; k++)
             of.c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + first);
-        if (is_far)
+        if (beyond_cache)
             ask_for_rows(rows + width * row, row, n);
 #define COLUMN(j) value_of_column(from, inputs, first, j, &of, t, f)
-        if (first + WIDTH <= width && n >= 4) {
+        if (first + LANES <= width && n >= 4) {
             for (ptrdiff_t j = 0; j < n; j += 4) {
                 const ptrdiff_t here = j + 4 <= n ? j : n - 4;
-                const real *at[WIDTH];
+                const real *at[LANES];
                 for (int k = 0; k < 4; k++)
                     column[k] = COLUMN(here + k);
                 find_rows(rows, row, here, at);
                 v_store_columns((real *const *)at, 0, column);
             }
-        } else if (first + WIDTH <= width && row == n && n <= 3) {
+        } else if (first + LANES <= width && row == n && n <= 3) {
             for (int k = 0; k < n; k++)
                 column[k] = COLUMN(k);
             if (n == 1)
@@ -1390,9 +1390,9 @@ SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from,
                 v_store_triples(rows, column);
         } else {
             for (ptrdiff_t j = 0; j < n; j++) {
-                real lane[WIDTH];
+                real lane[LANES];
                 v_store(lane, COLUMN(j));
-                for (int k = 0; k < WIDTH && first + k < width; k++)
+                for (int k = 0; k < LANES && first + k < width; k++)
                     rows[k * row + j] = lane[k];
             }
         }
@@ -1419,7 +1419,7 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
     do {                                                                                                               \
         if (tile->layout == SMX_COLUMNS)                                                                               \
             WRITE_COLUMNS(storage, to, 0, how);                                                                        \
-        else if (may_be_run && tile->as_run)                                                                           \
+        else if (may_be_run && tile->packed)                                                                           \
             WRITE_ROWS(storage, to, 0, how, 1);                                                                        \
         else                                                                                                           \
             WRITE_ROWS(storage, to, 0, how, 0);                                                                        \
@@ -1441,7 +1441,7 @@ SMX_INLINE void write_from(const smx_tile *tile, const smx_view *const *from, in
         WRITE(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0);
     else
 #endif
-        if (is_derivative && tile->stream && tile->as_run)
+        if (is_derivative && tile->stream && tile->packed)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, NO_MASK, 1);
     else if (tile->stream && tile->layout == SMX_ROWS && how == BY_LANE)
         WRITE_ROWS(SMX_REAL, SMX_REAL, 1, BY_LANE, 0);
@@ -1469,11 +1469,11 @@ SMX_INLINE void write_with(const smx_tile *tile, int inputs, const void *constan
 }
 
 static void softmax_write(const smx_tile *tile, const void *constants) {
-    const smx_view *const kept[2] = {&tile->kept[0], &tile->kept[1]};
-    if (tile->kept[0].start && tile->layout == SMX_COLUMNS && tile->out.row != 1)
-        apply_into_rows(&tile->out, kept, 2, tile->width, tile->n, tile->next[0].start != NULL, constants,
+    const smx_view *const kept[2] = {&tile->saved[0], &tile->saved[1]};
+    if (tile->saved[0].start && tile->layout == SMX_COLUMNS && tile->out.row_stride != 1)
+        apply_into_rows(&tile->out, kept, 2, tile->rows, tile->n, tile->next[0].start != NULL, constants,
                         SOFTMAX_FACTOR + 1, tile->temperature, softmax_of_parts);
-    else if (tile->kept[0].start)
+    else if (tile->saved[0].start)
         write_from(tile, kept, 2, constants, SOFTMAX_FACTOR + 1, 0, softmax_of_parts);
     else
         write_with(tile, 1, constants, SOFTMAX_CONSTANTS, 0, softmax_of);
@@ -1505,23 +1505,23 @@ static void subtract(const smx_tile *tile, const void *shift) {
     apply(tile, &tile->in[0], from, 1, shift, 1, less_constant);
 }
 
-static void settle_nans(const smx_tile *tile) {
+static void canonicalize_nans(const smx_tile *tile) {
     const smx_view *const from[1] = {&tile->out};
     apply(tile, &tile->out, from, 1, NULL, 0, settled);
 }
 
 /* Each line asks for one so far ahead that memory brings it meanwhile; beyond the last, for what lies beside the first. */
 SMX_INLINE void load_lines(const char *lines, ptrdiff_t line, int width, ptrdiff_t n, real *block, ptrdiff_t element,
-                           enum smx_storage storage, int is_far) {
+                           enum smx_storage storage, int beyond_cache) {
     enum { ON_THEIR_WAY = 16 * 1024 }; /* bytes */
     const ptrdiff_t size = size_of(storage), enough = ON_THEIR_WAY / (width * size), by = enough < n ? enough : n;
     for (ptrdiff_t j = 0; j < n; j++) {
         const char *from = lines + j * line * size;
         const char *ahead = from + (j + by < n ? by * line : (by - n) * line + width) * size;
         const ptrdiff_t before = (ptrdiff_t)((uintptr_t)ahead % SMX_CACHE_LINE); /* in the same line of the cache */
-        if (is_far)
+        if (beyond_cache)
             ask_for(ahead - before, before + width * size);
-        for (int row = 0; row < width; row += WIDTH)
+        for (int row = 0; row < width; row += LANES)
             v_store(block + j * element + row, load_stored(from + row * size, width - row, storage));
     }
 }
@@ -1530,21 +1530,21 @@ SMX_INLINE void store_lines(const real *block, ptrdiff_t element, char *lines, p
                             enum smx_storage storage) {
     const ptrdiff_t size = size_of(storage);
     for (ptrdiff_t j = 0; j < n; j++)
-        for (int row = 0; row < width; row += WIDTH) {
-            const ptrdiff_t left = storage == SMX_REAL ? WIDTH : width - row;
+        for (int row = 0; row < width; row += LANES) {
+            const ptrdiff_t left = storage == SMX_REAL ? LANES : width - row;
             store_stored(lines + (j * line + row) * size, left, load_left(block + j * element + row, left), storage);
         }
 }
 
 static void lines_to_columns(enum smx_storage storage, const void *lines, ptrdiff_t line, int width, ptrdiff_t n,
-                             void *block, ptrdiff_t element, int is_far) {
+                             void *block, ptrdiff_t element, int beyond_cache) {
     if (storage == SMX_REAL)
-        load_lines(lines, line, width, n, block, element, SMX_REAL, is_far);
+        load_lines(lines, line, width, n, block, element, SMX_REAL, beyond_cache);
 #if REAL_BITS == 32
     else if (storage == SMX_FLOAT16)
-        load_lines(lines, line, width, n, block, element, SMX_FLOAT16, is_far);
+        load_lines(lines, line, width, n, block, element, SMX_FLOAT16, beyond_cache);
     else
-        load_lines(lines, line, width, n, block, element, SMX_BFLOAT16, is_far);
+        load_lines(lines, line, width, n, block, element, SMX_BFLOAT16, beyond_cache);
 #endif
 }
 static void columns_to_lines(enum smx_storage storage, const void *block, ptrdiff_t element, void *lines,
@@ -1564,10 +1564,10 @@ SMX_INLINE void itself(const terms *of, int count, const exp_temperature *t, vec
     EACH y[k] = of[k].v[0];
 }
 static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, ptrdiff_t row, int width, ptrdiff_t n,
-                            int is_far) {
+                            int beyond_cache) {
     const smx_view columns = {(void *)block, 1, element}, to = {rows, row, 1};
     const smx_view *const from[1] = {&columns};
-    apply_into_rows(&to, from, 1, width, n, is_far, NULL, 0, &no_temperature, itself);
+    apply_into_rows(&to, from, 1, width, n, beyond_cache, NULL, 0, &no_temperature, itself);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
@@ -1578,135 +1578,117 @@ static void columns_to_rows(const void *block, ptrdiff_t element, void *rows, pt
 #define STRING(a) STRING_(a)
 
 /* Measured: bench/README.md. In thousands of floats; doubles take twice the time. */
-#define WORTH_A_THREAD(thousands) ((thousands) * 1024 * 32 / REAL_BITS)
-#define HIDDEN(first, second, out, comes_by_itself) {{first, second}, out, comes_by_itself}
+#define MIN_ELEMENTS_PER_THREAD(thousands) ((thousands) * 1024 * 32 / REAL_BITS)
+#define HIDDEN(first, second, out, follows_from_in) {{first, second}, out, follows_from_in}
 
 const smx_kernels
     JOIN(smx_, LEVEL, _f, REAL_BITS) =
         {
             .level = STRING(LEVEL),
             .real_size = sizeof(real),
-            .lanes = LANES,
+            .row_multiple = SUMS,
             .op =
                 {
-                    [SMX_SOFTMAX] = {.inputs = 1,
+                    [SMX_SOFTMAX] = {.name = "softmax", .inputs = 1,
                                      .elementwise = 1,
-                                     .uses_keep = 1,
-                                     .subtracts_max = 1,
+                                     .saves = 1,
+                                     .may_shift = 1,
                                      .looks_ahead = 1,
-                                     .has_short_rows = 1,
-                                     .takes_lines = 1,
-                                     .takes_narrow_lines = 1,
-                                     .writes_rows = 1,
-                                     .reduce = softmax_reduce,
+                                     .reduce = {[SMX_WALK_ROWS] = softmax_reduce, [SMX_WALK_COLUMNS] = softmax_reduce, [SMX_WALK_SHORT_COLUMNS] = softmax_reduce, [SMX_WALK_NARROW_LINES] = softmax_reduce, [SMX_WALK_SHORT_ROWS] = softmax_reduce},
                                      .finish = softmax_finish,
-                                     .write = softmax_write,
+                                     .write = {[SMX_WALK_ROWS] = softmax_write, [SMX_WALK_COLUMNS] = softmax_write, [SMX_WALK_SHORT_COLUMNS] = softmax_write, [SMX_WALK_NARROW_LINES] = softmax_write, [SMX_WALK_SHORT_ROWS] = softmax_write, [SMX_WALK_PACKED] = softmax_write, [SMX_WALK_TRANSPOSED] = softmax_write},
                                      .hidden = HIDDEN(-INFINITY, 0, 0, 1),
-                                     .worth_a_thread = WORTH_A_THREAD(16)},
-                    [SMX_LOG_SOFTMAX] = {.inputs = 1,
+                                     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(16)},
+                    [SMX_LOG_SOFTMAX] = {.name = "log_softmax", .inputs = 1,
                                          .elementwise = 1,
-                                         .subtracts_max = 1,
+                                         .may_shift = 1,
                                          .looks_ahead = 1,
-                                         .has_short_rows = 1,
-                                         .takes_lines = 1,
-                                         .takes_narrow_lines = 1,
-                                         .reduce = log_softmax_reduce,
+                                         .reduce = {[SMX_WALK_ROWS] = log_softmax_reduce, [SMX_WALK_COLUMNS] = log_softmax_reduce, [SMX_WALK_SHORT_COLUMNS] = log_softmax_reduce, [SMX_WALK_NARROW_LINES] = log_softmax_reduce, [SMX_WALK_SHORT_ROWS] = log_softmax_reduce},
                                          .finish = log_softmax_finish,
-                                         .write = log_softmax_write,
+                                         .write = {[SMX_WALK_ROWS] = log_softmax_write, [SMX_WALK_COLUMNS] = log_softmax_write, [SMX_WALK_SHORT_COLUMNS] = log_softmax_write, [SMX_WALK_NARROW_LINES] = log_softmax_write, [SMX_WALK_SHORT_ROWS] = log_softmax_write, [SMX_WALK_PACKED] = log_softmax_write},
                                          .hidden = HIDDEN(-INFINITY, 0, -INFINITY, 1),
-                                         .worth_a_thread = WORTH_A_THREAD(16)},
-                    [SMX_LOGSUMEXP] = {.inputs = 1,
-                                       .subtracts_max = 1,
+                                         .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(16)},
+                    [SMX_LOGSUMEXP] = {.name = "logsumexp", .inputs = 1,
+                                       .may_shift = 1,
                                        .looks_ahead = 1,
-                                       .has_short_rows = 1,
-                                       .takes_lines = 1,
-                                       .takes_narrow_lines = 1,
-                                       .reduce = log_softmax_reduce,
+                                       .reduce = {[SMX_WALK_ROWS] = log_softmax_reduce, [SMX_WALK_COLUMNS] = log_softmax_reduce, [SMX_WALK_SHORT_COLUMNS] = log_softmax_reduce, [SMX_WALK_NARROW_LINES] = log_softmax_reduce, [SMX_WALK_SHORT_ROWS] = log_softmax_reduce},
                                        .finish = logsumexp_finish,
                                        .hidden = HIDDEN(-INFINITY, 0, 0, 1),
-                                       .worth_a_thread = WORTH_A_THREAD(20)},
-                    [SMX_SOFTMAX_VJP] = {.inputs = 2,
+                                       .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(20)},
+                    [SMX_SOFTMAX_VJP] = {.name = "softmax_vjp", .inputs = 2,
                                          .elementwise = 1,
                                          .is_derivative = 1,
-                                         .reduces_runs = 1,
-                                         .takes_lines = 1,
-                                         .takes_narrow_lines = 1,
-                                         .reduce = softmax_vjp_reduce,
+                                         .reduce = {[SMX_WALK_ROWS] = softmax_vjp_reduce, [SMX_WALK_COLUMNS] = softmax_vjp_reduce, [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_reduce, [SMX_WALK_NARROW_LINES] = softmax_vjp_reduce, [SMX_WALK_PACKED] = softmax_vjp_reduce},
                                          .finish = sum_finish,
-                                         .write = softmax_vjp_write,
+                                         .write = {[SMX_WALK_ROWS] = softmax_vjp_write, [SMX_WALK_COLUMNS] = softmax_vjp_write, [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write, [SMX_WALK_NARROW_LINES] = softmax_vjp_write, [SMX_WALK_PACKED] = softmax_vjp_write},
                                          .hidden = HIDDEN(0, MASKED_GRADIENT, 0, 1),
-                                         .worth_a_thread = WORTH_A_THREAD(24)},
-                    [SMX_LOG_SOFTMAX_VJP] = {.inputs = 2,
+                                         .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)},
+                    [SMX_LOG_SOFTMAX_VJP] = {.name = "log_softmax_vjp", .inputs = 2,
                                              .elementwise = 1,
                                              .is_derivative = 1,
-                                             .reduces_runs = 1,
-                                             .takes_lines = 1,
-                                             .takes_narrow_lines = 1,
-                                             .reduce = log_softmax_vjp_reduce,
+                                             .reduce = {[SMX_WALK_ROWS] = log_softmax_vjp_reduce, [SMX_WALK_COLUMNS] = log_softmax_vjp_reduce, [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_reduce, [SMX_WALK_NARROW_LINES] = log_softmax_vjp_reduce, [SMX_WALK_PACKED] = log_softmax_vjp_reduce},
                                              .finish = sum_finish,
-                                             .write = log_softmax_vjp_write,
+                                             .write = {[SMX_WALK_ROWS] = log_softmax_vjp_write, [SMX_WALK_COLUMNS] = log_softmax_vjp_write, [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write, [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write, [SMX_WALK_PACKED] = log_softmax_vjp_write},
                                              .hidden = HIDDEN(-INFINITY, 0, 0, 1),
-                                             .worth_a_thread = WORTH_A_THREAD(12)},
-                    [SMX_LOG_SOFTMAX_JVP] = {.inputs = 2,
+                                             .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)},
+                    [SMX_LOG_SOFTMAX_JVP] = {.name = "log_softmax_jvp", .inputs = 2,
                                              .elementwise = 1,
                                              .is_derivative = 1,
-                                             .takes_lines = 1,
-                                             .takes_narrow_lines = 1,
-                                             .reduce = log_softmax_jvp_reduce,
+                                             .reduce = {[SMX_WALK_ROWS] = log_softmax_jvp_reduce, [SMX_WALK_COLUMNS] = log_softmax_jvp_reduce, [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce, [SMX_WALK_NARROW_LINES] = log_softmax_jvp_reduce},
                                              .finish = sum_finish,
-                                             .write = log_softmax_jvp_write,
+                                             .write = {[SMX_WALK_ROWS] = log_softmax_jvp_write, [SMX_WALK_COLUMNS] = log_softmax_jvp_write, [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write, [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write, [SMX_WALK_PACKED] = log_softmax_jvp_write},
                                              .hidden = HIDDEN(-INFINITY, 0, 0, 0),
-                                             .worth_a_thread = WORTH_A_THREAD(12)},
-                    [SMX_LABEL_LOSS] = {.inputs = 1,
+                                             .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)},
+                    [SMX_LABEL_LOSS] = {.name = "label_loss", .inputs = 1,
                                         .has_labels = 1,
-                                        .subtracts_max = 1,
-                                        .reduce = label_loss_reduce,
+                                        .may_shift = 1,
+                                        .reads_padding = 1, .reduce = {[SMX_WALK_ROWS] = label_loss_reduce, [SMX_WALK_COLUMNS] = label_loss_reduce, [SMX_WALK_SHORT_COLUMNS] = label_loss_reduce},
                                         .finish = loss_finish,
                                         .hidden = HIDDEN(0, 0, 0, 1),
-                                        .worth_a_thread = WORTH_A_THREAD(12)},
-                    [SMX_LABEL_LOSS_GRAD] = {.inputs = 1,
+                                        .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)},
+                    [SMX_LABEL_LOSS_GRAD] = {.name = "label_loss_grad", .inputs = 1,
                                              .elementwise = 1,
                                              .has_row_out = 1,
                                              .has_labels = 1,
-                                             .uses_keep = 1,
-                                             .subtracts_max = 1,
-                                             .reduce = label_loss_reduce,
+                                             .saves = 1,
+                                             .may_shift = 1,
+                                             .reads_padding = 1, .reduce = {[SMX_WALK_ROWS] = label_loss_reduce, [SMX_WALK_COLUMNS] = label_loss_reduce, [SMX_WALK_SHORT_COLUMNS] = label_loss_reduce},
                                              .finish = loss_finish,
-                                             .write = label_loss_write,
+                                             .write = {[SMX_WALK_ROWS] = label_loss_write, [SMX_WALK_COLUMNS] = label_loss_write, [SMX_WALK_SHORT_COLUMNS] = label_loss_write},
                                              .hidden = HIDDEN(0, 0, 0, 1),
-                                             .worth_a_thread = WORTH_A_THREAD(12)},
-                    [SMX_SMOOTH_LOSS] = {.inputs = 2,
+                                             .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)},
+                    [SMX_SMOOTH_LOSS] = {.name = "smooth_loss", .inputs = 2,
                                          .has_labels = 1,
-                                         .subtracts_max = 1,
-                                         .reduce = smooth_loss_reduce,
+                                         .may_shift = 1,
+                                         .reads_padding = 1, .reduce = {[SMX_WALK_ROWS] = smooth_loss_reduce, [SMX_WALK_COLUMNS] = smooth_loss_reduce, [SMX_WALK_SHORT_COLUMNS] = smooth_loss_reduce},
                                          .finish = loss_finish,
                                          .hidden = HIDDEN(0, 0, 0, 1),
-                                         .worth_a_thread = WORTH_A_THREAD(10)},
-                    [SMX_SMOOTH_LOSS_GRAD] = {.inputs = 2,
+                                         .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)},
+                    [SMX_SMOOTH_LOSS_GRAD] = {.name = "smooth_loss_grad", .inputs = 2,
                                               .elementwise = 1,
                                               .has_row_out = 1,
                                               .has_labels = 1,
-                                              .subtracts_max = 1,
-                                              .reduce = smooth_loss_reduce,
+                                              .may_shift = 1,
+                                              .reads_padding = 1, .reduce = {[SMX_WALK_ROWS] = smooth_loss_reduce, [SMX_WALK_COLUMNS] = smooth_loss_reduce, [SMX_WALK_SHORT_COLUMNS] = smooth_loss_reduce},
                                               .finish = loss_finish,
-                                              .write = smooth_loss_write,
+                                              .write = {[SMX_WALK_ROWS] = smooth_loss_write, [SMX_WALK_COLUMNS] = smooth_loss_write, [SMX_WALK_SHORT_COLUMNS] = smooth_loss_write},
                                               .hidden = HIDDEN(0, 0, 0, 1),
-                                              .worth_a_thread = WORTH_A_THREAD(10)},
-                    [SMX_TARGET_LOSS] = {.inputs = 3,
-                                         .subtracts_max = 1,
-                                         .reduce = target_loss_reduce,
+                                              .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)},
+                    [SMX_TARGET_LOSS] = {.name = "target_loss", .inputs = 3,
+                                         .may_shift = 1,
+                                         .reads_padding = 1, .reduce = {[SMX_WALK_ROWS] = target_loss_reduce, [SMX_WALK_COLUMNS] = target_loss_reduce, [SMX_WALK_SHORT_COLUMNS] = target_loss_reduce},
                                          .finish = loss_finish,
                                          .hidden = HIDDEN(0, 0, 0, 1),
-                                         .worth_a_thread = WORTH_A_THREAD(10)},
-                    [SMX_TARGET_LOSS_GRAD] = {.inputs = 3,
+                                         .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)},
+                    [SMX_TARGET_LOSS_GRAD] = {.name = "target_loss_grad", .inputs = 3,
                                               .elementwise = 1,
                                               .has_row_out = 1,
-                                              .subtracts_max = 1,
-                                              .reduce = target_loss_reduce,
+                                              .may_shift = 1,
+                                              .reads_padding = 1, .reduce = {[SMX_WALK_ROWS] = target_loss_reduce, [SMX_WALK_COLUMNS] = target_loss_reduce, [SMX_WALK_SHORT_COLUMNS] = target_loss_reduce},
                                               .finish = loss_finish,
-                                              .write = target_loss_write,
+                                              .write = {[SMX_WALK_ROWS] = target_loss_write, [SMX_WALK_COLUMNS] = target_loss_write, [SMX_WALK_SHORT_COLUMNS] = target_loss_write, [SMX_WALK_PACKED] = target_loss_write},
                                               .hidden = HIDDEN(0, 0, 0, 1),
-                                              .worth_a_thread = WORTH_A_THREAD(10)},
+                                              .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)},
                 },
             .lines_to_columns = lines_to_columns,
             .columns_to_lines = columns_to_lines,
@@ -1715,11 +1697,11 @@ const smx_kernels
             .no_temperature = &no_temperature,
             .set_temperature = set_temperature,
             .subtract = subtract,
-            .settle_nans = settle_nans,
-            .hide = hide,
+            .canonicalize_nans = canonicalize_nans,
+            .apply_mask = apply_mask,
 #if REAL_BITS == 32
-            .widen = widen,
-            .narrow = narrow,
+            .from_half = from_half,
+            .to_half = to_half,
 #endif
 };
 

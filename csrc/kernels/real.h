@@ -2,7 +2,7 @@
    for the instructions, is here. */
 
 #include "../arch.h"
-#include "../kernels.h"
+#include "../kernel.h"
 #include "coefficients.h"
 
 #include <float.h>
@@ -14,7 +14,7 @@
 
 typedef float real;
 typedef uint32_t real_bits;
-#define LANES 16            /* partial sums of a long row: the lanes of the widest vector of any level */
+#define SUMS 16            /* partial sums of a long row: the lanes of the widest vector of any level */
 #define FRACTION_BITS 23    /* explicit bits of the significand */
 #define BIAS 127            /* of the exponent */
 #define HEADROOM 31         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
@@ -30,7 +30,7 @@ typedef uint32_t real_bits;
 
 typedef double real;
 typedef uint64_t real_bits;
-#define LANES 8
+#define SUMS 8
 #define FRACTION_BITS 52
 #define BIAS 1023
 #define HEADROOM 63

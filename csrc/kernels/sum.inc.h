@@ -1,7 +1,7 @@
 /* Sums that keep what rounding drops, in an order that depends on nothing but the row's length.
 
    The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to
-   partial sum i mod L, where L = LANES, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT
+   partial sum i mod L, where L = SUMS, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT
    elements: there L = 1, or 4 for products of floats. Each partial sum takes its elements in order (exponentials four
    at a time; where L > 1, their small parts after the powers of the next four), and the partial sums of a piece are
    added pairwise, upper half onto lower half; the pieces then in order. Whether the L sums lie in the lanes of one
@@ -142,12 +142,12 @@ SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {
 
 /* ... or a lane for each; the first lane of the result counts. */
 SMX_INLINE pair sum_lanes(pair s) {
-    for (int half = WIDTH / 2; half > 0; half /= 2)
+    for (int half = LANES / 2; half > 0; half /= 2)
         s = sum_add_sum(s, pair_of(v_move_down(s.high, half), v_move_down(s.low, half)));
     return s;
 }
 SMX_INLINE long_sum long_sum_lanes(long_sum s) {
-    for (int half = WIDTH / 2; half > 0; half /= 2) {
+    for (int half = LANES / 2; half > 0; half /= 2) {
         const pair upper = pair_of(v_move_down(s.high, half), v_move_down(s.low, half));
         s = long_sum_add_sum(s, long_sum_of(upper, v_move_down(s.lowest, half)));
     }
@@ -168,12 +168,12 @@ SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const re
 }
 SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return v_wide_add(s, t); }
 
-/* The sums of WIDTH short rows of n elements that follow one another: a row's partial sums in a register, the last row
+/* The sums of LANES short rows of n elements that follow one another: a row's partial sums in a register, the last row
    again and again where fewer are left. A row is so many quads, and one to four elements more; of the shortest rows the
    compiler knows how many. */
 SMX_INLINE product_sum product_sum_of_rows_with(const real *x, const real *y, ptrdiff_t n, int left, ptrdiff_t quads) {
-    quad s[WIDTH];
-    for (int k = 0; k < WIDTH; k++) {
+    quad s[LANES];
+    for (int k = 0; k < LANES; k++) {
         quad sum = v_quad_zero();
         for (ptrdiff_t i = 0; i < quads; i++)
             sum = v_quad_add_product(sum, x + 4 * i, y + 4 * i);
@@ -241,7 +241,7 @@ SMX_INLINE derivative_sum derivative_sum_begin(void) {
 
 /* Whether its lanes are reals (of products of floats they are doubles); and one made of such, where a sum of products has
    no third part. */
-#define LANES_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
+#define SUMS_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
 SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest, enum summand what) {
     derivative_sum s = derivative_sum_begin();
     if (what == GRADIENT)

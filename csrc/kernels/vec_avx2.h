@@ -17,7 +17,7 @@
 #define LEVEL avx2
 
 #if REAL_BITS == 32
-#define WIDTH 8
+#define LANES 8
 typedef __m256 vec;
 #define V(name) _mm256_##name##_ps
 #define AS_INT _mm256_castps_si256
@@ -27,7 +27,7 @@ typedef __m256 vec;
 #define INTEGERS(x) _mm256_set1_epi32((int)(x))
 #define BLEND _mm256_blend_ps
 #else
-#define WIDTH 4
+#define LANES 4
 typedef __m256d vec;
 #define V(name) _mm256_##name##_pd
 #define AS_INT _mm256_castpd_si256
@@ -46,7 +46,7 @@ SMX_INLINE void v_stream_end(void) { _mm_sfence(); }
 
 SMX_INLINE __m256i first_lanes(ptrdiff_t count) {
 #if REAL_BITS == 32
-    const int first = count >= WIDTH ? WIDTH : count > 0 ? (int)count : 0;
+    const int first = count >= LANES ? LANES : count > 0 ? (int)count : 0;
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 #else
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -71,7 +71,7 @@ SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(blendv)(no, yes, V(cmp)(a, b, _CMP_LE_OQ)); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmp)(a, b, _CMP_LE_OQ)); }
-SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << WIDTH) - 1; }
+SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
 SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
@@ -195,7 +195,7 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 #endif
 
 SMX_INLINE void v_load_pairs(const real *p, vec column[2]) {
-    const vec a = v_load(p), b = v_load(p + WIDTH);
+    const vec a = v_load(p), b = v_load(p + LANES);
 #if REAL_BITS == 32
     const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)),
                   odd = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
@@ -210,10 +210,10 @@ SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
     const vec low = V(unpacklo)(column[0], column[1]), high = V(unpackhi)(column[0], column[1]);
 #if REAL_BITS == 32
     v_store(p, _mm256_permute2f128_ps(low, high, 0x20));
-    v_store(p + WIDTH, _mm256_permute2f128_ps(low, high, 0x31));
+    v_store(p + LANES, _mm256_permute2f128_ps(low, high, 0x31));
 #else
     v_store(p, _mm256_permute2f128_pd(low, high, 0x20));
-    v_store(p + WIDTH, _mm256_permute2f128_pd(low, high, 0x31));
+    v_store(p + LANES, _mm256_permute2f128_pd(low, high, 0x31));
 #endif
 }
 
@@ -223,7 +223,7 @@ SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
 #define ORDER(a, ...) _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(__VA_ARGS__))
 #define ONE_COLUMN(a, b, c) BLEND(BLEND(a, b, 0x92), c, 0x24) /* lanes of a: 0 3 6; b: 1 4 7; c: 2 5 */
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
-    const vec a = v_load(p), b = v_load(p + WIDTH), c = v_load(p + 2 * WIDTH);
+    const vec a = v_load(p), b = v_load(p + LANES), c = v_load(p + 2 * LANES);
     column[0] = ORDER(ONE_COLUMN(a, b, c), 0, 3, 6, 1, 4, 7, 2, 5);
     column[1] = ORDER(ONE_COLUMN(c, a, b), 1, 4, 7, 2, 5, 0, 3, 6);
     column[2] = ORDER(ONE_COLUMN(b, c, a), 2, 5, 0, 3, 6, 1, 4, 7);
@@ -232,13 +232,13 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     const vec a = ORDER(column[0], 0, 3, 6, 1, 4, 7, 2, 5), b = ORDER(column[1], 5, 0, 3, 6, 1, 4, 7, 2);
     const vec c = ORDER(column[2], 2, 5, 0, 3, 6, 1, 4, 7);
     v_store(p, ONE_COLUMN(a, b, c));
-    v_store(p + WIDTH, ONE_COLUMN(c, a, b));
-    v_store(p + 2 * WIDTH, ONE_COLUMN(b, c, a));
+    v_store(p + LANES, ONE_COLUMN(c, a, b));
+    v_store(p + 2 * LANES, ONE_COLUMN(b, c, a));
 }
 #else
 #define ONE_COLUMN(a, b, c) BLEND(BLEND(a, b, 0x2), c, 0x4) /* lanes of a: 0 3; b: 1; c: 2 */
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
-    const vec a = v_load(p), b = v_load(p + WIDTH), c = v_load(p + 2 * WIDTH);
+    const vec a = v_load(p), b = v_load(p + LANES), c = v_load(p + 2 * LANES);
     column[0] = _mm256_permute4x64_pd(ONE_COLUMN(a, c, b), 0x6c); /* 0 3 2 1 */
     column[1] = _mm256_permute4x64_pd(ONE_COLUMN(b, a, c), 0xb1); /* 1 0 3 2 */
     column[2] = _mm256_permute4x64_pd(ONE_COLUMN(c, b, a), 0xc6); /* 2 1 0 3 */
@@ -247,14 +247,14 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     const vec a = _mm256_permute4x64_pd(column[0], 0x6c), b = _mm256_permute4x64_pd(column[1], 0xb1);
     const vec c = _mm256_permute4x64_pd(column[2], 0xc6);
     v_store(p, ONE_COLUMN(a, b, c));
-    v_store(p + WIDTH, ONE_COLUMN(b, c, a));
-    v_store(p + 2 * WIDTH, ONE_COLUMN(c, a, b));
+    v_store(p + LANES, ONE_COLUMN(b, c, a));
+    v_store(p + 2 * LANES, ONE_COLUMN(c, a, b));
 }
 #endif
 
 SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
-    unsigned char few[WIDTH] = {0};
-    if (count < WIDTH)
+    unsigned char few[LANES] = {0};
+    if (count < LANES)
         p = memcpy(few, p, (size_t)count);
 #if REAL_BITS == 32
     const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
@@ -273,12 +273,12 @@ typedef __m128i halves;
 
 SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
     char few[sizeof(halves)] = {0};
-    return _mm_loadu_si128((const __m128i *)(count < WIDTH ? memcpy(few, p, (size_t)(2 * count)) : p));
+    return _mm_loadu_si128((const __m128i *)(count < LANES ? memcpy(few, p, (size_t)(2 * count)) : p));
 }
 SMX_INLINE void v_store_halves(char *p, ptrdiff_t count, halves h) {
     char few[sizeof(halves)];
-    _mm_storeu_si128((__m128i *)(count < WIDTH ? few : p), h);
-    if (count < WIDTH)
+    _mm_storeu_si128((__m128i *)(count < LANES ? few : p), h);
+    if (count < LANES)
         memcpy(p, few, (size_t)(2 * count));
 }
 
@@ -315,6 +315,6 @@ SMX_INLINE vec v_narrow(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper
 
 #include "quads_avx.h"
 
-SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) { return wide_of(sums_of_quads(s), sums_of_quads(s + 4)); }
+SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) { return wide_of(sums_of_quads(s), sums_of_quads(s + 4)); }
 
 #endif

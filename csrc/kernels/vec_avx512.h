@@ -18,7 +18,7 @@
 #define LEVEL avx512
 
 #if REAL_BITS == 32
-#define WIDTH 16
+#define LANES 16
 typedef __m512 vec;
 typedef __mmask16 mask;
 #define V(name) _mm512_##name##_ps
@@ -29,7 +29,7 @@ typedef __mmask16 mask;
 #define INTEGERS(x) _mm512_set1_epi32((int)(x))
 #define COMPARE_LE(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
 #else
-#define WIDTH 8
+#define LANES 8
 typedef __m512d vec;
 typedef __mmask8 mask;
 #define V(name) _mm512_##name##_pd
@@ -49,7 +49,7 @@ SMX_INLINE void v_stream(real *p, vec a) { V(stream)(p, a); }
 SMX_INLINE void v_stream_end(void) { _mm_sfence(); }
 
 SMX_INLINE mask first_lanes(ptrdiff_t count) {
-    if (count >= WIDTH)
+    if (count >= LANES)
         return (mask)-1;
     return count > 0 ? (mask)((1u << count) - 1) : 0;
 }
@@ -71,7 +71,7 @@ SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(mask_mov)(no, COMPARE_LE(a, b), yes); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(maskz_mov)(COMPARE_LE(a, b), yes); }
-SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(WIDTH); }
+SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(LANES); }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
 SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
@@ -190,7 +190,7 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 #define INDEX(...) _mm512_setr_epi32(__VA_ARGS__)
 #define LESS(index, k) _mm512_sub_epi32(index, _mm512_set1_epi32(k))
 #define TIMES_3 INDEX(0, 3, 6, 9, 12, 15, 2, 5, 8, 11, 14, 1, 4, 7, 10, 13)
-#define TIMES_11 INDEX(0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5) /* a third, modulo WIDTH */
+#define TIMES_11 INDEX(0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5) /* a third, modulo LANES */
 #define THIRD(k) LESS(TIMES_11, 11 * (k))
 #define EVENS INDEX(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
 #define HALVES INDEX(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -199,7 +199,7 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 #else
 #define INDEX(...) _mm512_setr_epi64(__VA_ARGS__)
 #define LESS(index, k) _mm512_sub_epi64(index, _mm512_set1_epi64(k))
-#define TIMES_3 INDEX(0, 3, 6, 1, 4, 7, 2, 5) /* also a third, modulo WIDTH */
+#define TIMES_3 INDEX(0, 3, 6, 1, 4, 7, 2, 5) /* also a third, modulo LANES */
 #define THIRD(k) LESS(TIMES_3, 3 * (k))
 #define EVENS INDEX(0, 2, 4, 6, 8, 10, 12, 14)
 #define HALVES INDEX(0, 8, 1, 9, 2, 10, 3, 11)
@@ -208,35 +208,35 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 #endif
 
 SMX_INLINE void v_load_pairs(const real *p, vec column[2]) {
-    const vec a = v_load(p), b = v_load(p + WIDTH);
+    const vec a = v_load(p), b = v_load(p + LANES);
     column[0] = V(permutex2var)(a, EVENS, b);
     column[1] = V(permutex2var)(a, LESS(EVENS, -1), b);
 }
 SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
     v_store(p, V(permutex2var)(column[0], HALVES, column[1]));
-    v_store(p + WIDTH, V(permutex2var)(column[0], LESS(HALVES, -WIDTH / 2), column[1]));
+    v_store(p + LANES, V(permutex2var)(column[0], LESS(HALVES, -LANES / 2), column[1]));
 }
 
-/* Number f of the 3 WIDTH in memory is lane f % WIDTH of register f / WIDTH, and lane f / 3 of column f % 3. So a lane
+/* Number f of the 3 LANES in memory is lane f % LANES of register f / LANES, and lane f / 3 of column f % 3. So a lane
    belongs to another column in each register, and two blends gather a column, out of order; lane i of it is then found
-   at (3 i + k) % WIDTH. The other way round likewise. */
+   at (3 i + k) % LANES. The other way round likewise. */
 SMX_INLINE vec every_third(vec a, vec b, vec c) {
     return V(mask_blend)(THIRD_AND_SIXTH, V(mask_blend)(SECOND_AND_FIFTH, a, b), c);
 }
 SMX_INLINE vec in_order(__m512i index, vec a) { return V(permutexvar)(index, a); }
 
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) {
-    const vec r[3] = {v_load(p), v_load(p + WIDTH), v_load(p + 2 * WIDTH)};
+    const vec r[3] = {v_load(p), v_load(p + LANES), v_load(p + 2 * LANES)};
     for (int k = 0; k < 3; k++) {
-        const int back = 3 - WIDTH % 3; /* WIDTH is its own inverse modulo 3 */
-        const vec mixed = every_third(r[k * WIDTH % 3], r[(k * WIDTH + back) % 3], r[(k * WIDTH + 2 * back) % 3]);
+        const int back = 3 - LANES % 3; /* LANES is its own inverse modulo 3 */
+        const vec mixed = every_third(r[k * LANES % 3], r[(k * LANES + back) % 3], r[(k * LANES + 2 * back) % 3]);
         column[k] = in_order(LESS(TIMES_3, -k), mixed);
     }
 }
 SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
     const vec c[3] = {in_order(THIRD(0), column[0]), in_order(THIRD(1), column[1]), in_order(THIRD(2), column[2])};
     for (int k = 0; k < 3; k++)
-        v_store(p + k * WIDTH, every_third(c[k * WIDTH % 3], c[(k * WIDTH + 1) % 3], c[(k * WIDTH + 2) % 3]));
+        v_store(p + k * LANES, every_third(c[k * LANES % 3], c[(k * LANES + 1) % 3], c[(k * LANES + 2) % 3]));
 }
 
 SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
@@ -290,7 +290,7 @@ SMX_INLINE vec v_narrow(wide s) {
 
 #include "quads_avx.h"
 
-SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) {
+SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
     return wide_of(_mm512_insertf64x4(_mm512_castpd256_pd512(sums_of_quads(s)), sums_of_quads(s + 4), 1),
                    _mm512_insertf64x4(_mm512_castpd256_pd512(sums_of_quads(s + 8)), sums_of_quads(s + 12), 1));
 }

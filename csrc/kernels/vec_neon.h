@@ -8,7 +8,7 @@
 #define END_OF_TARGET
 
 #if REAL_BITS == 32
-#define WIDTH 4
+#define LANES 4
 typedef float32x4_t vec;
 typedef uint32x4_t ivec;
 #define V(name) name##q_f32
@@ -27,7 +27,7 @@ typedef float32x4x3_t three_vecs;
 typedef uint8x16x2_t table_bytes;
 #define LOOK_UP_BYTES vqtbl2q_u8
 #else
-#define WIDTH 2
+#define LANES 2
 typedef float64x2_t vec;
 typedef uint64x2_t ivec;
 #define V(name) name##q_f64
@@ -64,16 +64,16 @@ SMX_INLINE void v_stream_end(void) {}
 
 /* There are no masked moves: a few scalar ones through the stack. */
 SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) {
-    real lane[WIDTH];
+    real lane[LANES];
     v_store(lane, fill);
-    for (ptrdiff_t i = 0; i < count && i < WIDTH; i++)
+    for (ptrdiff_t i = 0; i < count && i < LANES; i++)
         lane[i] = p[i];
     return v_load(lane);
 }
 SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) {
-    real lane[WIDTH];
+    real lane[LANES];
     v_store(lane, a);
-    for (ptrdiff_t i = 0; i < count && i < WIDTH; i++)
+    for (ptrdiff_t i = 0; i < count && i < LANES; i++)
         p[i] = lane[i];
 }
 
@@ -117,7 +117,7 @@ SMX_INLINE uint8x16_t bytes_of_entry(vec index, uint8_t count) {
     return vaddq_u8(vshlq_n_u8(j, BYTES_OF_REAL), vld1q_u8(within));
 }
 SMX_INLINE vec v_look_up(table t, vec index) { return FROM_BYTES(LOOK_UP_BYTES(t.bytes, bytes_of_entry(index, 8))); }
-SMX_INLINE vec v_permute(vec a, vec index) { return FROM_BYTES(vqtbl1q_u8(AS_BYTES(a), bytes_of_entry(index, WIDTH))); }
+SMX_INLINE vec v_permute(vec a, vec index) { return FROM_BYTES(vqtbl1q_u8(AS_BYTES(a), bytes_of_entry(index, LANES))); }
 
 #if REAL_BITS == 32
 SMX_INLINE real v_first(vec a) { return vgetq_lane_f32(a, 0); }
@@ -195,8 +195,8 @@ SMX_INLINE void v_store_triples(real *p, const vec column[3]) {
 }
 
 SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
-    unsigned char few[WIDTH] = {0};
-    if (count < WIDTH)
+    unsigned char few[LANES] = {0};
+    if (count < LANES)
         p = memcpy(few, p, (size_t)count);
 #if REAL_BITS == 32
     uint32_t four;
@@ -213,14 +213,14 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
 typedef uint16x4_t halves;
 
 SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
-    uint16_t few[WIDTH] = {0};
-    memcpy(few, p, count < WIDTH ? (size_t)(2 * count) : sizeof few);
+    uint16_t few[LANES] = {0};
+    memcpy(few, p, count < LANES ? (size_t)(2 * count) : sizeof few);
     return vld1_u16(few);
 }
 SMX_INLINE void v_store_halves(char *p, ptrdiff_t count, halves h) {
-    uint16_t few[WIDTH];
+    uint16_t few[LANES];
     vst1_u16(few, h);
-    memcpy(p, few, count < WIDTH ? (size_t)(2 * count) : sizeof few);
+    memcpy(p, few, count < LANES ? (size_t)(2 * count) : sizeof few);
 }
 
 SMX_INLINE vec v_from_float16(halves h) { return vcvt_f32_f16(vreinterpret_f16_u16(h)); }
@@ -256,9 +256,9 @@ SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) { retur
 SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
     return v_wide_add_product(s, v_load_first(x, count, v_set1(0)), v_load_first(y, count, v_set1(0)));
 }
-SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) {
-    float64x2_t halves_of[WIDTH];
-    for (int k = 0; k < WIDTH; k++)
+SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
+    float64x2_t halves_of[LANES];
+    for (int k = 0; k < LANES; k++)
         halves_of[k] = vaddq_f64(s[k].lower, s[k].upper);
     return wide_of(vpaddq_f64(halves_of[0], halves_of[1]), vpaddq_f64(halves_of[2], halves_of[3]));
 }

@@ -8,7 +8,7 @@
 
 #define LEVEL scalar
 #define END_OF_TARGET
-#define WIDTH 1
+#define LANES 1
 
 typedef real vec;
 typedef struct {
@@ -75,7 +75,7 @@ SMX_INLINE vec v_look_up(table t, vec index) { return t.entry[bits_of_real(index
 
 /* The first lane. */
 SMX_INLINE real v_first(vec a) { return a; }
-/* Lane i is lane i + by of a, by being a power of two below WIDTH; the last lanes may hold anything. */
+/* Lane i is lane i + by of a, by being a power of two below LANES; the last lanes may hold anything. */
 SMX_INLINE vec v_move_down(vec a, int by) {
     (void)by;
     return a;
@@ -88,7 +88,7 @@ SMX_INLINE vec v_significand(vec a) {
     return real_from_bits((bits_of_real(a) & mask) | bits_of_real(1));
 }
 
-/* Elements j to j + 3 of WIDTH rows, transposed: column[k] holds element j + k of each. */
+/* Elements j to j + 3 of LANES rows, transposed: column[k] holds element j + k of each. */
 SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
     for (int k = 0; k < 4; k++)
         column[k] = rows[0][j + k];
@@ -98,7 +98,7 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
         rows[0][j + k] = column[k];
 }
 
-/* WIDTH rows of two or of three elements that follow one another, taken apart and put together. */
+/* LANES rows of two or of three elements that follow one another, taken apart and put together. */
 SMX_INLINE void v_load_pairs(const real *p, vec column[2]) { column[0] = p[0], column[1] = p[1]; }
 SMX_INLINE void v_store_pairs(real *p, const vec column[2]) { p[0] = column[0], p[1] = column[1]; }
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) { column[0] = p[0], column[1] = p[1], column[2] = p[2]; }
@@ -109,7 +109,7 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return count > 0 && *p ? a : fill;
 }
 
-/* WIDTH numbers of 16 bits: between memory of any alignment and a register, where those beyond count are 0; widened to
+/* LANES numbers of 16 bits: between memory of any alignment and a register, where those beyond count are 0; widened to
    reals; and reals rounded to nearest, ties to even. A NaN that is rounded to bfloat16 is the one quiet NaN, whose bits
    survive it. */
 #if REAL_BITS == 32
@@ -154,7 +154,7 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* WIDTH doubles, for sums of products of reals, which are exact among them: s + x y, x and y in registers or in memory (from
+/* LANES doubles, for sums of products of reals, which are exact among them: s + x y, x and y in registers or in memory (from
    there they need not be taken apart into halves); a + b; s - x; the sum of the lanes, upper half onto lower; and rounded to
    reals. */
 typedef double wide;
@@ -169,7 +169,7 @@ SMX_INLINE wide v_wide_sub(wide s, vec x) { return s - x; }
 SMX_INLINE double v_wide_sum(wide s) { return s; }
 SMX_INLINE vec v_narrow(wide s) { return (real)s; }
 
-/* Four doubles, the partial sums of a short row of floats: s + x y of four elements, or of the first count; and of WIDTH
+/* Four doubles, the partial sums of a short row of floats: s + x y of four elements, or of the first count; and of LANES
    quads the sum of each, pairwise, upper half onto lower half. */
 typedef struct {
     double part[4];
@@ -187,7 +187,7 @@ SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, p
 SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) {
     return v_quad_add_product_first(s, x, y, 4);
 }
-SMX_INLINE wide v_wide_of_quads(const quad s[WIDTH]) {
+SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
     return (s[0].part[0] + s[0].part[2]) + (s[0].part[1] + s[0].part[3]);
 }
 

@@ -13,10 +13,10 @@ SMX_INLINE wide wide_of(doubles lower, doubles upper) {
     return w;
 }
 SMX_INLINE wide v_wide_zero(void) { return wide_of(doubles_zero(), doubles_zero()); }
-SMX_INLINE wide v_wide_load(const double *p) { return wide_of(doubles_get(p), doubles_get(p + WIDTH / 2)); }
+SMX_INLINE wide v_wide_load(const double *p) { return wide_of(doubles_get(p), doubles_get(p + LANES / 2)); }
 SMX_INLINE void v_wide_store(double *p, wide a) {
     doubles_put(p, a.lower);
-    doubles_put(p + WIDTH / 2, a.upper);
+    doubles_put(p + LANES / 2, a.upper);
 }
 SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
     return wide_of(doubles_fma(doubles_lower(x), doubles_lower(y), s.lower),
@@ -25,7 +25,7 @@ SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
 /* From memory, halves need not be taken out of a register. */
 SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) {
     return wide_of(doubles_fma(doubles_load(x), doubles_load(y), s.lower),
-                   doubles_fma(doubles_load(x + WIDTH / 2), doubles_load(y + WIDTH / 2), s.upper));
+                   doubles_fma(doubles_load(x + LANES / 2), doubles_load(y + LANES / 2), s.upper));
 }
 SMX_INLINE wide v_wide_add(wide a, wide b) {
     return wide_of(doubles_add(a.lower, b.lower), doubles_add(a.upper, b.upper));

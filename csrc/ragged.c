@@ -9,7 +9,7 @@
    Threads share elements, not segments: the axis is cut into parts of equal weight. A segment that outweighs a part, and
    is worth more than one thread, is done before, by all of them. */
 
-#include "segments.h"
+#include "ragged.h"
 
 #include "arch.h"
 #include "fpstate.h"
@@ -36,7 +36,7 @@ typedef struct {
     ptrdiff_t beside; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t share;  /* the weight of a part */
     int parts, threads;
-    int is_far; /* what comes next is not in the cache */
+    int beyond_cache; /* what comes next is not in the cache */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
     ptrdiff_t pitch; /* of a block: from an element of a row to the next */
@@ -100,7 +100,7 @@ static void keep_window(worker *w) {
 
 /* A tile takes a vector of rows, and more while they are not much shorter than its first. */
 static void cut_window(worker *w) {
-    const int lanes = w->job->plan->kernels->lanes, beside = (int)w->job->beside;
+    const int lanes = w->job->plan->kernels->row_multiple, beside = (int)w->job->beside;
     w->tiles = 0;
     for (int from = 0; from < w->rows;) {
         columns tile = {from, from, 0, w->sorted[from / beside]};
@@ -210,7 +210,7 @@ static void fill(const job *j, char *to, ptrdiff_t count) {
 /* Fills up a tile's rows. The lanes beyond its last row hold zeros: an ordinary row. */
 static void fill_up(const worker *w, int k, columns tile) {
     const job *j = w->job;
-    const ptrdiff_t to = round_up(tile.to, j->plan->kernels->lanes);
+    const ptrdiff_t to = round_up(tile.to, j->plan->kernels->row_multiple);
     for (int at = 0; at < tile.longest; at++) {
         char *row = w->block[k] + at * j->pitch * j->size;
         if (to > tile.to)
@@ -258,7 +258,7 @@ static void load_window(worker *w, int k) {
         copy_rows(w, from, w->block[k], 0, w->rows);
     } else if (w->are_equal && j->beside == 1) {
         const ptrdiff_t n = w->length[0];
-        j->plan->kernels->rows_to_columns(find_window(w, from), n, w->rows, n, w->block[k], j->pitch, j->is_far);
+        j->plan->kernels->rows_to_columns(find_window(w, from), n, w->rows, n, w->block[k], j->pitch, j->beyond_cache);
     } else {
         if (!w->has_places)
             find_places(w);
@@ -273,7 +273,7 @@ static void store_window(worker *w) {
         copy_rows(w, to, w->block[0], 0, w->rows);
     } else if (w->are_equal && j->beside == 1) {
         const ptrdiff_t n = w->length[0];
-        j->plan->kernels->columns_to_rows(w->block[0], j->pitch, find_window(w, to), n, w->rows, n, j->is_far);
+        j->plan->kernels->columns_to_rows(w->block[0], j->pitch, find_window(w, to), n, w->rows, n, j->beyond_cache);
     } else {
         if (!w->has_places)
             find_places(w);
@@ -288,33 +288,33 @@ static void do_tile(worker *w, columns where) {
     const smx_kernels *kernels = j->plan->kernels;
     double constants[SMX_CONSTANTS * SMX_TILE_ROWS], shift[SMX_TILE_ROWS];
     smx_tile tile = {.layout = SMX_COLUMNS, .storage = SMX_REAL, .out_storage = SMX_REAL};
-    tile.width = where.to - where.from;
-    tile.n = tile.length = where.longest;
+    tile.rows = where.to - where.from;
+    tile.n = tile.row_length = where.longest;
     tile.temperature = kernels->no_temperature;
     for (int k = 0; k < j->op->inputs; k++) {
         const smx_view view = {w->block[k] + where.from * j->size, 1, j->pitch};
         tile.in[k] = view;
     }
     tile.out = tile.in[0];
-    if (j->op->uses_keep) {
+    if (j->op->saves) {
         const smx_view kept = {w->keep + where.from * j->size, 1, j->pitch};
-        tile.kept[0] = tile.in[0];
-        tile.kept[1] = kept;
+        tile.saved[0] = tile.in[0];
+        tile.saved[1] = kept;
     }
 
-    j->op->reduce(&tile, w->partials);
+    j->op->reduce[SMX_WALK_SHORT_COLUMNS](&tile, w->partials);
     int flags = j->op->finish(&tile, 1, w->partials, NULL, constants);
     if (flags & SMX_TOO_LARGE) {
         memcpy(shift, (char *)constants + SMX_SHIFT * SMX_TILE_ROWS * j->size, SMX_TILE_ROWS * (size_t)j->size);
         fill_up(w, 0, where);
         copy_rows(w, &j->plan->in[0], w->block[0], where.from, where.to);
         kernels->subtract(&tile, shift);
-        j->op->reduce(&tile, w->partials);
+        j->op->reduce[SMX_WALK_SHORT_COLUMNS](&tile, w->partials);
         flags = j->op->finish(&tile, 1, w->partials, shift, constants);
     }
-    j->op->write(&tile, constants);
+    j->op->write[SMX_WALK_SHORT_COLUMNS](&tile, constants);
     if (flags & SMX_NOT_FINITE)
-        kernels->settle_nans(&tile);
+        kernels->canonicalize_nans(&tile);
 }
 
 /* The operand from segment k on. Running a plan may have rewritten the axis of a segment of one element. */
@@ -378,7 +378,7 @@ static void do_part(worker *w, int part) {
 
 /* With its scratch behind it; NULL if there is no memory. */
 static worker *open_worker(const job *j) {
-    const ptrdiff_t blocks = (j->op->inputs + j->op->uses_keep) * j->block_bytes;
+    const ptrdiff_t blocks = (j->op->inputs + j->op->saves) * j->block_bytes;
     worker *w = malloc(sizeof(worker) + 64 + (size_t)(blocks + j->partial_bytes));
     if (!w)
         return NULL;
@@ -387,7 +387,7 @@ static worker *open_worker(const job *j) {
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
         w->block[k] = scratch;
     w->keep = scratch;
-    w->partials = scratch + (j->op->uses_keep ? j->block_bytes : 0);
+    w->partials = scratch + (j->op->saves ? j->block_bytes : 0);
     w->job = j;
     w->alone = *j->plan;
     w->alone.indptr = NULL;
@@ -450,7 +450,7 @@ static int is_in_order(const smx_plan *plan, const smx_operand *operand, ptrdiff
            smx_is_native(plan, operand, 1);
 }
 
-int smx_run_segments(smx_plan *plan) {
+int smx_run_ragged(smx_plan *plan) {
     job j;
     smx_simplify(plan);
     j.plan = plan;
@@ -463,12 +463,12 @@ int smx_run_segments(smx_plan *plan) {
         j.in_order[k] = is_in_order(plan, &plan->in[k], j.beside, j.size);
     j.out_in_order = is_in_order(plan, &plan->out, j.beside, j.size);
 
-    const ptrdiff_t lanes = plan->kernels->lanes, elements = plan->inner_shape[0] * j.beside;
+    const ptrdiff_t lanes = plan->kernels->row_multiple, elements = plan->inner_shape[0] * j.beside;
     /* As in the driver: at a power of two from one element to the next, all would fall into a few sets of the cache. */
     j.pitch = round_up(least(WINDOW_ROWS, elements), lanes) + lanes;
     j.block_bytes = round_up(least(SMX_SHORT, plan->inner_shape[0]) * j.pitch * j.size, 64);
     j.partial_bytes = SMX_PARTIALS * WINDOW_ROWS * j.size;
-    j.is_far = smx_is_far(j.op->inputs + 1, elements * j.size);
+    j.beyond_cache = smx_beyond_cache(j.op->inputs + 1, elements * j.size);
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

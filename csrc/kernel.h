@@ -1,0 +1,208 @@
+/* What a kernel is: serial code for one tile, the same table of functions at every level and for every type.
+
+   The runner (run.c, route.c, tile.c) calls three functions of an operation for each tile:
+
+       reduce   for every piece: what the operation must know of the piece, a few numbers for each row (a partial)
+       finish   once: combines the partials of each row's pieces into the constants of the row
+       write    for every piece: the results, element by element, from the inputs and the constants
+
+   Glossary
+
+       row         the elements that one softmax is taken over
+       tile        a few rows that are worked on together
+       piece       SMX_PIECE elements of each row of a tile; the last piece may be shorter
+       layout      how the rows of a tile lie in memory:
+                     ROWS      each row is contiguous; vectors run along it
+                     COLUMNS   the rows lie side by side: element j of all rows is contiguous, and vectors run across rows
+       line        in COLUMNS, element j of all rows of the tile
+       walk        the way in which a kernel goes through a tile (enum smx_walk): an operation has a reduce and a write for each
+                   walk that it supports
+       packed      rows that follow one another in memory with no gap, in every array
+       span        rows at a constant stride: one run along the last outer axis
+       block       scratch memory that holds a tile of reals and stays in the cache
+       stage       scratch memory that rows pass on their way between an array and a block of columns
+       partial     the numbers that reduce leaves for each row of a piece
+       constants   the numbers that finish leaves for each row
+       saved       what reduce keeps for write, so that write need not compute it again
+       shift       what is subtracted from the rows whose maximum is beyond the range of exp's reduction
+       beyond cache   memory that is not in the last-level cache when it is needed
+       uniform     each tile lies as the tile before does, at a constant distance
+
+   Both layouts give the same bits: see "the order of every sum" in kernels/sum.inc.h. */
+
+#ifndef SMX_KERNEL_H
+#define SMX_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum smx_op {
+    SMX_SOFTMAX,
+    SMX_LOG_SOFTMAX,
+    SMX_LOGSUMEXP,
+    SMX_SOFTMAX_VJP,
+    SMX_LOG_SOFTMAX_VJP,
+    SMX_LOG_SOFTMAX_JVP,
+    /* cross-entropy of labels, of smoothed labels, of probabilities; each also with its gradient */
+    SMX_LABEL_LOSS,
+    SMX_LABEL_LOSS_GRAD,
+    SMX_SMOOTH_LOSS,
+    SMX_SMOOTH_LOSS_GRAD,
+    SMX_TARGET_LOSS,
+    SMX_TARGET_LOSS_GRAD,
+    SMX_OP_COUNT
+};
+
+enum {
+    SMX_PIECE = 4096,      /* elements of a row that are reduced at once */
+    SMX_SHORT = 80,        /* rows up to this length have one partial sum and mostly lie side by side in a tile */
+    SMX_STEP = 64,         /* the longest step of a loop over a row, at any level and for any type */
+    SMX_TILE_ROWS = 256,   /* the most rows of a tile in COLUMNS */
+    SMX_ROWS_AT_ONCE = 16, /* the same in ROWS */
+    SMX_PARTIALS = 8,      /* numbers in a partial, each for all rows of the tile, rounded up to row_multiple */
+    SMX_CONSTANTS = 10,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
+    SMX_SHIFT = 9,         /* the constant that holds the shift, after SMX_TOO_LARGE */
+    SMX_TEMPERATURE = 8,   /* doubles that hold a temperature's constants */
+    SMX_LOOKAHEAD = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold the maxima found ahead and what follows from them */
+    SMX_MAX_INPUTS = 3
+};
+
+enum smx_layout { SMX_ROWS, SMX_COLUMNS };
+
+enum smx_walk {
+    SMX_WALK_ROWS,          /* ROWS: long rows, one after the other */
+    SMX_WALK_SHORT_ROWS,    /* ROWS: a few rows of up to SMX_SHORT elements, one after the other */
+    SMX_WALK_PACKED,        /* ROWS: packed rows of up to SMX_SHORT elements; vectors reach over several rows */
+    SMX_WALK_COLUMNS,       /* COLUMNS: long rows, strips of a vector's width one after the other */
+    SMX_WALK_NARROW_LINES,  /* COLUMNS: long rows, so few that vectors reach over several lines; lines follow one another */
+    SMX_WALK_SHORT_COLUMNS, /* COLUMNS: rows of up to SMX_SHORT elements */
+    SMX_WALK_TRANSPOSED,    /* write alone: from saved columns of up to SMX_SHORT elements into rows of reals */
+    SMX_WALKS
+};
+
+/* How an array keeps its numbers: as the reals of the kernels, or in 16 bits for kernels of float. */
+enum smx_storage { SMX_REAL, SMX_FLOAT16, SMX_BFLOAT16 };
+
+/* Where the rows of a tile are: element j of row r is at start + r * row_stride + j * element_stride, in reals. ROWS have an
+   element_stride of 1, COLUMNS a row_stride of 1. */
+typedef struct {
+    void *start;
+    ptrdiff_t row_stride, element_stride;
+} smx_view;
+
+/* What a cross-entropy is called with beside its arrays. Class j has the target weight[j] (keep q[j] + spread); q is a
+   probability, or 1 at the label and 0 elsewhere. The gradient is that of the sum of the losses / divisor. */
+typedef struct {
+    double keep, spread, divisor;
+} smx_targets;
+
+/* Rows that the next reduce is going to read, of the next piece or tile. While reduce adds up the exponentials of one tile,
+   it looks for the maxima of the next, as that loop has loads to spare. */
+typedef struct {
+    smx_view view;
+    int rows;     /* how many rows to look at, n elements each */
+    int valid;    /* maxima holds what the reduce before found in the rows of this tile */
+    void *maxima; /* SMX_LOOKAHEAD doubles, or NULL: do not look ahead, and nothing here is set */
+} smx_lookahead;
+
+typedef struct {
+    enum smx_layout layout;
+    int rows;
+    ptrdiff_t piece_start; /* the number of the piece's first element in its row */
+    ptrdiff_t n;           /* elements of each row in this piece */
+    ptrdiff_t row_length;  /* elements of the whole row, which fixes the order of the sums */
+    smx_view in[SMX_MAX_INPUTS];
+    smx_view out;
+    /* Where reduce saves two numbers for each element; start is NULL if it is not to. In ROWS, rows are rounded up to
+       SMX_STEP; in COLUMNS, saved[0] may take the place of in[0] where in[0] is a block. */
+    smx_view saved[2];
+    const void *temperature; /* as set_temperature leaves it */
+    int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then begins with a cache line */
+    int packed; /* the walk is SMX_WALK_PACKED */
+    /* Where the same input in the next piece or tile is, to be prefetched; start is NULL if it is in the cache anyway. */
+    smx_view next[SMX_MAX_INPUTS];
+    smx_lookahead lookahead;
+    /* How results are kept. 16 bits only where no later step (labels, canonicalize_nans, apply_mask) reads them as reals; the
+       strides of out then count items of 16 bits. */
+    enum smx_storage out_storage;
+    /* Derivatives only: how the inputs are kept; the bytes of the mask, contiguous in the direction of the vectors, or NULL.
+       In COLUMNS, one byte may stand for a whole line. Inputs of 16 bits are not masked, and their strides count items. */
+    enum smx_storage storage;
+    smx_view mask;
+    const smx_targets *targets;
+    const int64_t *label; /* of each row; -1 for a row that does not count */
+    const void *factor;   /* of each row: the target of its label */
+} smx_tile;
+
+/* What finish found out about a tile, as flags. */
+enum {
+    SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: canonicalize_nans and apply_mask have to follow */
+    SMX_TOO_LARGE = 2 /* |max| is beyond the range of the reduction: do it all again with the shift subtracted */
+};
+
+/* What a mask makes of hidden elements: inputs that leave the row's constants alone, and a result. */
+typedef struct {
+    double in[SMX_MAX_INPUTS], out;
+    int follows_from_in; /* write makes that result of those inputs, unless finish says SMX_NOT_FINITE */
+} smx_hidden;
+
+typedef void smx_reduce(const smx_tile *tile, void *partial);
+typedef int smx_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                       void *constants);
+typedef void smx_write(const smx_tile *tile, const void *constants);
+
+/* A row of the table of operations. */
+typedef struct {
+    const char *name;
+    int inputs;        /* x; y and g; x and weight; x, weight and q */
+    int elementwise;   /* writes a result for each element; else one for each row, in constants[0] */
+    int has_row_out;   /* leaves a result for each row in constants[0] beside those for each element */
+    int has_labels;    /* takes a label and a factor for each row */
+    int saves;         /* reduce can save work for write in tile->saved */
+    int may_shift;     /* finish may answer SMX_TOO_LARGE */
+    int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
+    int looks_ahead;   /* reduce makes use of tile->lookahead */
+    int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */
+    smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not walk so */
+    smx_finish *finish;
+    smx_write *write[SMX_WALKS];
+    smx_hidden hidden;
+    int min_elements_per_thread; /* elements that take some 8 us: with fewer, a thread costs more than it helps */
+} smx_op_kernels;
+
+typedef struct {
+    const char *level;
+    size_t real_size;
+    int row_multiple; /* the rows of blocks of columns and of partials are rounded up to it; the padding may be read */
+    smx_op_kernels op[SMX_OP_COUNT];
+    /* Between an array and a block of columns, whose padding is filled with zeros. lines_…: n lines, line_stride items apart,
+       in any storage. rows_…: contiguous rows of reals, row_stride apart. beyond_cache: prefetch what follows.
+       columns_to_lines of reals may overwrite what lies behind the last line, up to row_multiple. */
+    void (*lines_to_columns)(enum smx_storage storage, const void *lines, ptrdiff_t line_stride, int rows, ptrdiff_t n,
+                             void *block, ptrdiff_t element_stride, int beyond_cache);
+    void (*columns_to_lines)(enum smx_storage storage, const void *block, ptrdiff_t element_stride, void *lines,
+                             ptrdiff_t line_stride, int rows, ptrdiff_t n);
+    void (*rows_to_columns)(const void *rows, ptrdiff_t row_stride, int count, ptrdiff_t n, void *block,
+                            ptrdiff_t element_stride, int beyond_cache);
+    void (*columns_to_rows)(const void *block, ptrdiff_t element_stride, void *rows, ptrdiff_t row_stride, int count,
+                            ptrdiff_t n, int beyond_cache);
+    const void *no_temperature; /* the constants of temperature 1 */
+    void (*set_temperature)(double temperature, void *constants);
+    void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
+    void (*canonicalize_nans)(const smx_tile *tile); /* every NaN in out becomes the one quiet NaN */
+    /* to = from where the byte in mask (strides in bytes) is not 0, else fill; to may be from */
+    void (*apply_mask)(const smx_view *from, const smx_view *mask, int rows, ptrdiff_t n, double fill,
+                       const smx_view *to);
+    /* Between n contiguous numbers of 16 bits and n contiguous reals, whose NaNs become the one quiet NaN; NULL for double.
+       to_half rounds to nearest, ties to even. Both go upwards: from may be the upper half of the reals that from_half makes,
+       and to the lower half of the reals that to_half reads. */
+    void (*from_half)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
+    void (*to_half)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
+} smx_kernels;
+
+extern const smx_kernels smx_scalar_f32, smx_scalar_f64;
+extern const smx_kernels smx_avx2_f32, smx_avx2_f64;
+extern const smx_kernels smx_avx512_f32, smx_avx512_f64;
+extern const smx_kernels smx_neon_f32, smx_neon_f64;
+
+#endif

@@ -1,0 +1,273 @@
+/* One tile: the protocol of reduce, finish, shift and write, and where the kernels find the rows meanwhile. The route
+   (route.c) has decided all of that; what is left to a tile is what its values bring about: a shift, NaNs, and a mask whose
+   bytes lie otherwise than those of the tile before. */
+
+#include "arch.h"
+#include "job.h"
+#include "strided.h"
+
+#include <string.h>
+
+static const smx_view nowhere = {NULL, 0, 0};
+
+/* ---- where the rows are -------------------------------------------------------------------------------------------- */
+
+void smx_open_tile(smx_worker *w, ptrdiff_t number) {
+    const smx_job *j = w->job;
+    const ptrdiff_t span = number / j->tiles_per_span;
+    const ptrdiff_t end = (number % j->tiles_per_span + 1) * j->tile_rows - j->first_tile_short_by;
+    const ptrdiff_t in_span = smx_max(0, end - j->tile_rows);
+    w->first_row = span * j->span + in_span;
+    w->tile.layout = j->layout;
+    w->tile.row_length = j->n;
+    w->tile.temperature = j->temperature;
+    w->tile.stream = 0;
+    w->tile.packed = j->output == SMX_AS_PACKED && j->layout == SMX_ROWS;
+    /* One by one: a copy of a copy would wait until all stores before it, results among them, have reached the cache. */
+    w->tile.next[0] = nowhere;
+    w->tile.next[1] = nowhere;
+    w->tile.mask = nowhere;
+    w->tile.out = nowhere;
+    w->tile.out_storage = SMX_REAL;
+    w->tile.storage = j->in_place[0] ? j->plan->in[0].storage : SMX_REAL;
+    w->tile.rows = (int)(smx_min(end, j->span) - in_span);
+    w->tile.targets = &j->plan->targets;
+    w->tile.label = NULL;
+    if (j->op->has_labels) {
+        w->tile.label = smx_gather_numbers(w, &j->plan->label, sizeof(int64_t), w->label);
+        w->tile.factor = smx_gather_numbers(w, &j->plan->factor, j->real_size, w->factor);
+    }
+}
+
+/* In a uniform job: from the tile that is open to another one. */
+static void move_tile(smx_worker *w, ptrdiff_t number) {
+    const smx_job *j = w->job;
+    const ptrdiff_t first = number * j->tile_rows, rows = first - w->first_row;
+    w->first_row = first;
+    w->tile.rows = (int)smx_min(j->tile_rows, j->rows - first);
+    for (int k = 0; k < j->op->inputs; k++) {
+        const ptrdiff_t stride = j->plan->in[k].outer[0];
+        w->tile.in[k].start = (char *)w->tile.in[k].start + rows * stride;
+        if (w->tile.next[k].start)
+            w->tile.next[k].start = (char *)w->tile.in[k].start + w->tile.rows * stride;
+    }
+    w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
+}
+
+/* The rows of input k in the next piece, or in the next tile. */
+static smx_view view_next(const smx_worker *w, int k, ptrdiff_t start) {
+    const smx_job *j = w->job;
+    const int by_pieces = j->pieces > 1 || (j->layout == SMX_COLUMNS && j->tiles_per_span == 1);
+    const ptrdiff_t pieces = j->looks_ahead ? 2 : 1; /* reduce looks at the next piece beside this one */
+    smx_view view = smx_view_array(w, &j->plan->in[k], start);
+    const ptrdiff_t step = by_pieces ? pieces * w->tile.n * view.element_stride : w->tile.rows * view.row_stride;
+    view.start = (char *)view.start + step * j->real_size;
+    return view;
+}
+
+/* True if the kernels of a derivative can read the mask of the piece. */
+static int is_mask_for_kernels(const smx_worker *w) {
+    if (!w->job->masks_in_kernel)
+        return 0;
+    return w->tile.layout == SMX_ROWS ? w->mask.element_stride == 1 : w->mask.row_stride == 0 || w->mask.row_stride == 1;
+}
+
+/* Points the tile at piece number piece, loading blocks as needed; shift: NULL, or what to subtract from the rows. */
+void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
+    const smx_job *j = w->job;
+    const smx_plan *plan = j->plan;
+    const ptrdiff_t start = piece * SMX_PIECE;
+    w->tile.piece_start = start;
+    w->tile.n = smx_min(SMX_PIECE, j->n - start);
+    for (int k = 0; j->beyond_cache && k < j->op->inputs; k++)
+        w->tile.next[k] = j->prefetches[k] ? view_next(w, k, start) : nowhere;
+    const int is_masked = plan->mask.data != NULL;
+    if (is_masked)
+        w->mask = smx_view_mask(plan, w->first_row, w->tile.rows, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
+    const int kernels_mask = is_masked && is_mask_for_kernels(w);
+    w->tile.mask = kernels_mask ? w->mask : nowhere;
+    for (int k = 0; k < j->op->inputs; k++)
+        if (j->in_place[k] && !shift && (!is_masked || kernels_mask)) {
+            w->tile.in[k] = smx_view_array(w, &plan->in[k], start);
+        } else {
+            j->load[k](w, k, start);
+            w->tile.in[k] = smx_view_block(j, w->block[k]);
+        }
+    if (shift)
+        plan->kernels->subtract(&w->tile, shift);
+    w->tile.saved[0].start = NULL;
+    if (j->saves) {
+        const smx_view saved = smx_view_block(j, w->saved);
+        w->tile.saved[0] = saved;
+        w->tile.saved[1] = saved;
+        if (w->tile.in[0].start == w->block[0])
+            w->tile.saved[0] = w->tile.in[0];
+        else
+            w->tile.saved[1].start = w->saved + j->saved_bytes / 2;
+    }
+    if (j->output == SMX_NO_ELEMENTS)
+        return;
+    const int in_array = j->output == SMX_TO_ARRAY || w->tile.packed;
+    w->tile.out = in_array ? smx_view_array(w, &plan->out, start) : smx_view_block(j, w->block[0]);
+    /* COLUMNS and packed rows go past the cache by whole cache lines. */
+    const int by_lines = j->layout == SMX_COLUMNS || w->tile.packed;
+    w->tile.stream = j->streams && (!by_lines || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
+}
+
+/* ---- write --------------------------------------------------------------------------------------------------------- */
+
+/* How the results of the open piece reach the output: the way of the route, except where values or the mask make another
+   pass over them necessary, for which they have to be reals, in the layout of the tile. */
+static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int needs_mask) {
+    const smx_job *j = w->job;
+    const int is_real = j->plan->out.storage == SMX_REAL, is_masked = j->plan->mask.data != NULL;
+    switch (j->output) {
+    case SMX_ROUNDED:
+        return not_finite || needs_mask || w->tile.mask.start ? SMX_TO_BLOCK : SMX_ROUNDED;
+    case SMX_TRANSPOSED:
+        return not_finite || needs_mask ? SMX_TO_BLOCK : SMX_TRANSPOSED;
+    case SMX_AS_PACKED: {
+        const int is_mask_packed = w->mask.element_stride == 1 && w->mask.row_stride == w->tile.n;
+        const int fits = !w->state->shifted && (is_real || !not_finite) && (!is_masked || is_mask_packed);
+        return w->tile.packed || fits ? SMX_AS_PACKED : SMX_TO_BLOCK;
+    }
+    default:
+        return j->output;
+    }
+}
+
+/* Points a tile that has been reduced in columns at packed rows. */
+static void open_packed(smx_worker *w) {
+    const smx_job *j = w->job;
+    w->tile.layout = SMX_ROWS;
+    w->tile.packed = 1;
+    for (int k = 0; k < j->op->inputs; k++)
+        w->tile.in[k] = smx_view_array(w, &j->plan->in[k], 0);
+    w->tile.storage = j->plan->in[0].storage;
+    if (j->plan->mask.data)
+        w->tile.mask = w->mask;
+    w->tile.out = smx_view_array(w, &j->plan->out, 0);
+    w->tile.out_storage = j->plan->out.storage;
+}
+
+void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
+    const smx_job *j = w->job;
+    const smx_hidden *hidden = &j->op->hidden;
+    const ptrdiff_t start = piece * SMX_PIECE;
+    const int is_masked = j->plan->mask.data != NULL, not_finite = w->state->flags & SMX_NOT_FINITE;
+    const int by_formula = hidden->follows_from_in || w->tile.mask.start;
+    int needs_mask = is_masked && (not_finite || !by_formula);
+    const enum smx_output output = output_of_piece(w, not_finite, needs_mask);
+    smx_write *write = j->write;
+    switch (output) {
+    case SMX_AS_PACKED:
+        if (!w->tile.packed) {
+            open_packed(w);
+            needs_mask = is_masked && not_finite;
+        }
+        write = j->op->write[SMX_WALK_PACKED];
+        break;
+    case SMX_ROUNDED:
+        w->tile.out = smx_view_array(w, &j->plan->out, start);
+        w->tile.out_storage = j->plan->out.storage;
+        break;
+    case SMX_TRANSPOSED:
+        w->tile.out = smx_view_array(w, &j->plan->out, start);
+        write = j->op->write[SMX_WALK_TRANSPOSED];
+        break;
+    default:
+        break;
+    }
+    write(&w->tile, w->state->constants);
+    if (not_finite)
+        j->plan->kernels->canonicalize_nans(&w->tile);
+    if (output == SMX_TO_BLOCK)
+        j->store(w, start, needs_mask);
+    else if (needs_mask)
+        smx_apply_mask(w, &w->tile.out, hidden->out, &w->tile.out);
+}
+
+void smx_store_row_results(smx_worker *w) {
+    const smx_job *j = w->job;
+    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, (const char *)w->state->constants);
+}
+
+/* ---- the protocol -------------------------------------------------------------------------------------------------- */
+
+static char *partial_of(const smx_worker *w, char *partials, ptrdiff_t piece) {
+    const smx_job *j = w->job;
+    return partials + piece * SMX_PARTIALS * smx_round_up(w->tile.rows, j->plan->kernels->row_multiple) * j->real_size;
+}
+
+/* Points the tile at what is likely to be reduced next: the next piece of its rows, or the rows of the next tile, where the
+   worker goes on with that. */
+static void look_ahead(smx_worker *w, ptrdiff_t number, ptrdiff_t piece, int next_follows) {
+    const smx_job *j = w->job;
+    const ptrdiff_t item = number * j->pieces + piece;
+    smx_lookahead *to = &w->tile.lookahead;
+    to->maxima = NULL;
+    if (!j->looks_ahead || w->state->shifted)
+        return;
+    to->maxima = w->lookahead;
+    to->valid = w->lookahead_item == item;
+    to->view = w->tile.in[0];
+    if (j->pieces > 1) {
+        to->view.start = (char *)w->tile.in[0].start + SMX_PIECE * j->real_size;
+        to->rows = (piece + 2) * SMX_PIECE <= j->n ? w->tile.rows : 0; /* no shorter piece */
+    } else {
+        to->view.start = (char *)w->tile.in[0].start + w->tile.rows * j->plan->in[0].outer[0];
+        to->rows = next_follows ? (int)smx_min(j->tile_rows, j->rows - w->first_row - w->tile.rows) : 0;
+    }
+    w->lookahead_item = to->rows > 0 ? item + 1 : -1;
+}
+
+void smx_reduce_piece(smx_worker *w, ptrdiff_t number, ptrdiff_t piece, int next_follows, char *partials) {
+    look_ahead(w, number, piece, next_follows);
+    w->job->reduce(&w->tile, partial_of(w, partials, piece));
+}
+
+int smx_finish_rows(const smx_worker *w, const void *partials, smx_tile_state *state) {
+    const smx_job *j = w->job;
+    const void *shift = state->shifted ? state->shift : NULL;
+    state->flags = j->op->finish(&w->tile, j->pieces, partials, shift, state->constants);
+    if (!(state->flags & SMX_TOO_LARGE) || state->shifted)
+        return 1;
+    memcpy(state->shift, (char *)state->constants + SMX_SHIFT * SMX_TILE_ROWS * j->real_size,
+           SMX_TILE_ROWS * (size_t)j->real_size);
+    state->shifted = 1;
+    return 0;
+}
+
+void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
+    const smx_job *j = w->job;
+    smx_tile_state *state = w->state;
+    int is_open = w->is_open; /* so its one piece is, too */
+    state->shifted = 0;
+    do {
+        const void *shift = state->shifted ? state->shift : NULL;
+        for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
+            if (!is_open)
+                j->open_piece(w, piece, shift);
+            smx_reduce_piece(w, number, piece, next_follows, w->partials);
+        }
+        is_open = 0;
+    } while (!smx_finish_rows(w, w->partials, state));
+    w->is_open = j->uniform && !state->shifted;
+    if (smx_has_row_results(j))
+        smx_store_row_results(w);
+    if (!j->op->elementwise)
+        return;
+    for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
+        if (j->pieces > 1)
+            j->open_piece(w, piece, state->shifted ? state->shift : NULL);
+        j->write_piece(w, piece);
+    }
+}
+
+void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows) {
+    if (w->is_open)
+        move_tile(w, number);
+    else
+        smx_open_tile(w, number);
+    smx_do_open_rows(w, number, next_follows);
+}

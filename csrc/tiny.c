@@ -1,0 +1,66 @@
+/* The shortest way: a call that is one tile of contiguous rows of reals. No job is made, no memory allocated, and all scratch
+   memory is on the stack. Half of the time of softmax of 1x10 would go into the rest. */
+
+#include "fpstate.h"
+#include "job.h"
+
+#include <stdio.h>
+
+int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
+    smx_tiny_route route;
+    if (!smx_is_tiny(plan, rows, n, &route))
+        return 0;
+    const smx_kernels *kernels = plan->kernels;
+    const smx_op_kernels *op = &kernels->op[plan->op];
+    const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
+    const int columns = route.reduce == SMX_WALK_SHORT_COLUMNS;
+    double block[2][SMX_TINY_BLOCK / sizeof(double)], partial[SMX_PARTIALS * SMX_TILE_ROWS];
+    double constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+    const smx_view saved = {NULL, columns ? 1 : route.pitch, columns ? route.pitch : 1};
+
+    smx_tile tile;
+    for (int k = 0; k <= op->inputs; k++) {
+        const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
+        smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
+        view->start = operand->data;
+        view->row_stride = rows > 1 ? operand->outer[0] / size : n; /* the stride of a single row may be any */
+        view->element_stride = 1;
+    }
+    const smx_view memory = tile.in[0], nowhere = {NULL, 0, 0};
+    tile.layout = columns ? SMX_COLUMNS : SMX_ROWS;
+    tile.rows = (int)rows;
+    tile.piece_start = 0;
+    tile.n = tile.row_length = n;
+    tile.packed = route.reduce == SMX_WALK_PACKED;
+    tile.saved[0] = tile.saved[1] = saved;
+    if (op->saves) {
+        tile.saved[0].start = block[0];
+        tile.saved[1].start = block[1];
+    }
+    tile.temperature = kernels->no_temperature;
+    tile.stream = 0;
+    tile.lookahead.maxima = NULL;
+    for (int k = 0; k < op->inputs; k++)
+        tile.next[k] = nowhere;
+    tile.mask = nowhere;
+    tile.storage = tile.out_storage = SMX_REAL;
+    if (columns) {
+        kernels->rows_to_columns(memory.start, n, (int)rows, n, block[0], route.pitch, 0);
+        tile.in[0] = saved;
+        tile.in[0].start = block[0];
+    }
+    const smx_fpstate before = smx_enter_fpstate();
+    op->reduce[route.reduce](&tile, partial);
+    const int is_finite = op->finish(&tile, 1, partial, NULL, constants) == 0;
+    if (columns && route.write == SMX_WALK_PACKED) {
+        tile.layout = SMX_ROWS;
+        tile.packed = 1;
+        tile.in[0] = memory;
+    }
+    if (is_finite)
+        op->write[route.write](&tile, constants);
+    smx_leave_fpstate(before);
+    if (is_finite && plan->explanation)
+        snprintf(plan->explanation, SMX_EXPLANATION, "tiny: 1 tile of %d rows", (int)rows);
+    return is_finite;
+}
