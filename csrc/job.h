@@ -19,27 +19,27 @@ typedef void smx_store(smx_worker *w, ptrdiff_t start, int applies_mask);
 
 /* How the results of a tile reach the output. */
 enum smx_output {
-    SMX_NO_ELEMENTS,  /* the operation has a result for each row alone */
-    SMX_TO_BLOCK,     /* write fills a block, and job.store moves it */
-    SMX_TO_ARRAY,     /* write fills the output */
-    SMX_ROUNDED,      /* the same, in 16 bits */
-    SMX_AS_PACKED,    /* the rows are packed in every array, and write goes from array to array */
-    SMX_TRANSPOSED    /* write turns saved columns into the rows of the output */
+    SMX_NO_ELEMENTS, /* the operation has a result for each row alone */
+    SMX_TO_BLOCK, /* write fills a block, and job.store moves it */
+    SMX_TO_ARRAY, /* write fills the output */
+    SMX_ROUNDED, /* the same, in 16 bits */
+    SMX_AS_PACKED, /* the rows are packed in every array, and write goes from array to array */
+    SMX_TRANSPOSED /* write turns saved columns into the rows of the output */
 };
 
 /* Pieces of work that a route may use or not; tests turn them off, one at a time. */
 enum smx_option {
-    SMX_SAVE,           /* reduce saves exponentials for write */
-    SMX_LOOK_AHEAD,     /* reduce looks for the maxima of the next tile or piece */
-    SMX_PREFETCH_NEXT,  /* ask for what the next tile or piece reads */
-    SMX_STREAM,         /* write past the cache */
-    SMX_UNIFORM,        /* go from tile to tile by adding to pointers */
+    SMX_SAVE, /* reduce saves exponentials for write */
+    SMX_LOOK_AHEAD, /* reduce looks for the maxima of the next tile or piece */
+    SMX_PREFETCH_NEXT, /* ask for what the next tile or piece reads */
+    SMX_STREAM, /* write past the cache */
+    SMX_UNIFORM, /* go from tile to tile by adding to pointers */
     SMX_MASK_IN_KERNEL, /* derivatives apply masks themselves */
     SMX_HALF_IN_KERNEL, /* derivatives read numbers of 16 bits themselves */
     SMX_ROUND_IN_KERNEL,
     SMX_WRITE_PACKED,
     SMX_WRITE_TRANSPOSED,
-    SMX_READ_LINES,     /* columns are reduced where they are, without a block */
+    SMX_READ_LINES, /* columns are reduced where they are, without a block */
     SMX_OPTIONS
 };
 
@@ -59,7 +59,8 @@ struct smx_job {
     smx_reduce *reduce;
     smx_write *write;
     smx_load *load[SMX_MAX_INPUTS];
-    int in_place[SMX_MAX_INPUTS]; /* the kernels read the input where it is, unless it has to be masked or shifted before */
+    int in_place
+        [SMX_MAX_INPUTS]; /* the kernels read the input where it is, unless it has to be masked or shifted before */
     int prefetches[SMX_MAX_INPUTS]; /* the kernels ask for what the next tile or piece reads */
     enum smx_output output;
     smx_store *store; /* from the block: for SMX_TO_BLOCK, and where results need another pass before they are stored */
@@ -73,15 +74,15 @@ struct smx_job {
     int tile_rows;
     int first_tile_short_by; /* rows, so that the tiles after the first of a span begin with a cache line of the output */
 
-    int constant_stride;         /* the rows of a span are at a constant stride */
-    int saves;                   /* reduce saves exponentials for write */
-    int looks_ahead;             /* reduce may look at the next piece or tile */
-    int beyond_cache;            /* what comes next is not in the cache */
-    int streams;                 /* results are written past the cache */
-    int uniform;                 /* tiles are opened by adding to the pointers of the tile before */
-    int masks_in_kernel;         /* where the mask's strides allow it */
-    int row_results_adjacent;    /* results of one number a row are contiguous */
-    int compact;                 /* lines follow one another in blocks, too, without padding */
+    int constant_stride; /* the rows of a span are at a constant stride */
+    int saves; /* reduce saves exponentials for write */
+    int looks_ahead; /* reduce may look at the next piece or tile */
+    int beyond_cache; /* what comes next is not in the cache */
+    int streams; /* results are written past the cache */
+    int uniform; /* tiles are opened by adding to the pointers of the tile before */
+    int masks_in_kernel; /* where the mask's strides allow it */
+    int row_results_adjacent; /* results of one number a row are contiguous */
+    int compact; /* lines follow one another in blocks, too, without padding */
 
     /* Scratch memory, in bytes. */
     ptrdiff_t pitch; /* of a block: in COLUMNS from an element to the next, in ROWS from a row to the next, in reals */
@@ -99,20 +100,20 @@ struct smx_worker {
     const smx_job *job;
     char *block[SMX_MAX_INPUTS], *saved, *partials;
     char *stage, *mask_block; /* rows on their way to or from a block of columns; bytes of the mask */
-    smx_view mask;            /* of the open piece, strides in bytes */
+    smx_view mask; /* of the open piece, strides in bytes */
     smx_tile tile;
     smx_tile_state *state;
     ptrdiff_t first_row; /* of the tile */
-    int is_open;         /* the tile of a uniform job, read and written where it is */
+    int is_open; /* the tile of a uniform job, read and written where it is */
     ptrdiff_t lookahead_item; /* the piece, numbered through all tiles, whose maxima lookahead holds, or -1 */
     double lookahead[SMX_LOOKAHEAD];
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS]; /* room for reals */
-    void *context;                /* of ragged rows */
+    void *context; /* of ragged rows */
 };
 
 enum {
-    SMX_TINY_BLOCK = 8 * 1024,     /* bytes of a block of a tiny call, on the stack */
+    SMX_TINY_BLOCK = 8 * 1024, /* bytes of a block of a tiny call, on the stack */
     SMX_STACK_SCRATCH = 32 * 1024, /* bytes of scratch memory that come from the stack */
 };
 
@@ -130,15 +131,22 @@ void smx_choose_route(smx_job *job, const smx_plan *plan, ptrdiff_t rows, ptrdif
 /* True if threads share the pieces of the job's rows, not its tiles. */
 int smx_shares_pieces(const smx_job *job);
 
-/* The job in a line of text, for people. */
-void smx_explain_job(const smx_job *job, char *text, size_t size);
-
 /* A call that is one tile of contiguous rows of reals is over before a job would be made: see tiny.c. */
 typedef struct {
     enum smx_walk reduce, write;
     ptrdiff_t pitch; /* of the block that columns are transposed into, and of what is saved */
 } smx_tiny_route;
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route);
+
+/* What explain.c turns and names. */
+enum smx_switch { SMX_SWITCH_TINY, SMX_SWITCH_ROUTE, SMX_SWITCH_OPTION };
+void smx_turn(enum smx_switch what, int number, int off);
+const char *smx_route_of_table(int number);
+
+/* ---- explain.c ------------------------------------------------------------------------------------------------------- */
+
+/* The job in a line of text, for people. */
+void smx_explain_job(const smx_job *job, char *text, size_t size);
 
 /* ---- tiny.c ---------------------------------------------------------------------------------------------------------- */
 

@@ -74,9 +74,9 @@ enum smx_walk {
     SMX_WALK_SHORT_ROWS,    /* ROWS: a few rows of up to SMX_SHORT elements, one after the other */
     SMX_WALK_PACKED,        /* ROWS: packed rows of up to SMX_SHORT elements; vectors reach over several rows */
     SMX_WALK_COLUMNS,       /* COLUMNS: long rows, strips of a vector's width one after the other */
-    SMX_WALK_NARROW_LINES,  /* COLUMNS: long rows, so few that vectors reach over several lines; lines follow one another */
+    SMX_WALK_NARROW_LINES, /* COLUMNS: long rows, so few that vectors reach over several lines; lines follow one another */
     SMX_WALK_SHORT_COLUMNS, /* COLUMNS: rows of up to SMX_SHORT elements */
-    SMX_WALK_TRANSPOSED,    /* write alone: from saved columns of up to SMX_SHORT elements into rows of reals */
+    SMX_WALK_TRANSPOSED, /* write alone: from saved columns of up to SMX_SHORT elements into rows of reals */
     SMX_WALKS
 };
 
@@ -100,8 +100,8 @@ typedef struct {
    it looks for the maxima of the next, as that loop has loads to spare. */
 typedef struct {
     smx_view view;
-    int rows;     /* how many rows to look at, n elements each */
-    int valid;    /* maxima holds what the reduce before found in the rows of this tile */
+    int rows; /* how many rows to look at, n elements each */
+    int valid; /* maxima holds what the reduce before found in the rows of this tile */
     void *maxima; /* SMX_LOOKAHEAD doubles, or NULL: do not look ahead, and nothing here is set */
 } smx_lookahead;
 
@@ -109,8 +109,8 @@ typedef struct {
     enum smx_layout layout;
     int rows;
     ptrdiff_t piece_start; /* the number of the piece's first element in its row */
-    ptrdiff_t n;           /* elements of each row in this piece */
-    ptrdiff_t row_length;  /* elements of the whole row, which fixes the order of the sums */
+    ptrdiff_t n; /* elements of each row in this piece */
+    ptrdiff_t row_length; /* elements of the whole row, which fixes the order of the sums */
     smx_view in[SMX_MAX_INPUTS];
     smx_view out;
     /* Where reduce saves two numbers for each element; start is NULL if it is not to. In ROWS, rows are rounded up to
@@ -131,7 +131,7 @@ typedef struct {
     smx_view mask;
     const smx_targets *targets;
     const int64_t *label; /* of each row; -1 for a row that does not count */
-    const void *factor;   /* of each row: the target of its label */
+    const void *factor; /* of each row: the target of its label */
 } smx_tile;
 
 /* What finish found out about a tile, as flags. */
@@ -154,14 +154,14 @@ typedef void smx_write(const smx_tile *tile, const void *constants);
 /* A row of the table of operations. */
 typedef struct {
     const char *name;
-    int inputs;        /* x; y and g; x and weight; x, weight and q */
-    int elementwise;   /* writes a result for each element; else one for each row, in constants[0] */
-    int has_row_out;   /* leaves a result for each row in constants[0] beside those for each element */
-    int has_labels;    /* takes a label and a factor for each row */
-    int saves;         /* reduce can save work for write in tile->saved */
-    int may_shift;     /* finish may answer SMX_TOO_LARGE */
+    int inputs; /* x; y and g; x and weight; x, weight and q */
+    int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
+    int has_row_out; /* leaves a result for each row in constants[0] beside those for each element */
+    int has_labels; /* takes a label and a factor for each row */
+    int saves; /* reduce can save work for write in tile->saved */
+    int may_shift; /* finish may answer SMX_TOO_LARGE */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
-    int looks_ahead;   /* reduce makes use of tile->lookahead */
+    int looks_ahead; /* reduce makes use of tile->lookahead */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */
     smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not walk so */
     smx_finish *finish;

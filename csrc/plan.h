@@ -78,9 +78,11 @@ int smx_run_rows(smx_plan *plan);
 /* How many threads smx_run uses for so many elements. */
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
 
-/* For tests: the names of routes, and of the options that routes have, by number; NULL after the last. The last route fits
-   everything and cannot be turned off. */
+/* For tests: the names of routes, in the order in which they are tried, and of the options that routes have; NULL after the
+   last. Turned off, a route or option is passed over. The last route stays, as it is there for everything else. */
 const char *smx_route_name(int number);
-void smx_set_route_off(int number, int off);
+const char *smx_option_name(int number);
+void smx_turn_route(int number, int off);
+void smx_turn_option(int number, int off);
 
 #endif

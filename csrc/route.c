@@ -19,12 +19,9 @@
    and 16 bits themselves. */
 
 #include "arch.h"
+#include "call.h"
 #include "fpstate.h"
-#include "job.h"
 #include "strided.h"
-
-#include <stdio.h>
-#include <string.h>
 
 enum {
     /* Bytes of a block of short rows: with what reduce saves beside it, it stays in the first-level cache. Derivatives
@@ -66,118 +63,46 @@ static int is_large(ptrdiff_t bytes) { return bytes >= streamed_from / 2; }
 
 int smx_beyond_cache(int arrays, ptrdiff_t bytes) { return arrays * bytes >= streamed_from; }
 
-/* ---- what there is to decide on ---------------------------------------------------------------------------------- */
-
-/* What the routes ask about a call. `along`: each row is contiguous. `adjacent`: rows are side by side. Both are about native
-   numbers alone: aligned, in the byte order of this machine. */
-typedef struct {
-    const smx_plan *plan;
-    const smx_op_kernels *op;
-    ptrdiff_t rows, n, neighbours; /* neighbours: rows along the last outer axis */
-    int sums;                      /* kernels->row_multiple */
-    int along[SMX_MAX_INPUTS], adjacent[SMX_MAX_INPUTS], out_along, out_adjacent;
-    int has_half, is_masked;
-} call;
-
-static ptrdiff_t last_outer(const call *c, const smx_operand *operand) {
-    return operand->outer[c->plan->outer_dims - 1];
-}
-
-static void look_at(call *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
-    c->plan = plan;
-    c->op = &plan->kernels->op[plan->op];
-    c->rows = rows;
-    c->n = n;
-    c->neighbours = plan->outer_shape[plan->outer_dims - 1];
-    c->sums = plan->kernels->row_multiple;
-    c->is_masked = plan->mask.data != NULL;
-    c->has_half = plan->out.storage != SMX_REAL;
-    for (int k = 0; k < c->op->inputs; k++) {
-        const smx_operand *x = &plan->in[k];
-        const ptrdiff_t size = smx_item_size(plan, x);
-        const int is_native = smx_is_native(plan, x, 1);
-        c->along[k] = is_native && plan->inner_dims == 1 && x->inner[0] == size;
-        c->adjacent[k] = is_native && last_outer(c, x) == size;
-        c->has_half |= x->storage != SMX_REAL;
-    }
-    const ptrdiff_t size = smx_item_size(plan, &plan->out);
-    const int is_native = smx_is_native(plan, &plan->out, c->op->elementwise);
-    c->out_along = c->op->elementwise && is_native && plan->inner_dims == 1 && plan->out.inner[0] == size;
-    c->out_adjacent = is_native && last_outer(c, &plan->out) == size;
-}
-
-static int is_short(const call *c) { return c->n <= SMX_SHORT; }
-
-static int is_packed(const call *c, const smx_operand *operand, int is_along) {
-    return is_along && last_outer(c, operand) == c->n * smx_item_size(c->plan, operand);
-}
-
-/* True if every array is packed, in one storage that the packed loops take. */
-static int are_all_packed(const call *c) {
-    const smx_plan *plan = c->plan;
-    int are = c->n > 1 && is_packed(c, &plan->out, c->out_along);
-    for (int k = 0; k < c->op->inputs; k++) {
-        const enum smx_storage storage = plan->in[k].storage;
-        const int is_taken = storage == SMX_REAL || (c->op->is_derivative && !c->is_masked);
-        are &= is_packed(c, &plan->in[k], c->along[k]) && is_taken && storage == plan->out.storage;
-    }
-    return are && (!c->is_masked || c->op->is_derivative);
-}
-
-/* A span of one short axis fills too few lanes of COLUMNS, so all rows are one span; they are then found one by one. */
-static int has_long_spans(const call *c) { return c->neighbours >= c->sums || c->neighbours == c->rows; }
+/* ---- thresholds of the routes ---------------------------------------------------------------------------------------- */
 
 /* Side by side, few rows leave most lanes empty; by itself, each row has a chain of additions. */
 static int are_few(ptrdiff_t rows, ptrdiff_t n, int sums) { return rows <= sums / 4 && 16 * (rows - 1) <= n; }
 
-/* True if lines of long rows follow one another. Derivatives take them so only as reals that are not masked. */
-static int are_contiguous_lines(const call *c) {
-    if (!c->op->reduce[SMX_WALK_NARROW_LINES] || is_short(c) || c->plan->inner_dims != 1)
-        return 0;
-    for (int k = 0; k < c->op->inputs; k++) {
-        const smx_operand *x = &c->plan->in[k];
-        const int is_taken = !c->op->is_derivative || (x->storage == SMX_REAL && !c->is_masked);
-        if (!is_taken || !c->adjacent[k] || x->inner[0] != c->neighbours * smx_item_size(c->plan, x))
-            return 0;
-    }
-    return 1;
-}
-
 /* Fewer rows side by side than half of the lanes waste more than gathering them costs. */
-static int are_worth_columns(const call *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
+static int are_worth_columns(const smx_call *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
 
 /* Long rows of a block that stays in the second-level cache. */
-static ptrdiff_t rows_of_long_block(const call *c) {
+static ptrdiff_t rows_of_long_block(const smx_call *c) {
     const ptrdiff_t size = (ptrdiff_t)c->plan->kernels->real_size, line = LONG_LINE / size;
     const ptrdiff_t row_bytes = c->op->inputs * smx_min(c->n, SMX_PIECE) * size;
     return smx_max(LONG_BLOCK / row_bytes, smx_min(line, LONGEST_BLOCK / row_bytes));
 }
 
-static int tile_of_columns(const call *c, ptrdiff_t fit, ptrdiff_t span) {
+static int tile_of_columns(const smx_call *c, ptrdiff_t fit, ptrdiff_t span) {
     const ptrdiff_t rows = smx_min(SMX_TILE_ROWS, smx_max(c->sums, smx_round_down(fit, c->sums)));
     return (int)smx_min(rows, span);
 }
 
 /* ---- the routes ---------------------------------------------------------------------------------------------------- */
 
-static int fits_packed(const call *c) {
-    return is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half && has_long_spans(c) &&
-           are_all_packed(c);
+static int fits_packed(const smx_call *c) {
+    return smx_is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half &&
+           smx_has_long_spans(c) && smx_are_all_packed(c);
 }
-static int fits_few(const call *c) {
-    return is_short(c) && c->op->reduce[SMX_WALK_SHORT_ROWS] && c->along[0] && are_few(c->rows, c->n, c->sums);
+static int fits_few(const smx_call *c) {
+    return smx_is_short(c) && c->op->reduce[SMX_WALK_SHORT_ROWS] && c->along[0] && are_few(c->rows, c->n, c->sums);
 }
-static int fits_short_lines(const call *c) { return is_short(c) && are_worth_columns(c); }
-static int fits_short(const call *c) { return is_short(c); }
-static int fits_rows(const call *c) { return c->along[0]; }
-static int fits_narrow_lines(const call *c) {
+static int fits_short_lines(const smx_call *c) { return smx_is_short(c) && are_worth_columns(c); }
+static int fits_short(const smx_call *c) { return smx_is_short(c); }
+static int fits_rows(const smx_call *c) { return c->along[0]; }
+static int fits_narrow_lines(const smx_call *c) {
     /* A fifth of the lanes, or more, would be empty strip by strip; and a line is two vectors at most. */
     const ptrdiff_t rows = c->neighbours, padded = smx_round_up(rows, c->sums);
-    return are_contiguous_lines(c) && 5 * rows <= 4 * padded && rows <= 2 * c->sums &&
+    return smx_are_contiguous_lines(c) && 5 * rows <= 4 * padded && rows <= 2 * c->sums &&
            rows <= tile_of_columns(c, rows_of_long_block(c), rows);
 }
-static int fits_lines(const call *c) { return are_worth_columns(c) || are_contiguous_lines(c); }
-static int fits_any(const call *c) {
+static int fits_lines(const smx_call *c) { return are_worth_columns(c) || smx_are_contiguous_lines(c); }
+static int fits_any(const smx_call *c) {
     (void)c;
     return 1;
 }
@@ -186,7 +111,7 @@ typedef struct {
     const char *name;
     enum smx_layout layout;
     enum smx_walk walk;
-    int (*fits)(const call *c);
+    int (*fits)(const smx_call *c);
 } route;
 
 static const route routes[] = {
@@ -201,40 +126,25 @@ static const route routes[] = {
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
-/* What tests turn off, by name: routes, then options. */
-static const char *const tiny_name = "tiny";
-static const char *const option_names[SMX_OPTIONS] = {
-    [SMX_SAVE] = "save",
-    [SMX_LOOK_AHEAD] = "look ahead",
-    [SMX_PREFETCH_NEXT] = "prefetch",
-    [SMX_STREAM] = "stream",
-    [SMX_UNIFORM] = "uniform",
-    [SMX_MASK_IN_KERNEL] = "mask in kernel",
-    [SMX_HALF_IN_KERNEL] = "half in kernel",
-    [SMX_ROUND_IN_KERNEL] = "round in kernel",
-    [SMX_WRITE_PACKED] = "write packed",
-    [SMX_WRITE_TRANSPOSED] = "write transposed",
-    [SMX_READ_LINES] = "read lines",
-};
-static unsigned routes_off, options_off; /* route k + 1 is bit k + 1, tiny is bit 0 */
+const char *smx_route_of_table(int k) { return k < ROUTES ? routes[k].name : NULL; }
+
+/* What tests have turned off: bits of the table's rows, and of enum smx_option. */
+static unsigned routes_off, options_off;
+static int tiny_off;
+
+void smx_turn(enum smx_switch what, int number, int off) {
+    unsigned *bits = what == SMX_SWITCH_ROUTE ? &routes_off : &options_off;
+    if (what == SMX_SWITCH_TINY)
+        tiny_off = off;
+    else
+        *bits = off ? *bits | 1u << number : *bits & ~(1u << number);
+}
 
 static int may(enum smx_option option) { return !(options_off >> option & 1); }
 
-const char *smx_route_name(int k) {
-    return k == 0 ? tiny_name : k <= ROUTES ? routes[k - 1].name : k <= ROUTES + SMX_OPTIONS ? option_names[k - 1 - ROUTES] : NULL;
-}
-
-int smx_is_last_route(int k) { return k == ROUTES; }
-
-void smx_set_route_off(int k, int off) {
-    unsigned *set = k <= ROUTES ? &routes_off : &options_off;
-    const unsigned bit = 1u << (k <= ROUTES ? k : k - 1 - ROUTES);
-    *set = off ? *set | bit : *set & ~bit;
-}
-
-static const route *find_route(const call *c) {
+static const route *find_route(const smx_call *c) {
     for (int k = 0; k < ROUTES - 1; k++)
-        if (!(routes_off >> (k + 1) & 1) && routes[k].fits(c))
+        if (!(routes_off >> k & 1) && routes[k].fits(c))
             return &routes[k];
     return &routes[ROUTES - 1];
 }
@@ -247,16 +157,16 @@ static void count_tiles(smx_job *j, int first_tile_short_by) {
     j->tiles = j->rows / j->span * j->tiles_per_span;
 }
 
-static void cut(smx_job *j, const call *c, const route *r) {
+static void cut(smx_job *j, const smx_call *c, const route *r) {
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     j->span = c->neighbours;
-    if (is_short(c) && !has_long_spans(c) && r->layout == SMX_COLUMNS && !are_worth_columns(c))
+    if (smx_is_short(c) && !smx_has_long_spans(c) && r->layout == SMX_COLUMNS && !are_worth_columns(c))
         j->span = j->rows;
     j->constant_stride = j->span == c->neighbours;
     if (r->layout == SMX_COLUMNS || r->walk == SMX_WALK_PACKED) {
         const ptrdiff_t short_block = c->op->is_derivative && is_large(j->input_bytes) ? SHORT_BLOCK / 2 : SHORT_BLOCK;
-        const ptrdiff_t fit = is_short(c) ? short_block / (j->n * j->real_size) : rows_of_long_block(c);
+        const ptrdiff_t fit = smx_is_short(c) ? short_block / (j->n * j->real_size) : rows_of_long_block(c);
         j->tile_rows = tile_of_columns(c, fit, j->span);
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
@@ -271,7 +181,7 @@ static void cut(smx_job *j, const call *c, const route *r) {
 
 /* True if COLUMNS are read where they are: lines that follow one another, or that are few and do not all fall into the same
    sets of the first-level cache. */
-static int reads_lines(const smx_job *j, const call *c, int k) {
+static int reads_lines(const smx_job *j, const smx_call *c, int k) {
     const smx_plan *plan = j->plan;
     const int needs_block = c->op->reads_padding || (c->is_masked && !c->op->is_derivative) || !may(SMX_READ_LINES);
     if (needs_block || !c->adjacent[k] || plan->inner_dims != 1)
@@ -283,10 +193,10 @@ static int reads_lines(const smx_job *j, const call *c, int k) {
     const ptrdiff_t power = (stride | WAY) & -(stride | WAY);
     /* after WAY / power lines, the next falls into the sets of the first */
     const ptrdiff_t sets = smx_min(WAY / SMX_CACHE_LINE, WAY / power * cache_lines);
-    return is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
+    return smx_is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
 }
 
-static smx_load *load_of(const smx_job *j, const call *c, int k) {
+static smx_load *load_of(const smx_job *j, const smx_call *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (columns && c->adjacent[k])
         return j->compact ? smx_load_compact_lines : smx_load_lines;
@@ -297,7 +207,7 @@ static smx_load *load_of(const smx_job *j, const call *c, int k) {
     return !columns && c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
 }
 
-static void choose_inputs(smx_job *j, const call *c) {
+static void choose_inputs(smx_job *j, const smx_call *c) {
     const smx_plan *plan = j->plan;
     int masks = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
     int halves = !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
@@ -315,7 +225,7 @@ static void choose_inputs(smx_job *j, const call *c) {
 
 /* ---- how results are stored -------------------------------------------------------------------------------------------- */
 
-static smx_store *store_of(const smx_job *j, const call *c) {
+static smx_store *store_of(const smx_job *j, const smx_call *c) {
     const int is_half = j->plan->out.storage != SMX_REAL;
     if (j->layout == SMX_COLUMNS && (c->out_along || (is_half && !c->out_adjacent)))
         return smx_store_transposed;
@@ -325,13 +235,13 @@ static smx_store *store_of(const smx_job *j, const call *c) {
 }
 
 /* True if results have a place of their own in the output, in the order in which write makes them. */
-static int has_place(const smx_job *j, const call *c) {
+static int has_place(const smx_job *j, const smx_call *c) {
     if (j->layout == SMX_ROWS)
         return c->out_along;
     return c->op->elementwise && j->plan->inner_dims == 1 && c->out_adjacent;
 }
 
-static enum smx_output output_of(const smx_job *j, const call *c, enum smx_walk walk) {
+static enum smx_output output_of(const smx_job *j, const smx_call *c, enum smx_walk walk) {
     const int is_half = j->plan->out.storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (!c->op->elementwise)
         return SMX_NO_ELEMENTS;
@@ -344,9 +254,9 @@ static enum smx_output output_of(const smx_job *j, const call *c, enum smx_walk 
         const int by_lines = !j->compact || j->span % c->sums == 0;
         return by_lines && !c->op->has_labels && may(SMX_ROUND_IN_KERNEL) ? SMX_ROUNDED : SMX_TO_BLOCK;
     }
-    if (!columns || !is_short(c) || c->op->has_labels)
+    if (!columns || !smx_is_short(c) || c->op->has_labels)
         return SMX_TO_BLOCK;
-    if (!j->saves && are_all_packed(c) && may(SMX_WRITE_PACKED))
+    if (!j->saves && smx_are_all_packed(c) && may(SMX_WRITE_PACKED))
         return SMX_AS_PACKED;
     return j->saves && c->op->write[SMX_WALK_TRANSPOSED] && c->out_along && !is_half && may(SMX_WRITE_TRANSPOSED)
                ? SMX_TRANSPOSED
@@ -355,10 +265,9 @@ static enum smx_output output_of(const smx_job *j, const call *c, enum smx_walk 
 
 /* True if large results are to be written past the cache. An output that is an input is in the cache, and only whole cache
    lines go past it well. */
-static int streams(const smx_job *j, const call *c) {
+static int streams(const smx_job *j, const smx_call *c) {
     const smx_plan *plan = j->plan;
-    int fits = j->output == SMX_TO_ARRAY &&
-               (j->layout == SMX_ROWS || plan->out.inner[0] % SMX_CACHE_LINE == 0);
+    int fits = j->output == SMX_TO_ARRAY && (j->layout == SMX_ROWS || plan->out.inner[0] % SMX_CACHE_LINE == 0);
     fits |= j->layout == SMX_ROWS && j->output == SMX_AS_PACKED && (uintptr_t)plan->out.data % SMX_CACHE_LINE == 0;
     for (int k = 0; k < c->op->inputs; k++)
         fits &= plan->in[k].data != plan->out.data;
@@ -369,14 +278,14 @@ static int streams(const smx_job *j, const call *c) {
 
 /* Loads that wait for memory would make the exponentials wait: where arrays are large, what is prefetched in time for a tile
    still comes too late for looking ahead, except along a row that goes on for long. */
-static int looks_ahead(const smx_job *j, const call *c) {
-    return c->op->looks_ahead && j->layout == SMX_ROWS && !is_short(c) && j->in_place[0] && !c->is_masked &&
+static int looks_ahead(const smx_job *j, const smx_call *c) {
+    return c->op->looks_ahead && j->layout == SMX_ROWS && !smx_is_short(c) && j->in_place[0] && !c->is_masked &&
            (j->pieces > 1 || j->plan->outer_dims == 1) && (!is_large(j->input_bytes) || j->pieces >= MANY_PIECES) &&
            may(SMX_LOOK_AHEAD);
 }
 
 /* True if it is known where the next tile or piece of input k is, and worth asking for. */
-static int prefetches(const smx_job *j, const call *c, int k) {
+static int prefetches(const smx_job *j, const smx_call *c, int k) {
     const smx_operand *x = &j->plan->in[k];
     const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
     const ptrdiff_t line_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride);
@@ -384,7 +293,7 @@ static int prefetches(const smx_job *j, const call *c, int k) {
            (j->layout == SMX_ROWS || line_bytes <= PAGES * PAGE);
 }
 
-static int is_uniform(const smx_job *j, const call *c) {
+static int is_uniform(const smx_job *j, const smx_call *c) {
     int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked && !c->has_half &&
              !c->op->has_labels && !c->op->has_row_out && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
     for (int k = 0; k < c->op->inputs; k++)
@@ -393,7 +302,7 @@ static int is_uniform(const smx_job *j, const call *c) {
 }
 
 /* The write of a walk; NARROW_LINES only where the results, too, are lines that follow one another. */
-static smx_write *write_of(const smx_job *j, const call *c, enum smx_walk walk) {
+static smx_write *write_of(const smx_job *j, const smx_call *c, enum smx_walk walk) {
     const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
     if (walk == SMX_WALK_NARROW_LINES && is_array &&
         (j->output == SMX_ROUNDED || j->plan->out.inner[0] != j->span * j->real_size))
@@ -401,7 +310,7 @@ static smx_write *write_of(const smx_job *j, const call *c, enum smx_walk walk) 
     return c->op->write[walk];
 }
 
-static void measure_scratch(smx_job *j, const call *c) {
+static void measure_scratch(smx_job *j, const smx_call *c) {
     const int columns = j->layout == SMX_COLUMNS;
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
     int needs_block = c->is_masked || (c->op->elementwise && j->output != SMX_TO_ARRAY && j->output != SMX_AS_PACKED);
@@ -410,14 +319,13 @@ static void measure_scratch(smx_job *j, const call *c) {
         needs_block |= !j->in_place[k];
     j->pitch = j->compact ? j->span : columns ? smx_round_up(j->tile_rows, c->sums) : smx_round_up(piece, SMX_STEP);
     /* At a power of two from one element to the next, all would fall into a few sets of the first-level cache. */
-    if (columns && is_short(c))
+    if (columns && smx_is_short(c))
         j->pitch += c->sums;
     const ptrdiff_t block = smx_round_up(j->pitch * (columns ? piece : j->tile_rows) * j->real_size, 64);
     /* Every input has a block even if only one needs it: rows that are too large are shifted in one. */
     j->block_bytes = needs_block || c->op->may_shift ? block : 0;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
-    j->partial_bytes =
-        smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
+    j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
     j->mask_bytes = c->is_masked ? smx_round_up(j->tile_rows * piece, 64) : 0;
     /* What reduce saves for write is of no use before or after: the stage may be in its place. */
     j->stage_bytes = columns && !j->saves && (c->is_masked || c->has_half) ? block : 0;
@@ -426,8 +334,8 @@ static void measure_scratch(smx_job *j, const call *c) {
 }
 
 void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
-    call c;
-    look_at(&c, plan, rows, n);
+    smx_call c;
+    smx_look_at(&c, plan, rows, n);
     const route *r = find_route(&c);
     j->plan = plan;
     j->op = c.op;
@@ -458,9 +366,9 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     c.out_adjacent &= j->constant_stride;
 
     const int columns = j->layout == SMX_COLUMNS;
-    j->saves = c.op->saves && j->pieces == 1 && (!columns || is_short(&c)) && may(SMX_SAVE);
+    j->saves = c.op->saves && j->pieces == 1 && (!columns || smx_is_short(&c)) && may(SMX_SAVE);
     choose_inputs(j, &c);
-    j->compact = columns && j->tiles_per_span == 1 && are_contiguous_lines(&c);
+    j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
     j->output = output_of(j, &c, r->walk);
     j->streams = streams(j, &c);
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->real_size);
@@ -474,7 +382,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->row_results_adjacent = c.out_adjacent;
     if (c.op->has_row_out)
         j->row_results_adjacent = j->constant_stride && smx_is_native(plan, &plan->row_out, 0) &&
-                                  last_outer(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
+                                  smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
     j->beyond_cache = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
     for (int k = 0; k < c.op->inputs; k++)
         j->prefetches[k] = prefetches(j, &c, k);
@@ -494,7 +402,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || !op->elementwise || op->has_row_out || op->has_labels || (routes_off & 1))
+    if (rows * n > TINY || !is_plain || !op->elementwise || op->has_row_out || op->has_labels || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k <= op->inputs; k++) {
@@ -516,41 +424,4 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
         route->write = op->write[SMX_WALK_TRANSPOSED] ? SMX_WALK_TRANSPOSED : SMX_WALK_PACKED;
     }
     return 1;
-}
-
-/* ---- for people ------------------------------------------------------------------------------------------------------------ */
-
-/* Appends to a text, as far as there is room. */
-static void append(char *text, size_t size, const char *more) {
-    const size_t used = strlen(text);
-    snprintf(text + used, size - used, "%s", more);
-}
-
-void smx_explain_job(const smx_job *j, char *text, size_t size) {
-    static const char *const outputs[] = {
-        [SMX_NO_ELEMENTS] = "a result for each row",   [SMX_TO_BLOCK] = "results by a block",
-        [SMX_TO_ARRAY] = "results in place",           [SMX_ROUNDED] = "results rounded in place",
-        [SMX_AS_PACKED] = "results packed, in place", [SMX_TRANSPOSED] = "results transposed, in place"};
-    int all_in_place = j->masks_in_kernel || !j->plan->mask.data;
-    for (int k = 0; k < j->op->inputs; k++)
-        all_in_place &= j->in_place[k];
-    snprintf(text, size, "%s: %td tile%s of %d row%s", j->route, j->tiles, j->tiles == 1 ? "" : "s", j->tile_rows,
-             j->tile_rows == 1 ? "" : "s");
-    char more[96];
-    if (j->pieces > 1) {
-        snprintf(more, sizeof more, " in %td pieces", j->pieces);
-        append(text, size, more);
-    }
-    append(text, size, all_in_place ? ", read in place, " : ", read by a block, ");
-    append(text, size, outputs[j->output]);
-    append(text, size, j->saves ? ", saves exponentials" : "");
-    append(text, size, j->looks_ahead ? ", looks ahead" : "");
-    append(text, size, j->beyond_cache ? ", prefetches" : "");
-    append(text, size, j->streams ? ", streams" : "");
-    append(text, size, j->uniform ? ", uniform" : "");
-    append(text, size, j->masks_in_kernel ? ", masks in the kernel" : "");
-    if (j->threads > 1 && (j->tiles > 1 || smx_shares_pieces(j))) {
-        snprintf(more, sizeof more, ", %d threads share %s", j->threads, smx_shares_pieces(j) ? "pieces" : "tiles");
-        append(text, size, more);
-    }
 }

@@ -69,7 +69,8 @@ static smx_view view_next(const smx_worker *w, int k, ptrdiff_t start) {
 static int is_mask_for_kernels(const smx_worker *w) {
     if (!w->job->masks_in_kernel)
         return 0;
-    return w->tile.layout == SMX_ROWS ? w->mask.element_stride == 1 : w->mask.row_stride == 0 || w->mask.row_stride == 1;
+    return w->tile.layout == SMX_ROWS ? w->mask.element_stride == 1
+                                      : w->mask.row_stride == 0 || w->mask.row_stride == 1;
 }
 
 /* Points the tile at piece number piece, loading blocks as needed; shift: NULL, or what to subtract from the rows. */
@@ -83,7 +84,8 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
         w->tile.next[k] = j->prefetches[k] ? view_next(w, k, start) : nowhere;
     const int is_masked = plan->mask.data != NULL;
     if (is_masked)
-        w->mask = smx_view_mask(plan, w->first_row, w->tile.rows, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
+        w->mask =
+            smx_view_mask(plan, w->first_row, w->tile.rows, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
     const int kernels_mask = is_masked && is_mask_for_kernels(w);
     w->tile.mask = kernels_mask ? w->mask : nowhere;
     for (int k = 0; k < j->op->inputs; k++)

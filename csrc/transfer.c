@@ -1,9 +1,12 @@
 /* Moves rows between arrays and blocks: strides, byte order, masks, and numbers of 16 bits. route.c chooses one load for each
    input and one store for the results. */
 
+#include "arch.h"
 #include "job.h"
 #include "strided.h"
+#include "window.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- views --------------------------------------------------------------------------------------------------------- */
@@ -63,7 +66,8 @@ static int is_one_row(const smx_worker *w, const smx_operand *operand, const smx
 
 static int is_along(const smx_worker *w, const smx_operand *operand) {
     const smx_plan *plan = w->job->plan;
-    return plan->inner_dims == 1 && operand->inner[0] == smx_item_size(plan, operand) && smx_is_native(plan, operand, 1);
+    return plan->inner_dims == 1 && operand->inner[0] == smx_item_size(plan, operand) &&
+           smx_is_native(plan, operand, 1);
 }
 
 static void rows_from_half(const smx_worker *w, int k, ptrdiff_t start, const smx_view *to) {
@@ -165,10 +169,9 @@ void smx_load_lines(smx_worker *w, int k, ptrdiff_t start) {
     const char *first = find_row(w, from, 0);
     for (ptrdiff_t i = 0, count; i < w->tile.n; i += count) {
         count = smx_constant_stride_run(plan, start + i, w->tile.n - i);
-        plan->kernels->lines_to_columns(from->storage, first + smx_inner_offset(plan, from, start + i), stride,
-                                        w->tile.rows, count,
-                                        (char *)block.start + i * block.element_stride * j->real_size,
-                                        block.element_stride, j->beyond_cache);
+        plan->kernels->lines_to_columns(
+            from->storage, first + smx_inner_offset(plan, from, start + i), stride, w->tile.rows, count,
+            (char *)block.start + i * block.element_stride * j->real_size, block.element_stride, j->beyond_cache);
     }
     mask_block(w, k, &block);
 }
@@ -280,4 +283,118 @@ void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *n
     }
     for (int r = 0; r < w->tile.rows; r++)
         smx_copy_elements(find_row(w, to, r), 0, numbers + r * size, 0, 1, size, to->swapped);
+}
+
+/* ---- windows of ragged rows ------------------------------------------------------------------------------------------ */
+
+SMX_INLINE void to_places_sized(char *block, const uint16_t *place, const char *from, ptrdiff_t n, size_t size) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        memcpy(block + place[i] * size, from + (size_t)i * size, size);
+}
+SMX_INLINE void from_places_sized(const char *block, const uint16_t *place, char *to, ptrdiff_t n, size_t size) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        memcpy(to + (size_t)i * size, block + place[i] * size, size);
+}
+static void to_places(char *block, const uint16_t *place, const char *from, ptrdiff_t n, ptrdiff_t size) {
+    if (size == 4)
+        to_places_sized(block, place, from, n, 4);
+    else
+        to_places_sized(block, place, from, n, 8);
+}
+static void from_places(const char *block, const uint16_t *place, char *to, ptrdiff_t n, ptrdiff_t size) {
+    if (size == 4)
+        from_places_sized(block, place, to, n, 4);
+    else
+        from_places_sized(block, place, to, n, 8);
+}
+
+/* What the missing elements of the rows count as: -inf, whose exponential is 0; 0 where products are summed. */
+static void fill(const smx_plan *plan, char *to, ptrdiff_t count) {
+    const size_t size = plan->kernels->real_size;
+    if (plan->kernels->op[plan->op].inputs > 1)
+        memset(to, 0, (size_t)count * size);
+    else if (size == 4)
+        for (const float x = -INFINITY; count > 0; count--, to += 4)
+            memcpy(to, &x, 4);
+    else
+        for (const double x = -INFINITY; count > 0; count--, to += 8)
+            memcpy(to, &x, 8);
+}
+
+/* Fills up a tile's rows. The lanes beyond its last row hold zeros: an ordinary row. */
+static void fill_up(const smx_window *w, char *block, smx_columns tile) {
+    const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size;
+    const ptrdiff_t to = smx_round_up(tile.to, w->of->plan->kernels->row_multiple);
+    for (int at = 0; at < tile.longest; at++) {
+        char *row = block + at * w->of->pitch * size;
+        if (to > tile.to)
+            memset(row + tile.to * size, 0, (size_t)((to - tile.to) * size));
+        if (at >= tile.shortest)
+            fill(w->of->plan, row + tile.from * size, tile.to - tile.from);
+    }
+}
+
+/* Copies the rows in columns [from, to) to the block, or from it where the operand is the output. */
+static void copy_columns(const smx_window *w, const smx_operand *operand, char *block, int from, int to) {
+    const smx_plan *plan = w->of->plan;
+    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size;
+    const int is_output = operand == &plan->out;
+    int i = 0;
+    for (ptrdiff_t k = w->first; k < w->last; k++) {
+        const ptrdiff_t n = smx_segment_length(plan, k), start = plan->indptr[k];
+        if (n == 0)
+            continue;
+        const int column = w->column[i++];
+        for (int c = column > from ? column : from; c < column + w->of->inner_count && c < to; c++) {
+            char *row = smx_find_row(plan, operand, c - column), *at = block + c * size;
+            if (is_output)
+                smx_scatter(plan, operand, row, start, n, at, w->of->pitch * size);
+            else
+                smx_gather(plan, operand, row, start, n, at, w->of->pitch * size);
+        }
+    }
+}
+
+/* Where the window begins in an operand that is in order, and how many elements it has. */
+static char *find_window(const smx_window *w, const smx_operand *operand) {
+    return operand->data +
+           w->of->plan->indptr[w->first] * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
+}
+static ptrdiff_t elements_of(const smx_window *w) {
+    return (w->of->plan->indptr[w->last] - w->of->plan->indptr[w->first]) * w->of->inner_count;
+}
+
+void smx_load_columns(const smx_window *w, char *block, smx_columns tile) {
+    fill_up(w, block, tile);
+    copy_columns(w, &w->of->plan->in[0], block, tile.from, tile.to);
+}
+
+void smx_load_window(smx_window *w, int k, char *block) {
+    const smx_kernels *kernels = w->of->plan->kernels;
+    const smx_operand *from = &w->of->plan->in[k];
+    for (int t = 0; t < w->tiles; t++)
+        fill_up(w, block, w->tile[t]);
+    if (!w->of->in_order[k]) {
+        copy_columns(w, from, block, 0, w->rows);
+    } else if (w->are_equal && w->of->inner_count == 1) {
+        const ptrdiff_t n = w->length[0];
+        kernels->rows_to_columns(find_window(w, from), n, w->rows, n, block, w->of->pitch, w->of->beyond_cache);
+    } else {
+        smx_find_places(w);
+        to_places(block, w->place, find_window(w, from), elements_of(w), (ptrdiff_t)kernels->real_size);
+    }
+}
+
+void smx_store_window(smx_window *w, const char *block) {
+    const smx_kernels *kernels = w->of->plan->kernels;
+    const smx_operand *to = &w->of->plan->out;
+    if (!w->of->out_in_order) {
+        copy_columns(w, to, (char *)block, 0, w->rows);
+    } else if (w->are_equal && w->of->inner_count == 1) {
+        const ptrdiff_t n = w->length[0];
+        kernels->columns_to_rows(block, w->of->pitch, find_window(w, to), n, w->rows, n, w->of->beyond_cache);
+    } else {
+        smx_find_places(w);
+        from_places(block, w->place, find_window(w, to), elements_of(w), (ptrdiff_t)kernels->real_size);
+    }
 }
