@@ -111,7 +111,8 @@ enum {
     SMX_TOO_LARGE = 2 /* |max| beyond the range of the reduction: do it all again with the shift subtracted */
 };
 
-/* What a mask makes of hidden elements: inputs that leave the row's constants alone, and a result. */
+/* What a mask makes of hidden elements: inputs that leave the row's constants alone, and a result; of an operation that
+   has one result a row, that of a row without elements. */
 typedef struct {
     double in[SMX_MAX_INPUTS], out;
     int comes_by_itself; /* write makes that result of those inputs, unless finish says SMX_NOT_FINITE */

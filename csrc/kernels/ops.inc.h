@@ -1623,7 +1623,7 @@ const smx_kernels
                                        .takes_narrow_lines = 1,
                                        .reduce = log_softmax_reduce,
                                        .finish = logsumexp_finish,
-                                       .hidden = HIDDEN(-INFINITY, 0, 0, 1),
+                                       .hidden = HIDDEN(-INFINITY, 0, -INFINITY, 1),
                                        .worth_a_thread = WORTH_A_THREAD(20)},
                     [SMX_SOFTMAX_VJP] = {.inputs = 2,
                                          .elementwise = 1,
