@@ -119,6 +119,7 @@ typedef struct {
 } smx_hidden;
 
 typedef struct {
+    const char *name; /* that of enum smx_op, in lower case: for tests and messages */
     int inputs; /* x; y and g; x and weight; x, weight and q */
     int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
     int has_row_out; /* leaves one for each row in constants[0] beside those for each element */
