@@ -1,7 +1,8 @@
 """Build of the one compiled module, `softmax_ext._core`; everything else is in pyproject.toml.
 
-The module is `softmax_ext/_core.pyx` plus every C file of csrc/. All files get the same flags: a kernel
-that wants an instruction set says so itself, by a target pragma, so nothing here knows about levels.
+The module is `softmax_ext/_core.pyx`, with the `.pxi` files that it includes, plus every C file of csrc/.
+All files get the same flags: a kernel that wants an instruction set says so itself, by a target pragma, so
+nothing here knows about levels.
 
 Environment:
   SOFTMAX_EXT_OPENMP   unset: OpenMP where a probe can compile and link it, else a serial build;
@@ -164,7 +165,8 @@ setup(
                 *sorted(glob("csrc/*.c")),
                 *sorted(glob("csrc/kernels/*.c")),
             ],
-            depends=[*sorted(glob("csrc/**/*.h", recursive=True)), *sorted(glob("softmax_ext/*.pxd"))],
+            # What the sources include.
+            depends=sorted([*glob("csrc/**/*.h", recursive=True), *glob("softmax_ext/*.px[di]")]),
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[
                 # Built against any NumPy 2, the module runs on all of them.

@@ -46,7 +46,7 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
     array([[ 0.1875, -0.1875],
            [-0.1875,  0.1875]])
     """
-    array, number, dtype = _core._row_axis(y, axis)
+    array, number, dtype = _core._array_and_axis(y, axis)
     rows = np.moveaxis(array, number, -1)
     with np.errstate(all="ignore"):
         jacobian: NDArray[Any] = rows[..., :, None] * -rows[..., None, :]

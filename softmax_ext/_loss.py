@@ -188,7 +188,7 @@ def _evaluate(
     label_smoothing: float,
     with_gradient: bool,
 ) -> tuple[Any, Any]:
-    x, number, result = _core._row_axis(logits, axis, "logits")
+    x, number, result = _core._array_and_axis(logits, axis, "logits")
     number %= x.ndim
     dtype = x.dtype.newbyteorder("=")
     if not (isinstance(reduction, str) and reduction in REDUCTIONS):

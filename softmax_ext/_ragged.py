@@ -77,7 +77,7 @@ def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None
            [0.  , 0.  , 0.  ],
            [0.  , 1.  , 0.  ]])
     """
-    array = _core._segmented_axis(x, "x")
+    array = _core._segmented_array(x, "x")
     return _core._segment_softmax(array, _checked(indptr, "x", len(array)), out)
 
 
@@ -124,7 +124,7 @@ def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | 
     >>> segment_log_softmax(np.array([0.0, -50.0, 3.0]), [0, 2, 3])
     array([-1.92874985e-22, -5.00000000e+01,  0.00000000e+00])
     """
-    array = _core._segmented_axis(x, "x")
+    array = _core._segmented_array(x, "x")
     return _core._segment_log_softmax(array, _checked(indptr, "x", len(array)), out)
 
 
@@ -172,7 +172,7 @@ def segment_softmax_vjp(
     >>> segment_softmax_vjp(np.array([0.25, 0.75, 1.0]), np.array([1.0, 0.0, 5.0]), [0, 2, 3])
     array([ 0.1875, -0.1875,  0.    ])
     """
-    array = _core._segmented_axis(y, "y")
+    array = _core._segmented_array(y, "y")
     return _core._segment_softmax_vjp(array, g, _checked(indptr, "y", len(array)), out)
 
 
@@ -220,7 +220,7 @@ def segment_log_softmax_vjp(
     >>> segment_log_softmax_vjp(np.log([0.25, 0.75, 1.0]), np.array([1.0, 0.0, 5.0]), [0, 2, 3])
     array([ 0.75, -0.75,  0.  ])
     """
-    array = _core._segmented_axis(y, "y")
+    array = _core._segmented_array(y, "y")
     return _core._segment_log_softmax_vjp(array, g, _checked(indptr, "y", len(array)), out)
 
 

@@ -1613,7 +1613,7 @@ const smx_kernels
                                        .looks_ahead = 1,
                                        .reduce = {[SMX_WALK_ROWS] = log_softmax_reduce, [SMX_WALK_COLUMNS] = log_softmax_reduce, [SMX_WALK_SHORT_COLUMNS] = log_softmax_reduce, [SMX_WALK_NARROW_LINES] = log_softmax_reduce, [SMX_WALK_SHORT_ROWS] = log_softmax_reduce},
                                        .finish = logsumexp_finish,
-                                       .hidden = HIDDEN(-INFINITY, 0, 0, 1),
+                                       .hidden = HIDDEN(-INFINITY, 0, -INFINITY, 1),
                                        .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(20)},
                     [SMX_SOFTMAX_VJP] = {.name = "softmax_vjp", .inputs = 2,
                                          .elementwise = 1,

@@ -1,0 +1,156 @@
+# Checks of arguments. Each returns the argument in the form that the rest of the module works with, or raises an error
+# that names the argument, what it was and what was expected.
+
+import operator
+
+cpdef object _integer(object value, str name):
+    """The value as an int."""
+    # Python takes True for an index, but nobody means it as a number.
+    if isinstance(value, (bool, np.bool)):
+        raise TypeError(f"{name}: got {value!r}, expected an integer")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
+
+
+cpdef object _real_array(object value, str name):
+    """The value as an array of a type that the kernels read, in either byte order; no copy if it is one already."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name}: got {type(value).__name__}, expected an array without a mask: pass {name}.data, "
+            f"and where=~np.ma.getmaskarray({name})"
+        )
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array or sequences of one shape: {error}") from None
+    if _storage_of(array) >= 0:
+        return array
+    if array.dtype.kind in "biu":
+        return _cast(array, np.float64)
+    raise TypeError(f"{name}: got {array.dtype}, expected {_TYPES}, bool or integers")
+
+
+def _segmented_array(value, name):
+    """The array that a segment function is called with; it needs a first axis."""
+    array = _real_array(value, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name}: got a 0-d array, expected at least one dimension")
+    return array
+
+
+def _array_and_axis(value, axis, name="y"):
+    """For functions of one axis: the array in the type of the arithmetic, the axis, and the type of the result."""
+    array = _real_array(value, name)
+    number = _integer(axis, "axis")
+    if not -array.ndim <= number < array.ndim:
+        raise np.exceptions.AxisError(number, array.ndim, "axis")
+    result_dtype = array.dtype.newbyteorder("=")
+    compute_dtype = _compute_dtype(result_dtype)
+    return array if result_dtype == compute_dtype else _cast(array, compute_dtype), number, result_dtype
+
+
+cdef object _real_dtype(object value, str name):
+    """The value as the dtype of a result."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: got {value!r}, expected one of {_TYPES}") from error
+    dtype = dtype.newbyteorder("=")
+    if dtype in (np.float32, np.float64) or _is_half(dtype):
+        return dtype
+    raise TypeError(f"{name}: got {dtype}, expected one of {_TYPES}")
+
+
+cdef inline bint _temperature_is_normal(double temperature, bint is_double):
+    """True if the constants of exp's reduction by this temperature are normal numbers of the type."""
+    if is_double:
+        return 2.0 ** -900 <= temperature <= 2.0 ** 900
+    return 2.0 ** -90 <= temperature <= 2.0 ** 100
+
+
+cdef double _temperature(object value) except? -1:
+    """The value as a temperature that the kernels of double can use."""
+    cdef double number
+    if type(value) is float:
+        number = value
+    else:
+        if isinstance(value, (bool, np.bool, str, bytes)):
+            raise TypeError(f"temperature: got {value!r}, expected a number")
+        try:
+            number = float(value)
+        except TypeError:
+            raise TypeError(f"temperature: got {type(value).__name__}, expected a number") from None
+    if not _temperature_is_normal(number, True):
+        raise ValueError(f"temperature: got {value!r}, expected a positive finite number, from 2**-900 to 2**900")
+    return number
+
+
+cdef object _row_axes(object axis, int ndim):
+    """The axes that a row runs along, as a set of numbers from 0 to ndim - 1."""
+    if axis is None:
+        return set(range(ndim))
+    # A 0-d array counts as one row of one element, so it takes the axes of a 1-d array.
+    cdef int dims = ndim if ndim > 0 else 1
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    found = set()
+    for item in axes:
+        if isinstance(axis, tuple):
+            number = _integer(item, "axis")
+        else:
+            try:
+                number = _integer(item, "axis")
+            except TypeError:
+                raise TypeError(
+                    f"axis: got {type(item).__name__}, expected an integer, a tuple of integers or None"
+                ) from None
+        if not -dims <= number < dims:
+            raise np.exceptions.AxisError(number, ndim, "axis")
+        number %= dims
+        if number in found:
+            raise ValueError(f"axis: got {axis!r}, expected each axis once, of {ndim} dimensions")
+        found.add(number)
+    return found if ndim > 0 else set()
+
+
+cdef inline bint _broadcasts(cnp.ndarray array, cnp.ndarray to):
+    """True if the array broadcasts to the shape of the other."""
+    cdef int d, missing_dims = cnp.PyArray_NDIM(to) - cnp.PyArray_NDIM(array)
+    if missing_dims < 0:
+        return False
+    for d in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, d) != 1 and cnp.PyArray_DIM(array, d) != cnp.PyArray_DIM(to, d + missing_dims):
+            return False
+    return True
+
+
+cdef object _bool_mask(object where, object x, str name):
+    """where as an array of bool that broadcasts to x, the argument of that name; None stays None."""
+    if where is None:
+        return None
+    if isinstance(where, np.ma.MaskedArray):
+        raise TypeError(f"where: got {type(where).__name__}, expected an array without a mask")
+    try:
+        mask = np.asarray(where)
+    except ValueError as error:
+        raise ValueError(f"where: expected an array or sequences of one shape: {error}") from None
+    if mask.dtype != np.bool:
+        raise TypeError(f"where: got {mask.dtype}, expected bool")
+    if not _broadcasts(mask, x):
+        raise ValueError(f"where: got shape {mask.shape}, expected one that broadcasts to {name}'s {x.shape}")
+    return mask
+
+
+cdef object _check_out(object out, object shape, object compute_dtype):
+    """Refuse an out that a result of that shape, computed in that type, cannot be written to."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out: got {type(out).__name__}, expected an array without a mask")
+    if out.shape != shape:
+        raise ValueError(f"out: got shape {out.shape}, expected {shape}")
+    if not out.flags.writeable:
+        raise ValueError("out: got a read-only array, expected a writeable one")
+    if not np.can_cast(compute_dtype, out.dtype, "same_kind"):
+        raise TypeError(
+            f"out: got {out.dtype}, expected a type that {compute_dtype} can be cast to under 'same_kind'"
+        )

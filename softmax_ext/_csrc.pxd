@@ -1,0 +1,125 @@
+# The parts of csrc/ that the module uses. Cython reads the real types and sizes from the headers; only the fields that
+# are used are listed here.
+
+from libc.stddef cimport ptrdiff_t
+
+
+cdef extern from "build.h":
+    const char *SMX_COMPILER
+    const char *SMX_OPENMP_RUNTIME
+
+cdef extern from "kernel.h":
+    enum:
+        SMX_SOFTMAX
+        SMX_LOG_SOFTMAX
+        SMX_LOGSUMEXP
+        SMX_SOFTMAX_VJP
+        SMX_LOG_SOFTMAX_VJP
+        SMX_LOG_SOFTMAX_JVP
+        SMX_LABEL_LOSS
+        SMX_LABEL_LOSS_GRAD
+        SMX_SMOOTH_LOSS
+        SMX_SMOOTH_LOSS_GRAD
+        SMX_TARGET_LOSS
+        SMX_TARGET_LOSS_GRAD
+        SMX_OP_COUNT
+
+    enum smx_op:
+        pass
+
+    enum smx_storage:
+        SMX_REAL
+        SMX_FLOAT16
+        SMX_BFLOAT16
+
+    ctypedef struct smx_targets:
+        double keep
+        double spread
+        double divisor
+
+    ctypedef struct smx_hidden:
+        double out
+
+    ctypedef struct smx_op_kernels:
+        bint elementwise
+        smx_hidden hidden
+
+    ctypedef struct smx_kernels:
+        smx_op_kernels op[SMX_OP_COUNT]
+
+cdef extern from "plan.h":
+    enum:
+        SMX_MAX_DIMS
+        SMX_DONE
+        SMX_EXPLANATION
+
+    ctypedef struct smx_operand:
+        char *data
+        smx_storage storage
+        int swapped
+        ptrdiff_t outer[SMX_MAX_DIMS]
+        ptrdiff_t inner[SMX_MAX_DIMS]
+
+    ctypedef struct smx_mask:
+        const char *data
+        int outer_dims
+        int inner_dims
+        ptrdiff_t outer_shape[SMX_MAX_DIMS]
+        ptrdiff_t inner_shape[SMX_MAX_DIMS]
+        ptrdiff_t outer[SMX_MAX_DIMS]
+        ptrdiff_t inner[SMX_MAX_DIMS]
+
+    ctypedef struct smx_plan:
+        smx_op op
+        const smx_kernels *kernels
+        int threads
+        double temperature
+        int outer_dims
+        int inner_dims
+        ptrdiff_t outer_shape[SMX_MAX_DIMS]
+        ptrdiff_t inner_shape[SMX_MAX_DIMS]
+        smx_operand input "in" [3]
+        smx_operand out
+        smx_mask mask
+        const ptrdiff_t *indptr
+        ptrdiff_t segments
+        smx_operand row_out
+        smx_operand label
+        smx_operand factor
+        smx_targets targets
+        char *explanation
+
+    void smx_run_begin(size_t last_cache)
+    int smx_run(smx_plan *plan) nogil
+    const char *smx_route_name(int number)
+    const char *smx_option_name(int number)
+    void smx_turn_route(int number, int off)
+    void smx_turn_option(int number, int off)
+
+cdef extern from "cpu.h":
+    ctypedef struct smx_level:
+        const char *name
+        const smx_kernels *f32
+        const smx_kernels *f64
+
+    const smx_level *smx_levels(int *count)
+    size_t smx_last_cache()
+
+cdef extern from "buffers.h":
+    enum:
+        SMX_BUFFER_LEAST
+
+    void smx_buffers_begin()
+    void smx_set_buffer_limit(size_t size)
+    size_t smx_get_buffer_limit()
+    size_t smx_get_buffers_held()
+    void *smx_buffer_take(size_t size) noexcept nogil
+    void *smx_buffer_resize(void *buffer, size_t size) noexcept nogil
+    void smx_buffer_release(void *buffer) noexcept nogil
+
+cdef extern from "threads.h":
+    void smx_threads_begin(int limit)
+    void smx_set_threads(int limit)
+    int smx_get_threads()
+    void smx_keep_threads_awake(int always)
+    int smx_openmp_version()

@@ -1,0 +1,160 @@
+# The fast path, for calls whose arrays need no checks beyond a few flags. A simple array is C-contiguous, of a type
+# that the kernels read, native, aligned and not empty. Its rows run along one axis, which is the last one if there is a
+# mask. The functions that ask if a call is of this kind never raise. Every other call takes the general path.
+
+from cpython.long cimport PyLong_AsLongAndOverflow
+
+from softmax_ext._csrc cimport SMX_BUFFER_LEAST
+
+
+cdef inline bint _is_simple(object x):
+    """True if x is a simple array."""
+    if not cnp.PyArray_CheckExact(x):
+        return False
+    cdef cnp.ndarray array = <cnp.ndarray>x
+    cdef int type_number = cnp.PyArray_TYPE(array)
+    return (
+        (type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE or _storage_of(array) > 0)
+        and cnp.PyArray_IS_C_CONTIGUOUS(array)
+        and cnp.PyArray_ISBEHAVED_RO(array)
+        and cnp.PyArray_NDIM(array) > 0
+        and cnp.PyArray_SIZE(array) > 0
+    )
+
+
+cdef inline int _simple_axis(object axis, object x):
+    """The axis, counted from 0, if x is simple and the axis is an int that x has; else -1."""
+    cdef int ndim, overflow = 0
+    cdef long number
+    if type(axis) is not int or not _is_simple(x):
+        return -1
+    ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+    if axis == -1:  # the default, tested without a call
+        return ndim - 1
+    number = PyLong_AsLongAndOverflow(axis, &overflow)
+    if overflow != 0 or not -ndim <= number < ndim:
+        return -1
+    return <int>(number if number >= 0 else number + ndim)
+
+
+cdef inline bint _are_disjoint_or_identical(cnp.ndarray a, cnp.ndarray b):
+    """For two contiguous arrays of one size: True if they share no byte, or all of them."""
+    cdef ptrdiff_t distance = <char *>cnp.PyArray_DATA(a) - <char *>cnp.PyArray_DATA(b)
+    cdef ptrdiff_t size = cnp.PyArray_NBYTES(a)
+    return distance == 0 or distance >= size or -distance >= size
+
+
+cdef inline bint _are_disjoint(cnp.ndarray contiguous, cnp.ndarray other):
+    """True if no byte of the first array lies between the first and the last byte of the other."""
+    cdef int d
+    cdef ptrdiff_t reach
+    cdef char *start = <char *>cnp.PyArray_DATA(contiguous)
+    cdef char *low = <char *>cnp.PyArray_DATA(other)
+    cdef char *high = low + cnp.PyArray_ITEMSIZE(other)
+    for d in range(cnp.PyArray_NDIM(other)):
+        reach = (cnp.PyArray_DIM(other, d) - 1) * cnp.PyArray_STRIDE(other, d)
+        low += reach if reach < 0 else 0
+        high += reach if reach > 0 else 0
+    return high <= start or start + cnp.PyArray_NBYTES(contiguous) <= low
+
+
+cdef inline bint _is_simple_out(object out, object x):
+    """True if out is None, or a simple array that the result of a simple x can be written straight into."""
+    return out is None or (
+        _is_simple(out)
+        and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+        and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(<cnp.ndarray>x)
+        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, <cnp.ndarray>x)
+        and _are_disjoint_or_identical(<cnp.ndarray>out, <cnp.ndarray>x)
+    )
+
+
+cdef inline bint _is_simple_mask(object where, object x, object out, int axis):
+    """True if where is None, or a mask of rows along the last axis that can be read in place while out is written."""
+    return where is None or (
+        axis == cnp.PyArray_NDIM(<cnp.ndarray>x) - 1
+        and cnp.PyArray_CheckExact(where)
+        and cnp.PyArray_TYPE(<cnp.ndarray>where) == cnp.NPY_BOOL
+        and _broadcasts(<cnp.ndarray>where, <cnp.ndarray>x)
+        and (out is None or _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>where))
+    )
+
+
+cdef inline bint _is_simple_map(object x, int axis, object where, object out, object dtype, double temperature):
+    """True if a softmax with these arguments can take the fast path; axis comes from _simple_axis, for x."""
+    return (
+        dtype is None
+        and axis >= 0
+        and _is_simple_out(out, x)
+        and _is_simple_mask(where, x, out, axis)
+        and _temperature_is_normal(temperature, cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE)
+    )
+
+
+cdef inline bint _is_simple_derivative(object y, object g, int axis, object where, object out):
+    """True if a derivative with these arguments can take the fast path; axis comes from _simple_axis, for y."""
+    return (
+        axis >= 0
+        and _is_simple(g)
+        and cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.PyArray_TYPE(<cnp.ndarray>g)
+        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>g)
+        and _is_simple_out(out, y)
+        and _is_simple_out(out, g)
+        and _is_simple_mask(where, y, out, axis)
+    )
+
+
+cdef inline void _set_simple_operand(
+    smx_operand *operand, cnp.ndarray array, ptrdiff_t rows, ptrdiff_t row_length, ptrdiff_t inner_count,
+    ptrdiff_t itemsize, smx_storage storage
+):
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.storage = storage
+    operand.swapped = 0
+    operand.outer[0] = row_length * inner_count * itemsize if rows > 1 else itemsize
+    operand.outer[1] = itemsize
+    operand.inner[0] = inner_count * itemsize
+
+
+cdef object _run_fast(
+    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1
+):
+    """The operation on simple arrays; g is the second input or None. A result of one number a row lacks the axis.
+
+    inner_count rows lie side by side: it is the product of the lengths of the axes behind the row's.
+    """
+    cdef smx_plan plan
+    cdef int d, ndim = cnp.PyArray_NDIM(x), type_number = cnp.PyArray_TYPE(x)
+    cdef cnp.npy_intp shape[SMX_MAX_DIMS]
+    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), row_length = cnp.PyArray_DIM(x, axis)
+    cdef ptrdiff_t rows = elements // row_length, inner_count = 1
+    cdef ptrdiff_t itemsize = cnp.PyArray_ITEMSIZE(x)
+    cdef smx_storage storage = <smx_storage>_storage_of(x)
+    _init_plan(&plan, op, type_number == cnp.NPY_DOUBLE, temperature)
+    cdef bint elementwise = plan.kernels.op[op].elementwise
+    for d in range(axis + 1, ndim):
+        inner_count *= cnp.PyArray_DIM(x, d)
+    if out is None and not elementwise:
+        for d in range(ndim - 1):
+            shape[d] = cnp.PyArray_DIM(x, d if d < axis else d + 1)
+        out = cnp.PyArray_EMPTY(ndim - 1, shape, type_number, 0)
+    elif out is None and elements * itemsize >= SMX_BUFFER_LEAST:
+        out = _empty_like(x, None)
+    elif out is None:
+        out = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), type_number, 0)
+    plan.inner_dims = 1
+    plan.inner_shape[0] = row_length
+    plan.outer_dims = 1
+    plan.outer_shape[0] = rows
+    if inner_count > 1:
+        plan.outer_dims = 2
+        plan.outer_shape[0] = rows // inner_count
+        plan.outer_shape[1] = inner_count
+    _set_simple_operand(&plan.input[0], x, rows, row_length, inner_count, itemsize, storage)
+    if g is not None:
+        _set_simple_operand(&plan.input[1], g, rows, row_length, inner_count, itemsize, storage)
+    _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
+    if where is not None:
+        _set_mask(&plan.mask, where, x, None)
+    _run(&plan, elements)
+    return out

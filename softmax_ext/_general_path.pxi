@@ -1,0 +1,204 @@
+# The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
+
+from softmax_ext._csrc cimport (
+    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD,
+    SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
+)
+
+
+cdef bint _overlaps_itself(object out):
+    """True if two elements of out may be in the same place. It may also be True for unusual strides without overlap."""
+    reach = out.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(out.strides, out.shape) if size > 1):
+        if stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+cdef bint _is_same_view(object a, object b):
+    """True if two arrays are the same elements, in the same order, of the same memory."""
+    return (
+        a.shape == b.shape
+        and a.strides == b.strides
+        and a.dtype == b.dtype
+        and cnp.PyArray_DATA(<cnp.ndarray>a) == cnp.PyArray_DATA(<cnp.ndarray>b)
+    )
+
+
+cdef bint _can_write_into(
+    object out, object compute_dtype, list inputs, object where, bint elementwise, object indptr
+):
+    """True if the kernels may write straight into out: they know its type, and no input is overwritten too early."""
+    if not _is_native_to_kernels(out.dtype, compute_dtype, indptr) or _overlaps_itself(out):
+        return False
+    if where is not None and np.may_share_memory(out, where):
+        return False
+    for array in inputs:
+        if np.may_share_memory(out, array) and not (elementwise and _is_same_view(out, array)):
+            return False
+    return True
+
+
+cdef object _run_general(
+    int op, list inputs, set row_axes, object where, object out, object compute_dtype, object result_dtype,
+    bint keepdims, double temperature=1, cnp.ndarray indptr=None,
+):
+    """The operation on arrays of one shape, whose types the kernels of compute_dtype read.
+
+    Rows run along row_axes. With a checked indptr they are the segments that it cuts the one axis in row_axes into. The
+    result has result_dtype, or is rounded to the type of out.
+    """
+    cdef smx_plan plan
+    cdef int k
+    x = inputs[0]
+    _init_plan(&plan, op, compute_dtype.itemsize == 8, temperature)
+    cdef const smx_op_kernels *kernels = &plan.kernels.op[op]
+    cdef bint elementwise = kernels.elementwise
+    shape = x.shape
+    if not elementwise:
+        shape = tuple(1 if d in row_axes else n for d, n in enumerate(shape) if keepdims or d not in row_axes)
+    if out is not None:
+        _check_out(out, shape, compute_dtype)
+
+    # target: where the kernels write. It is out, or a new array that is cast or copied afterwards.
+    target_dtype = result_dtype if out is None else out.dtype
+    if not _is_native_to_kernels(target_dtype, compute_dtype, indptr):
+        target_dtype = compute_dtype
+    if out is not None and _can_write_into(out, compute_dtype, inputs, where, elementwise, indptr):
+        target = out
+    elif elementwise:
+        target = _empty_like(x, target_dtype)
+    else:
+        target = np.empty(shape, target_dtype)
+
+    if x.size > 0:
+        # The plan wants the row's axes in every operand. Nothing reads their strides where there is one number a row.
+        with_row_axes = target
+        if not elementwise and not keepdims:
+            with_row_axes = np.expand_dims(target, tuple(row_axes))
+        if indptr is not None:
+            plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
+            plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
+        _set_shape(&plan, x, row_axes)
+        for k, array in enumerate(inputs):
+            _set_operand(&plan.input[k], array, row_axes, True)
+        _set_operand(&plan.out, with_row_axes, row_axes, elementwise)
+        if where is not None:
+            _set_mask(&plan.mask, where, x, row_axes)
+        _run(&plan, x.size)
+    elif not elementwise:
+        target[...] = kernel.hidden.out  # rows of no element
+
+    if out is not None:
+        if target is not out:
+            with np.errstate(all="ignore"):
+                np.copyto(out, target, casting="same_kind")
+        return out
+    if target.dtype != result_dtype:
+        target = _cast(target, result_dtype)
+    return target if target.ndim > 0 else target[()]
+
+
+cdef object _run_map(
+    int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1,
+    object indptr=None,
+):
+    """softmax, log_softmax and logsumexp: one input, and a dtype for the result or None."""
+    array = _real_array(x, "x")
+    x_dtype = array.dtype.newbyteorder("=")
+    result_dtype = x_dtype if dtype is None else _real_dtype(dtype, "dtype")
+    row_axes = _row_axes(axis, array.ndim)
+    where = _bool_mask(where, array, "x")
+    compute_dtype = max(_compute_dtype(x_dtype), _compute_dtype(result_dtype), key=lambda dtype: dtype.itemsize)
+    if not _temperature_is_normal(temperature, compute_dtype.itemsize == 8):
+        compute_dtype = np.dtype(np.float64)
+    if not _is_native_to_kernels(x_dtype, compute_dtype, indptr):
+        array = _cast(array, compute_dtype)
+    return _run_general(
+        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr
+    )
+
+
+cdef object _run_derivative(
+    int op, object y, object g, str g_name, object axis, object where, object out, object indptr=None
+):
+    """The derivatives: two inputs. g, the argument of that name, is broadcast to y."""
+    first, second = _real_array(y, "y"), _real_array(g, g_name)
+    result_dtype = _promoted_dtype(first.dtype, second.dtype)
+    compute_dtype = _compute_dtype(result_dtype)
+    where = _bool_mask(where, first, "y")
+    row_axes = _row_axes(axis, first.ndim)
+    if second.shape != first.shape:
+        try:
+            second = np.broadcast_to(second, first.shape)
+        except ValueError:
+            raise ValueError(
+                f"{g_name}: got shape {second.shape}, expected one that broadcasts to y's {first.shape}"
+            ) from None
+    inputs = [
+        array if _is_native_to_kernels(array.dtype, compute_dtype, indptr) else _cast(array, compute_dtype)
+        for array in (first, second)
+    ]
+    return _run_general(op, inputs, row_axes, where, out, compute_dtype, result_dtype, False, 1, indptr)
+
+
+# The segment functions, for _ragged.py, which has checked the indptr.
+
+def _segment_softmax(x, indptr, out):
+    return _run_map(SMX_SOFTMAX, x, 0, None, out, None, False, 1, indptr)
+
+
+def _segment_log_softmax(x, indptr, out):
+    return _run_map(SMX_LOG_SOFTMAX, x, 0, None, out, None, False, 1, indptr)
+
+
+def _segment_softmax_vjp(y, g, indptr, out):
+    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+
+
+def _segment_log_softmax_vjp(y, g, indptr, out):
+    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+
+
+def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
+    """The cross-entropy of each row along the axis, and its gradient or None; for _loss.py, which checks the arguments.
+
+    x : float32 or float64, not empty, in any byte order.
+    weight : of each class, contiguous and of x's type, or None.
+    q : probabilities, of x's shape and type, in any byte order, or None.
+    label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of x's type
+        and of label's shape or 0-d. Both are None if q is given.
+    targets : the three numbers of smx_targets in csrc/kernel.h.
+    """
+    cdef smx_plan plan
+    cdef int op
+    cdef cnp.ndarray losses
+    dtype = x.dtype.newbyteorder("=")
+    losses = np.empty(x.shape[:axis] + x.shape[axis + 1:], dtype)
+    gradient = _empty_like(x, dtype) if with_gradient else None
+    if label is None:
+        op = SMX_TARGET_LOSS_GRAD if with_gradient else SMX_TARGET_LOSS
+    elif weight is None:
+        op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
+    else:
+        op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
+    _init_plan(&plan, op, dtype.itemsize == 8, 1)
+    plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
+    row_axes = {axis}
+    _set_shape(&plan, x, row_axes)
+    _set_operand(&plan.input[0], x, row_axes, True)
+    if weight is not None:
+        _set_class_operand(&plan.input[1], weight)
+    if q is not None:
+        _set_operand(&plan.input[2], q, row_axes, True)
+    if label is not None:
+        _set_row_operand(&plan.label, label)
+        _set_row_operand(&plan.factor, factor)
+    if with_gradient:
+        _set_operand(&plan.out, gradient, row_axes, True)
+        _set_row_operand(&plan.row_out, losses)
+    else:
+        _set_row_operand(&plan.out, losses)
+    _run(&plan, x.size)
+    return losses, gradient

@@ -1,0 +1,65 @@
+# The instruction set level that calls use, what the module can say about itself, and what it does at import.
+
+import os
+
+from softmax_ext._csrc cimport (
+    SMX_COMPILER, SMX_OPENMP_RUNTIME, smx_buffers_begin, smx_get_buffer_limit, smx_get_threads, smx_keep_threads_awake,
+    smx_last_cache, smx_level, smx_levels, smx_openmp_version, smx_run_begin, smx_set_buffer_limit, smx_threads_begin,
+)
+
+from softmax_ext._buffers import default_buffer_limit
+from softmax_ext._threads import default_threads
+
+# The import sets it, and so do tests, between calls. Every call reads it.
+cdef const smx_level *_level = NULL
+
+
+def _isa_available():
+    """The names of the levels that this machine can run, from the plainest to the best."""
+    cdef int count
+    cdef const smx_level *levels = smx_levels(&count)
+    return [levels[i].name.decode() for i in range(count)]
+
+
+def _set_isa(name):
+    """Use the level of that name in later calls; for tests. Returns the name of the level used before."""
+    global _level
+    cdef int count
+    cdef const smx_level *levels = smx_levels(&count)
+    before = _level.name.decode() if _level != NULL else None
+    for i in range(count):
+        if levels[i].name.decode() == name:
+            _level = &levels[i]
+            return before
+    raise ValueError(f"name: got {name!r}, expected one of {', '.join(_isa_available())}")
+
+
+def _keep_threads_awake(always):
+    """For tests: if True, calls use threads even when the last parallel call ended long ago."""
+    smx_keep_threads_awake(always)
+
+
+def _build_info():
+    """What `show_config` reports about this module."""
+    runtime = SMX_OPENMP_RUNTIME.decode()
+    return {
+        "isa": _level.name.decode(),
+        "isa_available": _isa_available(),
+        "compiler": SMX_COMPILER.decode(),
+        "openmp": f"{runtime} ({smx_openmp_version()})" if runtime else None,
+        "threads": smx_get_threads(),
+        "buffer_limit": smx_get_buffer_limit(),
+    }
+
+
+def _initialize():
+    """Choose the level and set up the C side; called once, by the import."""
+    asked = os.environ.get("SOFTMAX_EXT_ISA", "").strip()
+    available = _isa_available()
+    if asked and asked not in available:
+        raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
+    _set_isa(asked or available[len(available) - 1])
+    smx_run_begin(smx_last_cache())
+    smx_threads_begin(default_threads())
+    smx_buffers_begin()
+    smx_set_buffer_limit(default_buffer_limit())
