@@ -88,7 +88,7 @@ cdef object _run_general(
             _set_mask(&plan.mask, where, x, row_axes)
         _run(&plan, x.size)
     elif not elementwise:
-        target[...] = kernel.hidden.out  # rows of no element
+        target[...] = kernels.hidden.out  # rows of no element
 
     if out is not None:
         if target is not out:
