@@ -1,5 +1,4 @@
-/* Long COLUMNS that are narrow and lie in memory line after line: taken as they are, by whole vectors. Included by
-   ops.inc.h.
+/* Long COLUMNS that are narrow and lie in memory line after line: taken as they are, by whole vectors.
 
    A line is one element of every row. LANES lines, a round, are as many whole vectors as a line has elements, whatever
    their number; strip by strip, a line of ten would leave six of sixteen lanes empty. Element i of a row belongs to

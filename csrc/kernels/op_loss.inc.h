@@ -1,4 +1,4 @@
-/* Cross-entropy and its gradient, in one sweep over the logits. Included by ops.inc.h.
+/* Cross-entropy and its gradient, in one sweep over the logits.
 
    With targets t_j (smx_targets says what they are) and p = softmax(x), of a row
 
@@ -70,11 +70,6 @@ SMX_INLINE target_sums target_add_sums(target_sums a, target_sums b) {
 
 /* Partials: those of the exponentials, T, S. */
 enum { PARTIAL_T = 4, PARTIAL_S = 6 };
-
-SMX_INLINE void store_pair(real *partial, int k, int width, int row, pair s) {
-    v_store(partial + partial_at(k, width, row), s.high);
-    v_store(partial + partial_at(k + 1, width, row), s.low);
-}
 
 /* The reference of a piece's S: finite, though there may be nothing but -inf. */
 SMX_INLINE vec piece_maximum(vec first) { return v_max(v_sub(v_set1(0), HUGEST), first); }
@@ -346,3 +341,67 @@ static void smooth_loss_write(const smx_tile *tile, const void *constants) {
 static void target_loss_write(const smx_tile *tile, const void *constants) {
     write_with(tile, 3, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, 0, less_probability);
 }
+
+/* ---- their rows of the table ------------------------------------------------------------------------------------- */
+
+#define LABEL_LOSS_ROW                                                                                                 \
+    {.inputs = 1,                                                                                                      \
+     .has_labels = 1,                                                                                                  \
+     .subtracts_max = 1,                                                                                               \
+     .reduce = label_loss_reduce,                                                                                      \
+     .finish = loss_finish,                                                                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .worth_a_thread = WORTH_A_THREAD(12)}
+
+#define LABEL_LOSS_GRAD_ROW                                                                                            \
+    {.inputs = 1,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .has_labels = 1,                                                                                                  \
+     .uses_keep = 1,                                                                                                   \
+     .subtracts_max = 1,                                                                                               \
+     .reduce = label_loss_reduce,                                                                                      \
+     .finish = loss_finish,                                                                                            \
+     .write = label_loss_write,                                                                                        \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .worth_a_thread = WORTH_A_THREAD(12)}
+
+#define SMOOTH_LOSS_ROW                                                                                                \
+    {.inputs = 2,                                                                                                      \
+     .has_labels = 1,                                                                                                  \
+     .subtracts_max = 1,                                                                                               \
+     .reduce = smooth_loss_reduce,                                                                                     \
+     .finish = loss_finish,                                                                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .worth_a_thread = WORTH_A_THREAD(10)}
+
+#define SMOOTH_LOSS_GRAD_ROW                                                                                           \
+    {.inputs = 2,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .has_labels = 1,                                                                                                  \
+     .subtracts_max = 1,                                                                                               \
+     .reduce = smooth_loss_reduce,                                                                                     \
+     .finish = loss_finish,                                                                                            \
+     .write = smooth_loss_write,                                                                                       \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .worth_a_thread = WORTH_A_THREAD(10)}
+
+#define TARGET_LOSS_ROW                                                                                                \
+    {.inputs = 3,                                                                                                      \
+     .subtracts_max = 1,                                                                                               \
+     .reduce = target_loss_reduce,                                                                                     \
+     .finish = loss_finish,                                                                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .worth_a_thread = WORTH_A_THREAD(10)}
+
+#define TARGET_LOSS_GRAD_ROW                                                                                           \
+    {.inputs = 3,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .subtracts_max = 1,                                                                                               \
+     .reduce = target_loss_reduce,                                                                                     \
+     .finish = loss_finish,                                                                                            \
+     .write = target_loss_write,                                                                                       \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .worth_a_thread = WORTH_A_THREAD(10)}
