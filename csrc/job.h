@@ -104,6 +104,7 @@ struct smx_worker {
     smx_tile tile;
     smx_tile_state *state;
     ptrdiff_t first_row; /* of the tile */
+    int is_packed; /* the tile is packed rows of the arrays, in the layout ROWS */
     int is_open; /* the tile of a uniform job, read and written where it is */
     ptrdiff_t lookahead_item; /* the piece, numbered through all tiles, whose maxima lookahead holds, or -1 */
     double lookahead[SMX_LOOKAHEAD];

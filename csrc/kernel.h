@@ -118,7 +118,6 @@ typedef struct {
     smx_view saved[2];
     const void *temperature; /* as set_temperature leaves it */
     int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then begins with a cache line */
-    int packed; /* the walk is SMX_WALK_PACKED */
     /* Where the same input in the next piece or tile is, to be prefetched; start is NULL if it is in the cache anyway. */
     smx_view next[SMX_MAX_INPUTS];
     smx_lookahead lookahead;

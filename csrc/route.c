@@ -256,7 +256,7 @@ static enum smx_output output_of(const smx_job *j, const smx_call *c, enum smx_w
     }
     if (!columns || !smx_is_short(c) || c->op->has_labels)
         return SMX_TO_BLOCK;
-    if (!j->saves && smx_are_all_packed(c) && may(SMX_WRITE_PACKED))
+    if (!j->saves && c->op->write[SMX_WALK_PACKED] && smx_are_all_packed(c) && may(SMX_WRITE_PACKED))
         return SMX_AS_PACKED;
     return j->saves && c->op->write[SMX_WALK_TRANSPOSED] && c->out_along && !is_half && may(SMX_WRITE_TRANSPOSED)
                ? SMX_TRANSPOSED
@@ -366,7 +366,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     c.out_adjacent &= j->constant_stride;
 
     const int columns = j->layout == SMX_COLUMNS;
-    j->saves = c.op->saves && j->pieces == 1 && (!columns || smx_is_short(&c)) && may(SMX_SAVE);
+    j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && may(SMX_SAVE)));
     choose_inputs(j, &c);
     j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
     j->output = output_of(j, &c, r->walk);

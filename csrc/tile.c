@@ -22,7 +22,7 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.row_length = j->n;
     w->tile.temperature = j->temperature;
     w->tile.stream = 0;
-    w->tile.packed = j->output == SMX_AS_PACKED && j->layout == SMX_ROWS;
+    w->is_packed = j->output == SMX_AS_PACKED && j->layout == SMX_ROWS;
     /* One by one: a copy of a copy would wait until all stores before it, results among them, have reached the cache. */
     w->tile.next[0] = nowhere;
     w->tile.next[1] = nowhere;
@@ -109,10 +109,10 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     }
     if (j->output == SMX_NO_ELEMENTS)
         return;
-    const int in_array = j->output == SMX_TO_ARRAY || w->tile.packed;
+    const int in_array = j->output == SMX_TO_ARRAY || w->is_packed;
     w->tile.out = in_array ? smx_view_array(w, &plan->out, start) : smx_view_block(j, w->block[0]);
     /* COLUMNS and packed rows go past the cache by whole cache lines. */
-    const int by_lines = j->layout == SMX_COLUMNS || w->tile.packed;
+    const int by_lines = j->layout == SMX_COLUMNS || w->is_packed;
     w->tile.stream = j->streams && (!by_lines || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
@@ -131,7 +131,7 @@ static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int 
     case SMX_AS_PACKED: {
         const int is_mask_packed = w->mask.element_stride == 1 && w->mask.row_stride == w->tile.n;
         const int fits = !w->state->shifted && (is_real || !not_finite) && (!is_masked || is_mask_packed);
-        return w->tile.packed || fits ? SMX_AS_PACKED : SMX_TO_BLOCK;
+        return w->is_packed || fits ? SMX_AS_PACKED : SMX_TO_BLOCK;
     }
     default:
         return j->output;
@@ -142,7 +142,7 @@ static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int 
 static void open_packed(smx_worker *w) {
     const smx_job *j = w->job;
     w->tile.layout = SMX_ROWS;
-    w->tile.packed = 1;
+    w->is_packed = 1;
     for (int k = 0; k < j->op->inputs; k++)
         w->tile.in[k] = smx_view_array(w, &j->plan->in[k], 0);
     w->tile.storage = j->plan->in[0].storage;
@@ -163,7 +163,7 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
     smx_write *write = j->write;
     switch (output) {
     case SMX_AS_PACKED:
-        if (!w->tile.packed) {
+        if (!w->is_packed) {
             open_packed(w);
             needs_mask = is_masked && not_finite;
         }

@@ -31,7 +31,6 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     tile.rows = (int)rows;
     tile.piece_start = 0;
     tile.n = tile.row_length = n;
-    tile.packed = route.reduce == SMX_WALK_PACKED;
     tile.saved[0] = tile.saved[1] = saved;
     if (op->saves) {
         tile.saved[0].start = block[0];
@@ -54,7 +53,6 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     const int is_finite = op->finish(&tile, 1, partial, NULL, constants) == 0;
     if (columns && route.write == SMX_WALK_PACKED) {
         tile.layout = SMX_ROWS;
-        tile.packed = 1;
         tile.in[0] = memory;
     }
     if (is_finite)

@@ -1,4 +1,4 @@
-/* The kernels for double at level "avx2": the operations of ops.inc.h in the vectors of vec_avx2.h. */
+/* The kernels for double at level "avx2": the operations of table.inc.h in the vectors of vec_avx2.h. */
 
 #include "../arch.h"
 
@@ -6,5 +6,5 @@
 #define REAL_BITS 64
 #include "vec_avx2.h"
 
-#include "ops.inc.h"
+#include "table.inc.h"
 #endif

@@ -1,5 +1,4 @@
-/* Long COLUMNS that are to_half and lie in memory line after line: taken as they are, by whole vectors. Included by
-   ops.inc.h.
+/* Long COLUMNS that are to_half and lie in memory line after line: taken as they are, by whole vectors.
 
    A line is one element of every row. SUMS lines, a round, are as many whole vectors as a line has elements, whatever
    their number; strip by strip, a line of ten would leave six of sixteen lanes empty. Element i of a row belongs to
@@ -11,13 +10,6 @@ enum {
     WIDEST_LINE = 2 * SUMS, /* beyond, few lanes of the last strip are empty */
     ROUND = WIDEST_LINE * SUMS + SMX_STEP, /* with room for a vector that begins at its last element */
 };
-
-/* Whether they are such, and strip by strip a fifth of the lanes, or more, would be empty. */
-SMX_INLINE int follow_as_lines(const smx_tile *tile, const smx_view *view) {
-    const int width = tile->rows, padded = (width + SUMS - 1) / SUMS * SUMS;
-    return !is_short(tile) && 5 * width <= 4 * padded && width <= WIDEST_LINE && view->element_stride == width &&
-           view->row_stride == 1;
-}
 
 /* A round of equal lines. */
 SMX_INLINE void repeat_line(real *round, const real *line, int width) {

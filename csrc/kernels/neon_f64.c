@@ -1,4 +1,4 @@
-/* The kernels for double at level "neon": the operations of ops.inc.h in the vectors of vec_neon.h. */
+/* The kernels for double at level "neon": the operations of table.inc.h in the vectors of vec_neon.h. */
 
 #include "../arch.h"
 
@@ -6,5 +6,5 @@
 #define REAL_BITS 64
 #include "vec_neon.h"
 
-#include "ops.inc.h"
+#include "table.inc.h"
 #endif

@@ -1,6 +1,6 @@
-/* The kernels for double at level "scalar": the operations of ops.inc.h in the vectors of vec_scalar.h. */
+/* The kernels for double at level "scalar": the operations of table.inc.h in the vectors of vec_scalar.h. */
 
 #define REAL_BITS 64
 #include "vec_scalar.h"
 
-#include "ops.inc.h"
+#include "table.inc.h"

@@ -1,4 +1,4 @@
-/* Cross-entropy and its gradient, in one sweep over the logits. Included by ops.inc.h.
+/* Cross-entropy and its gradient, in one sweep over the logits.
 
    With targets t_j (smx_targets says what they are) and p = softmax(x), of a row
 
@@ -71,11 +71,6 @@ SMX_INLINE target_sums target_add_sums(target_sums a, target_sums b) {
 /* Partials: those of the exponentials, T, S. */
 enum { PARTIAL_T = 4, PARTIAL_S = 6 };
 
-SMX_INLINE void store_pair(real *partial, int k, int width, int row, pair s) {
-    v_store(partial + partial_at(k, width, row), s.high);
-    v_store(partial + partial_at(k + 1, width, row), s.low);
-}
-
 /* The reference of a piece's S: finite, though there may be nothing but -inf. */
 SMX_INLINE vec piece_maximum(vec first) { return v_max(v_sub(v_set1(0), HUGEST), first); }
 
@@ -136,13 +131,11 @@ SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int c
     }
 }
 
-SMX_INLINE void target_reduce(const smx_tile *tile, real *partial, int inputs) {
-    if (tile->layout == SMX_ROWS)
+SMX_INLINE void target_reduce(const smx_tile *tile, real *partial, enum smx_walk walk, int inputs) {
+    if (walk == SMX_WALK_ROWS)
         target_reduce_rows(tile, partial, inputs);
-    else if (is_short(tile))
-        target_reduce_columns(tile, partial, 1, inputs);
     else
-        target_reduce_columns(tile, partial, SUMS, inputs);
+        target_reduce_columns(tile, partial, walk == SMX_WALK_SHORT_COLUMNS ? 1 : SUMS, inputs);
 }
 
 /* Of the labels that are in this piece, logit and target; else 0. */
@@ -183,26 +176,44 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
     }
 }
 
-static void label_loss_reduce(const smx_tile *tile, void *partial) {
+/* The exponentials of a loss and their sum. Only label losses save exponentials, and only for the gradient. */
+SMX_INLINE void loss_reduce_exp(const smx_tile *tile, real *partial, enum smx_walk walk, enum sum_of what) {
+    const int saves = what == OTHERS_KEEPING_ALL && tile->saved[0].start;
+    if (walk == SMX_WALK_ROWS && saves)
+        exp_reduce_rows(tile, partial, SUMS, what, 1);
+    else if (walk == SMX_WALK_ROWS)
+        exp_reduce_rows(tile, partial, SUMS, what, 0);
+    else if (walk == SMX_WALK_COLUMNS)
+        exp_reduce_long_columns(tile, partial, what);
+    else if (saves)
+        exp_reduce_short_columns(tile, partial, what, 1);
+    else
+        exp_reduce_short_columns(tile, partial, what, 0);
+}
+SMX_INLINE void label_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
     labels found;
     label_find(tile, &found); /* before the exponentials, which may take the place of the logits */
-    if (tile->saved[0].start)
-        exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 1);
-    else
-        exp_reduce(tile, partial, OTHERS_KEEPING_ALL, 0);
+    loss_reduce_exp(tile, partial, walk, OTHERS_KEEPING_ALL);
     label_reduce(tile, &found, partial, 1);
 }
-static void smooth_loss_reduce(const smx_tile *tile, void *partial) {
+SMX_INLINE void smooth_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
     labels found;
     label_find(tile, &found);
-    log_softmax_reduce(tile, partial);
-    target_reduce(tile, partial, 2);
+    loss_reduce_exp(tile, partial, walk, OTHERS);
+    target_reduce(tile, partial, walk, 2);
     label_reduce(tile, &found, partial, 0);
 }
-static void target_loss_reduce(const smx_tile *tile, void *partial) {
-    log_softmax_reduce(tile, partial);
-    target_reduce(tile, partial, 3);
+SMX_INLINE void target_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
+    loss_reduce_exp(tile, partial, walk, OTHERS);
+    target_reduce(tile, partial, walk, 3);
 }
+#define LOSS_REDUCTIONS(op)                                                                                            \
+    REDUCE(op, rows) { op##_reduce(tile, partial, SMX_WALK_ROWS); }                                                    \
+    REDUCE(op, columns) { op##_reduce(tile, partial, SMX_WALK_COLUMNS); }                                              \
+    REDUCE(op, short_columns) { op##_reduce(tile, partial, SMX_WALK_SHORT_COLUMNS); }
+LOSS_REDUCTIONS(label_loss)
+LOSS_REDUCTIONS(smooth_loss)
+LOSS_REDUCTIONS(target_loss)
 
 /* ---- the constants of a row -------------------------------------------------------------------------------------- */
 
@@ -335,14 +346,122 @@ SMX_INLINE void take_labels_off(const smx_tile *tile, const void *constants) {
                 row_of(&out, row)[j * out.element_stride] = 0;
 }
 
-static void label_loss_write(const smx_tile *tile, const void *constants) {
-    softmax_write(tile, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS);
+SMX_INLINE const real *softmax_constants(const void *constants) {
+    return (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS;
+}
+
+/* As softmax's writes, then the labels are taken off. */
+#define LABEL_LOSS_WRITE(walk)                                                                                         \
+    WRITE(label_loss, walk) {                                                                                          \
+        softmax_write_##walk(tile, softmax_constants(constants));                                                      \
+        take_labels_off(tile, constants);                                                                              \
+    }
+LABEL_LOSS_WRITE(rows)
+LABEL_LOSS_WRITE(columns)
+LABEL_LOSS_WRITE(short_columns)
+
+SMX_INLINE void smooth_loss_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
+    const write_of of = {{&tile->in[0], &tile->in[1]}, 2, LOSS_CONSTANTS, 0, less_spread};
+    write_walk(tile, walk, &of, softmax_constants(constants));
     take_labels_off(tile, constants);
 }
-static void smooth_loss_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 2, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, 0, less_spread);
-    take_labels_off(tile, constants);
+WRITE(smooth_loss, rows) { smooth_loss_write(tile, SMX_WALK_ROWS, constants); }
+WRITE(smooth_loss, columns) { smooth_loss_write(tile, SMX_WALK_COLUMNS, constants); }
+WRITE(smooth_loss, short_columns) { smooth_loss_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }
+
+SMX_INLINE void target_loss_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
+    const write_of of = {{&tile->in[0], &tile->in[1], &tile->in[2]}, 3, LOSS_CONSTANTS, 0, less_probability};
+    write_walk(tile, walk, &of, softmax_constants(constants));
 }
-static void target_loss_write(const smx_tile *tile, const void *constants) {
-    write_with(tile, 3, (const real *)constants + LOSS_SOFTMAX * SMX_TILE_ROWS, LOSS_CONSTANTS, 0, less_probability);
-}
+WRITE(target_loss, rows) { target_loss_write(tile, SMX_WALK_ROWS, constants); }
+WRITE(target_loss, packed) { target_loss_write(tile, SMX_WALK_PACKED, constants); }
+WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constants); }
+WRITE(target_loss, short_columns) { target_loss_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }
+
+/* ---- their rows of the table ------------------------------------------------------------------------------------- */
+
+#define LOSS_REDUCE(op)                                                                                                \
+    {[SMX_WALK_ROWS] = op##_reduce_rows,                                                                               \
+     [SMX_WALK_COLUMNS] = op##_reduce_columns,                                                                         \
+     [SMX_WALK_SHORT_COLUMNS] = op##_reduce_short_columns}
+
+#define LABEL_LOSS_ROW                                                                                                 \
+    {.name = "label_loss",                                                                                             \
+     .inputs = 1,                                                                                                      \
+     .has_labels = 1,                                                                                                  \
+     .may_shift = 1,                                                                                                   \
+     .reads_padding = 1,                                                                                               \
+     .reduce = LOSS_REDUCE(label_loss),                                                                                \
+     .finish = loss_finish,                                                                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
+
+#define LABEL_LOSS_GRAD_ROW                                                                                            \
+    {.name = "label_loss_grad",                                                                                        \
+     .inputs = 1,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .has_labels = 1,                                                                                                  \
+     .saves = 1,                                                                                                       \
+     .may_shift = 1,                                                                                                   \
+     .reads_padding = 1,                                                                                               \
+     .reduce = LOSS_REDUCE(label_loss),                                                                                \
+     .finish = loss_finish,                                                                                            \
+     .write = {[SMX_WALK_ROWS] = label_loss_write_rows,                                                                \
+               [SMX_WALK_COLUMNS] = label_loss_write_columns,                                                          \
+               [SMX_WALK_SHORT_COLUMNS] = label_loss_write_short_columns},                                             \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
+
+#define SMOOTH_LOSS_ROW                                                                                                \
+    {.name = "smooth_loss",                                                                                            \
+     .inputs = 2,                                                                                                      \
+     .has_labels = 1,                                                                                                  \
+     .may_shift = 1,                                                                                                   \
+     .reads_padding = 1,                                                                                               \
+     .reduce = LOSS_REDUCE(smooth_loss),                                                                               \
+     .finish = loss_finish,                                                                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
+
+#define SMOOTH_LOSS_GRAD_ROW                                                                                           \
+    {.name = "smooth_loss_grad",                                                                                       \
+     .inputs = 2,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .has_labels = 1,                                                                                                  \
+     .may_shift = 1,                                                                                                   \
+     .reads_padding = 1,                                                                                               \
+     .reduce = LOSS_REDUCE(smooth_loss),                                                                               \
+     .finish = loss_finish,                                                                                            \
+     .write = {[SMX_WALK_ROWS] = smooth_loss_write_rows,                                                               \
+               [SMX_WALK_COLUMNS] = smooth_loss_write_columns,                                                         \
+               [SMX_WALK_SHORT_COLUMNS] = smooth_loss_write_short_columns},                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
+
+#define TARGET_LOSS_ROW                                                                                                \
+    {.name = "target_loss",                                                                                            \
+     .inputs = 3,                                                                                                      \
+     .may_shift = 1,                                                                                                   \
+     .reads_padding = 1,                                                                                               \
+     .reduce = LOSS_REDUCE(target_loss),                                                                               \
+     .finish = loss_finish,                                                                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
+
+#define TARGET_LOSS_GRAD_ROW                                                                                           \
+    {.name = "target_loss_grad",                                                                                       \
+     .inputs = 3,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .may_shift = 1,                                                                                                   \
+     .reads_padding = 1,                                                                                               \
+     .reduce = LOSS_REDUCE(target_loss),                                                                               \
+     .finish = loss_finish,                                                                                            \
+     .write = {[SMX_WALK_ROWS] = target_loss_write_rows,                                                               \
+               [SMX_WALK_PACKED] = target_loss_write_packed,                                                           \
+               [SMX_WALK_COLUMNS] = target_loss_write_columns,                                                         \
+               [SMX_WALK_SHORT_COLUMNS] = target_loss_write_short_columns},                                            \
+     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}

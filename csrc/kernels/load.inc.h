@@ -1,0 +1,73 @@
+/* Vectors from memory and back, where there may be fewer elements than lanes, numbers of 16 bits, or a mask.
+
+   Numbers of 16 bits are read as float and rounded on writing: IEEE 754 binary16 ("float16", 11 bits of precision) and
+   bfloat16 (the upper half of a float, 8 bits). Every one of them is a float, so only writing rounds: to nearest, ties
+   to even, as all else does. */
+
+/* LANES elements, zeros where fewer are left. */
+SMX_INLINE vec load_left(const real *p, ptrdiff_t left) {
+    return left >= LANES ? v_load(p) : v_load_first(p, left, v_set1(0));
+}
+
+/* How numbers are kept, in the loops that take them as they are. */
+SMX_INLINE ptrdiff_t size_of(enum smx_storage storage) { return storage == SMX_REAL ? sizeof(real) : 2; }
+
+/* Up to LANES numbers; zeros where fewer are left. And back. */
+SMX_INLINE vec load_stored(const char *from, ptrdiff_t left, enum smx_storage storage) {
+#if REAL_BITS == 32
+    if (storage == SMX_FLOAT16)
+        return v_from_float16(v_load_halves(from, left));
+    if (storage == SMX_BFLOAT16)
+        return v_from_bfloat16(v_load_halves(from, left));
+#endif
+    (void)storage;
+    return left >= LANES ? v_load((const real *)from) : v_load_first((const real *)from, left, v_set1(0));
+}
+SMX_INLINE void store_stored(char *to, ptrdiff_t left, vec a, enum smx_storage storage) {
+#if REAL_BITS == 32
+    if (storage != SMX_REAL) {
+        v_store_halves(to, left, storage == SMX_FLOAT16 ? v_to_float16(a) : v_to_bfloat16(a));
+        return;
+    }
+#endif
+    (void)storage;
+    if (left >= LANES)
+        v_store((real *)to, a);
+    else
+        v_store_first((real *)to, left, a);
+}
+
+/* ---- masks ------------------------------------------------------------------------------------------------------- */
+
+/* Of the derivatives' masks: nothing to be looked at, a byte for each lane, or one for a line of COLUMNS. */
+enum masking { NO_MASK, BY_LANE, BY_LINE };
+
+SMX_INLINE enum masking masking_of(const smx_tile *tile) {
+    return !tile->mask.start ? NO_MASK : tile->layout == SMX_COLUMNS && tile->mask.row_stride == 0 ? BY_LINE : BY_LANE;
+}
+SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
+    return tile->mask.start ? (const unsigned char *)tile->mask.start + row * tile->mask.row_stride : NULL;
+}
+SMX_INLINE const unsigned char *mask_at(const unsigned char *mask, ptrdiff_t offset, enum masking how) {
+    return how == NO_MASK ? NULL : mask + offset;
+}
+
+/* A vector whose lanes share one byte of the mask: without branches, as guesses at it would often be wrong. */
+SMX_INLINE vec seen_or(unsigned char mask, vec a, vec fill) {
+    static const real hidden_or_seen[2] = {-1, 1};
+    return v_select_le(v_set1(0), v_set1(hidden_or_seen[mask != 0]), a, fill);
+}
+SMX_INLINE vec seen_or_0(const unsigned char *mask, ptrdiff_t left, vec a, enum masking how) {
+    const vec zero = v_set1(0);
+    return how == NO_MASK ? a : how == BY_LANE ? v_select_bytes(mask, left, a, zero) : seen_or(*mask, a, zero);
+}
+
+/* Reals without a mask have loops of their own for whole vectors, and for each number of partial sums. Of all else there
+   is one loop, since each is compiled for every formula. */
+SMX_INLINE int is_plain(enum smx_storage storage, enum masking how) { return storage == SMX_REAL && how == NO_MASK; }
+
+/* Hidden ones count as 0. */
+SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage,
+                         enum masking how) {
+    return seen_or_0(mask, left, load_stored(x, left, storage), how);
+}

@@ -1,0 +1,157 @@
+/* The products with the Jacobians of softmax and log_softmax: one sum d for each row, then a formula.
+
+       operation           d                 element
+       softmax_vjp         sum y g           y (g - d)
+       log_softmax_vjp     sum g             g - exp(y) d
+       log_softmax_jvp     sum exp(y) g      g - d
+
+   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. u is half the
+   machine epsilon times an element's natural scale: y (|g| + sum y |g|), |g| + p |sum g|, |g| + sum p |g|.
+
+   claim: softmax_vjp float32 <= 4 u; found 2.98 at hex: 0x1.005de6p-1, 0x1.ff4436p-2, 0x1.001594p+1, -0x1.afb2p-9
+   claim: softmax_vjp float64 <= 4 u; found 2.98 at hex: 0x1.0062e31de38ccp-109, 0x1.ffffffffffffep-1,
+     0x1.a3338fcb093f3p-53, 0x1.059650a1144p-8, -0x1.00fec82e7149ep+3, 0x1.365730cb85bc8p+2
+   claim: log_softmax_vjp float32 <= 4 u; found 2.98 at hex: -0x1.603de8p-1, -0x1.658dfep-1, -0x1.25d00ap-8,
+     0x1.00b74p+4
+   claim: log_softmax_vjp float64 <= 4 u; found 2.96 at hex: -0x1.63350a32ff4bp-1, -0x1.34979dae2a2e7p+6,
+     -0x1.20a4b260a17a6p+6, -0x1.db2acdb31ad94p+6, -0x1.6293626ed63bp-1, -0x1.3f1fa93799e64p+6,
+     0x1.2f9e8d19003fep-1, -0x1.0349ce2c82b16p+9, -0x1.6a2baab8a406p-6, 0x1.7655d60d9f6b7p-2,
+     -0x1.9ce7805bf471ap-4, 0x1.d7a91650b2b1ap-2
+   claim: log_softmax_jvp float32 <= 4 u; found 3.01 at hex: -0x1.a998bcp+0, -0x1.fa2ea2p+0, -0x1.51b544p-1,
+     -0x1.dd901cp+0, -0x1.483p-6, -0x1.b50f32p-10, -0x1.ef3fb6p+6, -0x1.5ee75cp-2
+   claim: log_softmax_jvp float64 <= 4 u; found 3.01 at hex: -0x1.5bda34a59bcc3p+2, -0x1.29093dba4711ap-3,
+     -0x1.4831a96a2b2a8p+3, -0x1.048b79f5c1daep+1, 0x1.1f0fe27f564p-11, -0x1.01905cd500e23p-10,
+     -0x1.41e5e8404ec3p-12, 0x1.ed5e8d5e816e4p+2 */
+
+/* The reductions of a derivative; those with packed rows have a sum_reduce_run beside them. */
+#define REDUCTIONS(op, what)                                                                                           \
+    REDUCE(op, rows) { sum_reduce(tile, partial, SMX_WALK_ROWS, what); }                                               \
+    REDUCE(op, columns) { sum_reduce(tile, partial, SMX_WALK_COLUMNS, what); }                                         \
+    REDUCE(op, short_columns) { sum_reduce(tile, partial, SMX_WALK_SHORT_COLUMNS, what); }                             \
+    REDUCE(op, narrow_lines) { sum_reduce_lines(tile, partial, what); }
+REDUCTIONS(softmax_vjp, PRODUCT)
+REDUCTIONS(log_softmax_vjp, GRADIENT)
+REDUCTIONS(log_softmax_jvp, EXP_PRODUCT)
+REDUCE(softmax_vjp, packed) { sum_reduce_run(tile, partial, PRODUCT); }
+REDUCE(log_softmax_vjp, packed) { sum_reduce_run(tile, partial, GRADIENT); }
+
+/* The gradient of a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
+#define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
+
+/* Less than what could make a finite g - d infinite, and y (g - d) NaN where y is 0. */
+#define MODERATE_SUM (REAL_BITS == 32 ? 0x1p102 : 0x1p969)
+
+static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                      void *constants) {
+    const int width = tile->rows;
+    int flags = 0;
+    (void)shift;
+    for (int row = 0; row < width; row += LANES) {
+        long_sum total = read_long_sum(partials, width, row);
+        for (ptrdiff_t i = 1; i < pieces; i++) {
+            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
+            total = long_sum_add_sum(total, read_long_sum(partial, width, row));
+        }
+        /* Of an infinite sum, what was lost is NaN. */
+        const pair s = sum_settle(sum_add(pair_of(total.high, total.lowest), total.low));
+        v_store((real *)constants + row, v_select_le(v_abs(total.high), HUGEST, s.high, total.high));
+        flags |= v_all_le(v_abs(s.high), v_set1((real)MODERATE_SUM)) ? 0 : SMX_NOT_FINITE;
+    }
+    return flags; /* a NaN of y may come up at any element of log_softmax_vjp all the same: its formula sees to it */
+}
+
+/* Of these two, no NaN that is seen unless sum_finish has seen it coming: where d is finite so is all of y and g that enters
+   the result, where it is moderate so is g - d. */
+SMX_INLINE void softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    (void)t;
+    EACH y[k] = v_mul(of[k].v[0], v_sub(of[k].v[1], of[k].c[0]));
+}
+SMX_INLINE void log_softmax_jvp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    (void)t;
+    EACH y[k] = v_sub(of[k].v[0], of[k].c[0]);
+}
+SMX_INLINE void log_softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    vec x[IN_STEP], e[IN_STEP];
+    (void)t;
+    EACH x[k] = of[k].v[0];
+    exp_alone_in_step(x, count, e);
+    EACH y[k] = one_nan(v_fnma(e[k], of[k].c[0], of[k].v[1]));
+}
+
+/* The writes of a derivative, from so many inputs. */
+#define WRITES(op, inputs, ...)                                                                                        \
+    SMX_INLINE write_of op##_from(const smx_tile *tile) {                                                              \
+        const write_of of = {{__VA_ARGS__}, inputs, 1, 1, op##_of};                                                    \
+        return of;                                                                                                     \
+    }                                                                                                                  \
+    SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
+        const write_of of = op##_from(tile);                                                                           \
+        write_walk(tile, walk, &of, constants);                                                                        \
+    }                                                                                                                  \
+    WRITE(op, rows) { op##_write(tile, SMX_WALK_ROWS, constants); }                                                    \
+    WRITE(op, packed) { op##_write(tile, SMX_WALK_PACKED, constants); }                                                \
+    WRITE(op, columns) { op##_write(tile, SMX_WALK_COLUMNS, constants); }                                              \
+    WRITE(op, short_columns) { op##_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }                                  \
+    WRITE(op, narrow_lines) {                                                                                          \
+        const write_of of = op##_from(tile);                                                                           \
+        write_lines(tile, &of, constants);                                                                             \
+    }
+WRITES(softmax_vjp, 2, &tile->in[0], &tile->in[1])
+WRITES(log_softmax_vjp, 2, &tile->in[0], &tile->in[1])
+WRITES(log_softmax_jvp, 1, &tile->in[1])
+
+#define SOFTMAX_VJP_ROW                                                                                                \
+    {.name = "softmax_vjp",                                                                                            \
+     .inputs = 2,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .is_derivative = 1,                                                                                               \
+     .reduce = {[SMX_WALK_PACKED] = softmax_vjp_reduce_packed,                                                         \
+                [SMX_WALK_ROWS] = softmax_vjp_reduce_rows,                                                             \
+                [SMX_WALK_COLUMNS] = softmax_vjp_reduce_columns,                                                       \
+                [SMX_WALK_NARROW_LINES] = softmax_vjp_reduce_narrow_lines,                                             \
+                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_reduce_short_columns},                                          \
+     .finish = sum_finish,                                                                                             \
+     .write = {[SMX_WALK_ROWS] = softmax_vjp_write_rows,                                                               \
+               [SMX_WALK_PACKED] = softmax_vjp_write_packed,                                                           \
+               [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
+               [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
+               [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_short_columns},                                            \
+     .hidden = HIDDEN(0, MASKED_GRADIENT, 0, 1),                                                                       \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
+
+#define LOG_SOFTMAX_VJP_ROW                                                                                            \
+    {.name = "log_softmax_vjp",                                                                                        \
+     .inputs = 2,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .is_derivative = 1,                                                                                               \
+     .reduce = {[SMX_WALK_PACKED] = log_softmax_vjp_reduce_packed,                                                     \
+                [SMX_WALK_ROWS] = log_softmax_vjp_reduce_rows,                                                         \
+                [SMX_WALK_COLUMNS] = log_softmax_vjp_reduce_columns,                                                   \
+                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_reduce_narrow_lines,                                         \
+                [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_reduce_short_columns},                                      \
+     .finish = sum_finish,                                                                                             \
+     .write = {[SMX_WALK_ROWS] = log_softmax_vjp_write_rows,                                                           \
+               [SMX_WALK_PACKED] = log_softmax_vjp_write_packed,                                                       \
+               [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
+               [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
+               [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_short_columns},                                        \
+     .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
+
+#define LOG_SOFTMAX_JVP_ROW                                                                                            \
+    {.name = "log_softmax_jvp",                                                                                        \
+     .inputs = 2,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .is_derivative = 1,                                                                                               \
+     .reduce = {[SMX_WALK_ROWS] = log_softmax_jvp_reduce_rows,                                                         \
+                [SMX_WALK_COLUMNS] = log_softmax_jvp_reduce_columns,                                                   \
+                [SMX_WALK_NARROW_LINES] = log_softmax_jvp_reduce_narrow_lines,                                         \
+                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_short_columns},                                      \
+     .finish = sum_finish,                                                                                             \
+     .write = {[SMX_WALK_ROWS] = log_softmax_jvp_write_rows,                                                           \
+               [SMX_WALK_PACKED] = log_softmax_jvp_write_packed,                                                       \
+               [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \
+               [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write_narrow_lines,                                           \
+               [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_short_columns},                                        \
+     .hidden = HIDDEN(-INFINITY, 0, 0, 0),                                                                             \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
