@@ -14,7 +14,7 @@ SMX_INLINE void adjust(const smx_tile *tile, const smx_view *to, const void *con
     if (tile->layout == SMX_ROWS)
         apply_to_rows(tile, to, &to, 1, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, 0, f);
     else
-        apply_to_columns(tile, to, &to, 1, SMX_REAL, constants, constant_count, SMX_REAL, 0, 0, NO_MASK, f);
+        apply_to_columns(tile, to, &to, 1, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, f);
 }
 
 static void subtract(const smx_tile *tile, const void *shift) { adjust(tile, &tile->in[0], shift, 1, less_constant); }

@@ -25,9 +25,27 @@
 
 /* The reductions of a derivative; those with packed rows have a sum_reduce_run beside them. */
 #define REDUCTIONS(op, what)                                                                                           \
-    REDUCE(op, rows) { sum_reduce(tile, partial, SMX_WALK_ROWS, what); }                                               \
-    REDUCE(op, columns) { sum_reduce(tile, partial, SMX_WALK_COLUMNS, what); }                                         \
-    REDUCE(op, short_columns) { sum_reduce(tile, partial, SMX_WALK_SHORT_COLUMNS, what); }                             \
+    static void op##_reduce_stored_columns(const smx_tile *tile, void *partial) {                                      \
+        sum_reduce_stored(tile, partial, SMX_COLUMNS, what);                                                           \
+    }                                                                                                                  \
+    REDUCE(op, rows) {                                                                                                 \
+        if (is_plain_tile(tile))                                                                                       \
+            sum_reduce_rows(tile, partial, SMX_REAL, NO_MASK, what);                                                   \
+        else                                                                                                           \
+            sum_reduce_stored(tile, partial, SMX_ROWS, what);                                                          \
+    }                                                                                                                  \
+    REDUCE(op, columns) {                                                                                              \
+        if (is_plain_tile(tile))                                                                                       \
+            sum_reduce_columns(tile, partial, SUMS, SMX_REAL, NO_MASK, what);                                          \
+        else                                                                                                           \
+            op##_reduce_stored_columns(tile, partial);                                                                 \
+    }                                                                                                                  \
+    REDUCE(op, short_columns) {                                                                                        \
+        if (is_plain_tile(tile))                                                                                       \
+            sum_reduce_columns(tile, partial, SHORT_SUMS(what), SMX_REAL, NO_MASK, what);                              \
+        else                                                                                                           \
+            op##_reduce_stored_columns(tile, partial);                                                                 \
+    }                                                                                                                  \
     REDUCE(op, narrow_lines) { sum_reduce_lines(tile, partial, what); }
 REDUCTIONS(softmax_vjp, PRODUCT)
 REDUCTIONS(log_softmax_vjp, GRADIENT)
@@ -91,7 +109,6 @@ SMX_INLINE void log_softmax_vjp_of(const terms *of, int count, const exp_tempera
     WRITE(op, rows) { op##_write(tile, SMX_WALK_ROWS, constants); }                                                    \
     WRITE(op, packed) { op##_write(tile, SMX_WALK_PACKED, constants); }                                                \
     WRITE(op, columns) { op##_write(tile, SMX_WALK_COLUMNS, constants); }                                              \
-    WRITE(op, short_columns) { op##_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }                                  \
     WRITE(op, narrow_lines) {                                                                                          \
         const write_of of = op##_from(tile);                                                                           \
         write_lines(tile, &of, constants);                                                                             \
@@ -115,7 +132,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                [SMX_WALK_PACKED] = softmax_vjp_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
-               [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_short_columns},                                            \
+               [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
      .hidden = HIDDEN(0, MASKED_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
@@ -134,7 +151,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                [SMX_WALK_PACKED] = log_softmax_vjp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
-               [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_short_columns},                                        \
+               [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_columns},                                              \
      .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 
@@ -152,6 +169,6 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                [SMX_WALK_PACKED] = log_softmax_jvp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write_narrow_lines,                                           \
-               [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_short_columns},                                        \
+               [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_columns},                                              \
      .hidden = HIDDEN(-INFINITY, 0, 0, 0),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}

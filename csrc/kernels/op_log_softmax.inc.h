@@ -72,7 +72,6 @@ WRITE(log_softmax, short_rows) { log_softmax_write(tile, SMX_WALK_SHORT_ROWS, co
 WRITE(log_softmax, packed) { log_softmax_write(tile, SMX_WALK_PACKED, constants); }
 WRITE(log_softmax, columns) { log_softmax_write(tile, SMX_WALK_COLUMNS, constants); }
 WRITE(log_softmax, narrow_lines) { log_softmax_write(tile, SMX_WALK_NARROW_LINES, constants); }
-WRITE(log_softmax, short_columns) { log_softmax_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }
 
 /* logsumexp reduces as log_softmax does. */
 #define LOG_SOFTMAX_REDUCE                                                                                             \
@@ -95,6 +94,6 @@ WRITE(log_softmax, short_columns) { log_softmax_write(tile, SMX_WALK_SHORT_COLUM
                [SMX_WALK_PACKED] = log_softmax_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = log_softmax_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = log_softmax_write_narrow_lines,                                               \
-               [SMX_WALK_SHORT_COLUMNS] = log_softmax_write_short_columns},                                            \
+               [SMX_WALK_SHORT_COLUMNS] = log_softmax_write_columns},                                                  \
      .hidden = HIDDEN(-INFINITY, 0, -INFINITY, 1),                                                                     \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(16)}

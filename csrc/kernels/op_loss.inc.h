@@ -176,35 +176,45 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
     }
 }
 
-/* The exponentials of a loss and their sum. Only label losses save exponentials, and only for the gradient. */
-SMX_INLINE void loss_reduce_exp(const smx_tile *tile, real *partial, enum smx_walk walk, enum sum_of what) {
-    const int saves = what == OTHERS_KEEPING_ALL && tile->saved[0].start;
+/* Exponentials are saved for the gradient alone. */
+SMX_INLINE void label_loss_reduce_exp(const smx_tile *tile, real *partial, enum smx_walk walk) {
+    const int saves = tile->saved[0].start != NULL;
     if (walk == SMX_WALK_ROWS && saves)
-        exp_reduce_rows(tile, partial, SUMS, what, 1);
+        exp_reduce_rows(tile, partial, SUMS, OTHERS_KEEPING_ALL, 1);
     else if (walk == SMX_WALK_ROWS)
-        exp_reduce_rows(tile, partial, SUMS, what, 0);
+        exp_reduce_rows(tile, partial, SUMS, OTHERS_KEEPING_ALL, 0);
     else if (walk == SMX_WALK_COLUMNS)
-        exp_reduce_long_columns(tile, partial, what);
+        exp_reduce_long_columns(tile, partial, OTHERS_KEEPING_ALL);
     else if (saves)
-        exp_reduce_short_columns(tile, partial, what, 1);
+        exp_reduce_short_columns(tile, partial, OTHERS_KEEPING_ALL, 1);
     else
-        exp_reduce_short_columns(tile, partial, what, 0);
+        exp_reduce_short_columns(tile, partial, OTHERS_KEEPING_ALL, 0);
 }
 SMX_INLINE void label_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
     labels found;
     label_find(tile, &found); /* before the exponentials, which may take the place of the logits */
-    loss_reduce_exp(tile, partial, walk, OTHERS_KEEPING_ALL);
+    label_loss_reduce_exp(tile, partial, walk);
     label_reduce(tile, &found, partial, 1);
+}
+
+/* The other losses add up exponentials as log_softmax does. */
+SMX_INLINE void loss_reduce_exp(const smx_tile *tile, real *partial, enum smx_walk walk) {
+    if (walk == SMX_WALK_ROWS)
+        log_softmax_reduce_rows(tile, partial);
+    else if (walk == SMX_WALK_COLUMNS)
+        log_softmax_reduce_columns(tile, partial);
+    else
+        log_softmax_reduce_short_columns(tile, partial);
 }
 SMX_INLINE void smooth_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
     labels found;
     label_find(tile, &found);
-    loss_reduce_exp(tile, partial, walk, OTHERS);
+    loss_reduce_exp(tile, partial, walk);
     target_reduce(tile, partial, walk, 2);
     label_reduce(tile, &found, partial, 0);
 }
 SMX_INLINE void target_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
-    loss_reduce_exp(tile, partial, walk, OTHERS);
+    loss_reduce_exp(tile, partial, walk);
     target_reduce(tile, partial, walk, 3);
 }
 #define LOSS_REDUCTIONS(op)                                                                                            \
@@ -367,7 +377,6 @@ SMX_INLINE void smooth_loss_write(const smx_tile *tile, enum smx_walk walk, cons
 }
 WRITE(smooth_loss, rows) { smooth_loss_write(tile, SMX_WALK_ROWS, constants); }
 WRITE(smooth_loss, columns) { smooth_loss_write(tile, SMX_WALK_COLUMNS, constants); }
-WRITE(smooth_loss, short_columns) { smooth_loss_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }
 
 SMX_INLINE void target_loss_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
     const write_of of = {{&tile->in[0], &tile->in[1], &tile->in[2]}, 3, LOSS_CONSTANTS, 0, less_probability};
@@ -376,7 +385,6 @@ SMX_INLINE void target_loss_write(const smx_tile *tile, enum smx_walk walk, cons
 WRITE(target_loss, rows) { target_loss_write(tile, SMX_WALK_ROWS, constants); }
 WRITE(target_loss, packed) { target_loss_write(tile, SMX_WALK_PACKED, constants); }
 WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constants); }
-WRITE(target_loss, short_columns) { target_loss_write(tile, SMX_WALK_SHORT_COLUMNS, constants); }
 
 /* ---- their rows of the table ------------------------------------------------------------------------------------- */
 
@@ -436,7 +444,7 @@ WRITE(target_loss, short_columns) { target_loss_write(tile, SMX_WALK_SHORT_COLUM
      .finish = loss_finish,                                                                                            \
      .write = {[SMX_WALK_ROWS] = smooth_loss_write_rows,                                                               \
                [SMX_WALK_COLUMNS] = smooth_loss_write_columns,                                                         \
-               [SMX_WALK_SHORT_COLUMNS] = smooth_loss_write_short_columns},                                            \
+               [SMX_WALK_SHORT_COLUMNS] = smooth_loss_write_columns},                                                  \
      .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
 
@@ -462,6 +470,6 @@ WRITE(target_loss, short_columns) { target_loss_write(tile, SMX_WALK_SHORT_COLUM
      .write = {[SMX_WALK_ROWS] = target_loss_write_rows,                                                               \
                [SMX_WALK_PACKED] = target_loss_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = target_loss_write_columns,                                                         \
-               [SMX_WALK_SHORT_COLUMNS] = target_loss_write_short_columns},                                            \
+               [SMX_WALK_SHORT_COLUMNS] = target_loss_write_columns},                                                  \
      .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}

@@ -103,7 +103,7 @@ WRITE(softmax, narrow_lines) {
 }
 WRITE(softmax, short_columns) {
     const write_of of = softmax_from_saved(tile);
-    write_walk(tile, SMX_WALK_SHORT_COLUMNS, &of, constants);
+    write_walk(tile, SMX_WALK_COLUMNS, &of, constants);
 }
 WRITE(softmax, transposed) {
     const write_of of = softmax_from_saved(tile);

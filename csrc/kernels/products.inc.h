@@ -115,3 +115,6 @@ SMX_INLINE long_sum derivative_sum_end(derivative_sum s, enum summand what) {
 SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
     return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
 }
+
+/* Partial sums of a short row. */
+#define SHORT_SUMS(what) ((what) == GRADIENT ? 1 : SHORT_PRODUCT_SUMS)

@@ -6,32 +6,30 @@
 
 /* ---- reduce: sums of products -------------------------------------------------------------------------------------- */
 
-SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_walk walk, enum smx_storage storage,
+SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_layout layout, enum smx_storage storage,
                                 enum masking how, enum summand what) {
-    const int few = what == GRADIENT ? 1 : SHORT_PRODUCT_SUMS;
-    if (walk == SMX_WALK_ROWS)
+    if (layout == SMX_ROWS)
         sum_reduce_rows(tile, partial, storage, how, what);
     else
-        sum_reduce_columns(tile, partial, walk == SMX_WALK_SHORT_COLUMNS ? few : SUMS, storage, how, what);
+        sum_reduce_columns(tile, partial, is_short(tile) ? SHORT_SUMS(what) : SUMS, storage, how, what);
 }
 
-/* ROWS, COLUMNS or SHORT_COLUMNS. */
-SMX_INLINE void sum_reduce(const smx_tile *tile, real *partial, enum smx_walk walk, enum summand what) {
-    const enum masking how = masking_of(tile);
+/* Numbers of 16 bits, and masked ones: one loop for short and long columns. */
+SMX_INLINE void sum_reduce_stored(const smx_tile *tile, real *partial, enum smx_layout layout, enum summand what) {
 #if REAL_BITS == 32
     if (tile->storage == SMX_FLOAT16)
-        sum_reduce_from(tile, partial, walk, SMX_FLOAT16, NO_MASK, what);
+        sum_reduce_from(tile, partial, layout, SMX_FLOAT16, NO_MASK, what);
     else if (tile->storage == SMX_BFLOAT16)
-        sum_reduce_from(tile, partial, walk, SMX_BFLOAT16, NO_MASK, what);
+        sum_reduce_from(tile, partial, layout, SMX_BFLOAT16, NO_MASK, what);
     else
 #endif
-        if (how == BY_LANE)
-        sum_reduce_from(tile, partial, walk, SMX_REAL, BY_LANE, what);
-    else if (how == BY_LINE && walk != SMX_WALK_ROWS)
-        sum_reduce_from(tile, partial, walk, SMX_REAL, BY_LINE, what);
+        if (layout == SMX_COLUMNS && masking_of(tile) == BY_LINE)
+        sum_reduce_from(tile, partial, layout, SMX_REAL, BY_LINE, what);
     else
-        sum_reduce_from(tile, partial, walk, SMX_REAL, NO_MASK, what);
+        sum_reduce_from(tile, partial, layout, SMX_REAL, BY_LANE, what);
 }
+
+SMX_INLINE int is_plain_tile(const smx_tile *tile) { return is_plain(tile->storage, masking_of(tile)); }
 
 /* ---- write: a formula for each element ------------------------------------------------------------------------------- */
 
@@ -45,15 +43,15 @@ typedef struct {
 
 SMX_INLINE void write_as(const smx_tile *tile, enum smx_walk walk, const write_of *of, const void *constants,
                          enum smx_storage storage, enum smx_storage to, int stream, enum masking how) {
-    if (walk == SMX_WALK_COLUMNS || walk == SMX_WALK_SHORT_COLUMNS)
-        apply_to_columns(tile, &tile->out, of->from, of->inputs, storage, constants, of->constants, to,
-                         walk == SMX_WALK_COLUMNS, stream, how, of->f);
+    if (walk == SMX_WALK_COLUMNS)
+        apply_to_columns(tile, &tile->out, of->from, of->inputs, storage, constants, of->constants, to, stream, how,
+                         of->f);
     else
         apply_to_rows(tile, &tile->out, of->from, of->inputs, storage, constants, of->constants, to, stream, how,
                       walk == SMX_WALK_PACKED, of->f);
 }
 
-/* Any walk but NARROW_LINES and TRANSPOSED. Conditions on the walk alone leave out what no route reaches: packed rows are
+/* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk alone leave out what no route reaches: packed rows are
    kept alike at both ends, and only those of derivatives are written past the cache; a few short rows never are. */
 SMX_INLINE void write_walk(const smx_tile *tile, enum smx_walk walk, const write_of *of, const void *constants) {
     const int packed = walk == SMX_WALK_PACKED, along = walk == SMX_WALK_ROWS || walk == SMX_WALK_SHORT_ROWS || packed;

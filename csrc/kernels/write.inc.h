@@ -119,7 +119,7 @@ SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const 
 
 SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
                                  enum smx_storage storage, const void *constants, int constant_count,
-                                 enum smx_storage to_storage, int are_long, int stream, enum masking how, formula f) {
+                                 enum smx_storage to_storage, int stream, enum masking how, formula f) {
 #define APPLY(strips, left, stream)                                                                                    \
     apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, how, row, strips, left,    \
                     stream, f)
@@ -132,7 +132,7 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
             APPLY(LINE_STRIPS, LANES, 1);
     } else if (is_real) {
         /* In long columns, a line may be far from the next: the less often one goes from line to line, the better. */
-        for (; are_long && row + STRIPS * LANES <= width; row += STRIPS * LANES)
+        for (; !is_short(tile) && row + STRIPS * LANES <= width; row += STRIPS * LANES)
             APPLY(STRIPS, LANES, 0);
         for (; row + LANES <= width; row += LANES)
             APPLY(1, LANES, 0);
