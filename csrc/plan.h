@@ -79,7 +79,7 @@ int smx_run_rows(smx_plan *plan);
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
 
 /* For tests: the names of routes, in the order in which they are tried, and of the options that routes have; NULL after the
-   last. Turned off, a route or option is passed over. The last route stays, as it is there for everything else. */
+   last. A route or option that is turned off is passed over; the routes that take all short rows and all long rows stay. */
 const char *smx_route_name(int number);
 const char *smx_option_name(int number);
 void smx_turn_route(int number, int off);

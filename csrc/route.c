@@ -1,7 +1,7 @@
 /* The table of routes: how a call is cut, where operands are read, and how results are stored. Every threshold and every
    decision about that is here, and none of them shows in a result.
 
-   Routes are tried in the order of the table, and the last one fits everything:
+   Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
        route         rows                                 walk of reduce        where they are read
        tiny          all of a small call, contiguous      that of the next      in place, or a block on the stack
@@ -112,17 +112,18 @@ typedef struct {
     enum smx_layout layout;
     enum smx_walk walk;
     int (*fits)(const smx_call *c);
+    int takes_all; /* all short rows, or all long ones: it cannot be turned off */
 } route;
 
 static const route routes[] = {
-    {"packed", SMX_ROWS, SMX_WALK_PACKED, fits_packed},
-    {"few", SMX_ROWS, SMX_WALK_SHORT_ROWS, fits_few},
-    {"short lines", SMX_COLUMNS, SMX_WALK_SHORT_COLUMNS, fits_short_lines},
-    {"short", SMX_COLUMNS, SMX_WALK_SHORT_COLUMNS, fits_short},
-    {"rows", SMX_ROWS, SMX_WALK_ROWS, fits_rows},
-    {"narrow lines", SMX_COLUMNS, SMX_WALK_NARROW_LINES, fits_narrow_lines},
-    {"lines", SMX_COLUMNS, SMX_WALK_COLUMNS, fits_lines},
-    {"gathered", SMX_ROWS, SMX_WALK_ROWS, fits_any},
+    {"packed", SMX_ROWS, SMX_WALK_PACKED, fits_packed, 0},
+    {"few", SMX_ROWS, SMX_WALK_SHORT_ROWS, fits_few, 0},
+    {"short lines", SMX_COLUMNS, SMX_WALK_SHORT_COLUMNS, fits_short_lines, 0},
+    {"short", SMX_COLUMNS, SMX_WALK_SHORT_COLUMNS, fits_short, 1},
+    {"rows", SMX_ROWS, SMX_WALK_ROWS, fits_rows, 0},
+    {"narrow lines", SMX_COLUMNS, SMX_WALK_NARROW_LINES, fits_narrow_lines, 0},
+    {"lines", SMX_COLUMNS, SMX_WALK_COLUMNS, fits_lines, 0},
+    {"gathered", SMX_ROWS, SMX_WALK_ROWS, fits_any, 1},
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
@@ -143,10 +144,10 @@ void smx_turn(enum smx_switch what, int number, int off) {
 static int may(enum smx_option option) { return !(options_off >> option & 1); }
 
 static const route *find_route(const smx_call *c) {
-    for (int k = 0; k < ROUTES - 1; k++)
-        if (!(routes_off >> k & 1) && routes[k].fits(c))
-            return &routes[k];
-    return &routes[ROUTES - 1];
+    const route *r = routes;
+    while (!r->fits(c) || (!r->takes_all && routes_off >> (r - routes) & 1))
+        r++;
+    return r;
 }
 
 /* ---- how a call is cut ----------------------------------------------------------------------------------------------- */

@@ -59,6 +59,6 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         op->write[route.write](&tile, constants);
     smx_leave_fpstate(before);
     if (is_finite && plan->explanation)
-        snprintf(plan->explanation, SMX_EXPLANATION, "tiny: 1 tile of %d rows", (int)rows);
+        snprintf(plan->explanation, SMX_EXPLANATION, "tiny: 1 tile of %d row%s", (int)rows, rows == 1 ? "" : "s");
     return is_finite;
 }

@@ -1,18 +1,20 @@
 """`python -m softmax_ext`: what this build is, and whether each level that this machine can run gets its sums right.
 
-Exit status 1 if one does not.
+Exit status 1 if one does not. With `--explain CALL` it says instead which way a call takes through the C side.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import softmax_ext
 from softmax_ext import _core, _reference, show_config
+from softmax_ext._explain import USAGE, explain
 
 reference: Any = _reference
 
@@ -63,8 +65,19 @@ def largest_error(name: str, dtype: Any) -> float:
     return float(worst)
 
 
-def main() -> int:
-    """Print the configuration and the self-check; return the exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the configuration and the self-check, or explain a call; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m softmax_ext", description="Configuration and self-check."
+    )
+    parser.add_argument("--explain", metavar="CALL", help=f"print which way a call takes instead; {USAGE}")
+    asked = parser.parse_args(arguments)
+    if asked.explain is not None:
+        try:
+            print(explain(asked.explain))
+        except ValueError as error:
+            parser.error(str(error))
+        return 0
     show_config()
     failed = 0
     chosen = _core._set_isa(_core._isa_available()[0])

@@ -57,7 +57,7 @@ def _route_names():
 
 
 def _set_routes(off=()):
-    """Turn routes and options off, by name, and all others on. The last route stays on, as it takes what no other does.
+    """Turn routes and options off, by name, and all others on. "short" and "gathered" stay on: they take all rows.
 
     For tests, and not while other threads run calls: no result depends on it.
     """

@@ -1,0 +1,171 @@
+"""Routes (csrc/route.c): no result depends on the route or option that a call takes, and each of them is reached."""
+
+import subprocess
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import softmax_ext
+from softmax_ext import _core
+from softmax_ext._explain import explain
+
+ROUTES, OPTIONS = _core._route_names()
+#: Take all short rows and all long ones, and so cannot be turned off.
+FALLBACKS = ("short", "gathered")
+
+#: Rows that are short, long and of several pieces; few and many; along one axis and along two.
+SHAPES = [(1, 10), (3, 4), (64, 10), (300, 3), (70, 1), (40, 80), (9, 81), (40, 500), (3, 5000), (1, 70_000)]
+SHAPES += [(6, 200, 10), (4, 30, 7), (40, 5, 300)]
+#: More bytes than the last cache of any machine leaves room for; float32.
+LARGE = [((3000, 3000), -1), ((3000, 3000), 0), ((900_000, 10), -1)]
+TYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
+
+
+def _strided(a):
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+LAYOUTS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": _strided}
+
+
+@pytest.fixture(autouse=True)
+def all_on():
+    yield
+    _core._set_routes()
+
+
+def _calls_of(x, g, axis, where):
+    """Calls that end in each operation of csrc/kernel.h on x; each is a function and its arguments."""
+    kw = {"axis": axis} if where is None else {"axis": axis, "where": where}
+    y, log_y = softmax_ext.softmax(x, **kw), softmax_ext.log_softmax(x, **kw)
+    yield softmax_ext.softmax, (x,), kw
+    yield softmax_ext.log_softmax, (x,), kw
+    yield softmax_ext.logsumexp, (x,), kw
+    yield softmax_ext.softmax_vjp, (y, g), kw
+    yield softmax_ext.log_softmax_vjp, (log_y, g), kw
+    yield softmax_ext.log_softmax_jvp, (log_y, g), kw
+    if where is None:
+        labels = np.zeros(np.delete(x.shape, axis), np.intp)
+        real = np.float64 if x.dtype == np.float64 else np.float32
+        q = np.asarray(y, real)
+        for extra in ((labels, {}), (labels, {"label_smoothing": 0.1}), (q, {})):
+            for function in (softmax_ext.cross_entropy, softmax_ext.cross_entropy_with_grad):
+                yield function, (x, extra[0]), {"axis": axis, "reduction": "none", **extra[1]}
+
+
+def _small_calls():
+    rng = np.random.default_rng(19)
+    for shape in SHAPES:
+        for dtype in TYPES:
+            x, g = (rng.normal(size=shape, scale=s) for s in (4, 1))
+            masks = [None, rng.random(shape) > 0.3, rng.random(shape[-1:]) > 0.3]
+            for lay in LAYOUTS.values():
+                for axis in (-1, 0):
+                    for where in masks:
+                        yield from _calls_of(lay(x.astype(dtype)), lay(g.astype(dtype)), axis, where)
+        # Rows that have to be shifted, and rows that hold a NaN.
+        far = (rng.normal(size=shape) * 100 + 1e6).astype(np.float32)
+        far.flat[:: 7 * shape[-1]] = np.nan
+        yield from _calls_of(far, np.ones_like(far), -1, None)
+
+
+def _large_calls():
+    rng = np.random.default_rng(19)
+    for shape, axis in LARGE:
+        x, g = (rng.normal(size=shape, scale=s).astype(np.float32) for s in (4, 1))
+        yield softmax_ext.softmax, (x,), {"axis": axis}
+        yield softmax_ext.softmax_vjp, (x, g), {"axis": axis}
+
+
+@pytest.fixture(scope="module")
+def calls():
+    return [*_small_calls(), *_large_calls()]
+
+
+def _bytes(call):
+    function, arguments, keywords = call
+    result = function(*arguments, **keywords)
+    return b"".join(
+        np.asarray(part).tobytes() for part in (result if isinstance(result, tuple) else (result,))
+    )
+
+
+@pytest.fixture(scope="module")
+def wanted(calls):
+    _core._set_routes()
+    return [hash(_bytes(call)) for call in calls]
+
+
+@pytest.fixture(scope="module")
+def explanations(calls):
+    _core._set_routes()
+    return [_core._explain(function, *arguments, **keywords) for function, arguments, keywords in calls]
+
+
+@pytest.mark.parametrize("off", [*(name for name in ROUTES if name not in FALLBACKS), *OPTIONS])
+def test_same_bytes_without(off, calls, wanted, explanations):
+    """Contract 1.5. The switch has to change the way of some call, or the test would test nothing."""
+    _core._set_routes(off=[off])
+    changed = 0
+    for call, want, way in zip(calls, wanted, explanations, strict=True):
+        function, arguments, keywords = call
+        assert hash(_bytes(call)) == want, f"{function.__name__} of {arguments[0].shape}, {way}"
+        changed += _core._explain(function, *arguments, **keywords) != way
+    assert changed > 0
+
+
+def test_same_bytes_without_any(calls, wanted):
+    """Everything turned off that can be."""
+    _core._set_routes(off=[name for name in (*ROUTES, *OPTIONS) if name not in FALLBACKS])
+    for call, want in zip(calls, wanted, strict=True):
+        assert hash(_bytes(call)) == want, call[0].__name__
+
+
+def test_every_route_is_reached(explanations):
+    reached = {line.split(":")[0] for line in explanations}
+    assert set(ROUTES) <= reached
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="off: no route or option is named"):
+        _core._set_routes(off=["rwos"])
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("softmax float32 1x10", "tiny:"),
+        ("softmax float32 128x1000 axis=-1", "rows:"),
+        ("log_softmax float64 1000x4096 axis=0", "lines:"),
+        ("softmax_vjp float32 100000x10", "packed:"),
+        ("softmax float64 100000x10 where", "short:"),
+        ("logsumexp bfloat16 300x200 order=F", "lines:"),
+        ("cross_entropy float32 64x1000", "rows:"),
+        ("segment_softmax float32 1000x1", "ragged:"),
+        ("softmax float32 0x10", "no kernel ran"),
+    ],
+)
+def test_explain(text, start):
+    assert explain(text).startswith(start)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "softmax", "softmix float32 3x4", "softmax float33 3x4", "softmax float32 3by4",
+             "softmax float32 3x4 axis=x", "softmax float32 3x4 order=X", "softmax float32 3x4 color=red"],
+)  # fmt: skip
+def test_explain_refuses(text):
+    with pytest.raises(ValueError, match="explain: got"):
+        explain(text)
+
+
+def test_explain_from_the_shell():
+    run = [sys.executable, "-m", "softmax_ext", "--explain"]
+    done = subprocess.run([*run, "softmax float32 128x1000"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("rows:")
+    done = subprocess.run([*run, "softmax"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "explain: got 'softmax'" in done.stderr
