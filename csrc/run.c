@@ -1,204 +1,13 @@
-/* Runs a plan: the entry of the C side, and how threads share the tiles of a job, or the pieces of its few long rows. No
-   arithmetic: route.c says how a call is cut, tile.c does a tile.
+/* The entry of the C side: how many threads a call may use, and whether its rows are ragged. */
 
-   Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then each finishes what it
-   is going to write, and writes. The thread shows in no result. */
-
-#include "arch.h"
-#include "fpstate.h"
-#include "job.h"
 #include "ragged.h"
-#include "shares.h"
-#include "strided.h"
 #include "threads.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 enum {
     /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
        would do then pays from 200 us on. */
     WORTH_WAKING = 32
 };
-
-/* ---- a worker -------------------------------------------------------------------------------------------------------- */
-
-/* Gives the worker a job and scratch memory, on the stack if that is enough, else on the heap; w->job is NULL if there is
-   no memory. Returns what to free. */
-static void *open_worker(smx_worker *w, const smx_job *j, smx_tile_state *state, char *stack) {
-    void *heap = NULL;
-    char *scratch = stack;
-    w->job = NULL;
-    if (j->scratch_bytes > SMX_STACK_SCRATCH) {
-        heap = malloc((size_t)j->scratch_bytes + 64);
-        if (!heap)
-            return NULL;
-        scratch = heap;
-    }
-    scratch += (64 - (size_t)scratch % 64) % 64;
-    w->job = j;
-    w->state = state;
-    w->is_open = 0;
-    w->lookahead_item = -1;
-    for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
-        w->block[k] = scratch;
-    w->saved = w->stage = scratch;
-    scratch += j->saved_bytes + j->stage_bytes;
-    w->mask_block = scratch;
-    w->partials = scratch + j->mask_bytes; /* last: run_pieces leaves them out */
-    return heap;
-}
-
-/* What every thread of a region starts and ends with. */
-#define WORKER_BEGIN(w, j)                                                                                             \
-    char stack[SMX_STACK_SCRATCH + 64];                                                                                \
-    smx_worker w;                                                                                                      \
-    smx_tile_state state;                                                                                              \
-    const smx_fpstate before = smx_enter_fpstate();                                                                    \
-    void *heap = open_worker(&w, j, &state, stack)
-#define WORKER_END()                                                                                                   \
-    free(heap);                                                                                                        \
-    smx_leave_fpstate(before)
-
-static int run_serial(const smx_job *j) {
-    WORKER_BEGIN(w, j);
-    const int failed = w.job == NULL;
-    for (ptrdiff_t t = 0; !failed && t < j->tiles; t++)
-        smx_do_tile(&w, t, t + 1 < j->tiles);
-    WORKER_END();
-    return failed ? SMX_NO_MEMORY : SMX_DONE;
-}
-
-#ifdef _OPENMP
-
-/* ---- threads share tiles ----------------------------------------------------------------------------------------------- */
-
-static int run_tiles(const smx_job *j) {
-    smx_shares tiles;
-    int failed = 0;
-    smx_share_out(&tiles, j->tiles, smx_min(4096, smx_max(1, j->tiles / (8 * (ptrdiff_t)j->threads))), j->threads);
-#pragma omp parallel num_threads(j->threads) reduction(| : failed)
-    {
-        WORKER_BEGIN(w, j);
-        failed |= w.job == NULL;
-        for (ptrdiff_t t, end; w.job && smx_take(&tiles, &t, &end);)
-            for (; t < end; t++)
-                smx_do_tile(&w, t, t + 1 < end);
-        WORKER_END();
-    }
-    return failed ? SMX_NO_MEMORY : SMX_DONE;
-}
-
-/* ---- threads share pieces ---------------------------------------------------------------------------------------------- */
-
-/* The partials of tile t, as a round of run_pieces leaves them. */
-static char *partials_of(const smx_job *j, char *partials, int round, ptrdiff_t t) {
-    return partials + (round * j->tiles + t) * j->partial_bytes;
-}
-
-/* The state of tile t after so many rounds. Each thread works that out for itself: it takes less time than waiting for
-   another thread to do it. */
-static void finish_shared(const smx_worker *w, ptrdiff_t t, int rounds, char *partials) {
-    w->state->shifted = 0;
-    for (int round = 0; round < rounds; round++)
-        if (smx_finish_rows(w, partials_of(w->job, partials, round, t), w->state))
-            return;
-}
-
-/* The pieces that fall to the worker; item t * pieces + p is piece p of tile t. Returns 1 if rows are left for the next round,
-   as they are to be shifted. */
-static int do_pieces(smx_worker *w, smx_shares *shares, int round, int writes, char *partials) {
-    const smx_job *j = w->job;
-    smx_tile_state *state = w->state;
-    ptrdiff_t open = -1;
-    int are_left = 0;
-    for (ptrdiff_t i, end; smx_take(shares, &i, &end);) {
-        const ptrdiff_t t = i / j->pieces, piece = i % j->pieces;
-        if (t != open) {
-            smx_open_tile(w, t);
-            finish_shared(w, t, round + writes, partials);
-            open = t;
-        }
-        are_left |= state->shifted > round;
-        if (state->shifted != round)
-            continue;
-        if (writes && piece == 0 && smx_has_row_results(j))
-            smx_store_row_results(w);
-        if (writes && !j->op->elementwise)
-            continue;
-        j->open_piece(w, piece, state->shifted ? state->shift : NULL);
-        if (writes)
-            j->write_piece(w, piece);
-        else
-            smx_reduce_piece(w, t, piece, 0, partials_of(j, partials, round, t));
-    }
-    return are_left;
-}
-
-/* A piece is written by the thread that reduced it, if nobody is late. */
-static int run_pieces(smx_job *j) {
-    enum { ROUNDS = 2 }; /* the second for rows that are shifted */
-    const ptrdiff_t items = j->tiles * j->pieces;
-    char *partials = malloc((size_t)(ROUNDS * j->tiles * j->partial_bytes));
-    int failed = !partials, are_left = 1;
-    j->scratch_bytes -= j->partial_bytes; /* which all threads share */
-    for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
-        smx_shares reduced, written;
-        smx_share_out(&reduced, items, 1, j->threads);
-        smx_share_out(&written, items, 1, j->threads);
-        are_left = 0;
-#pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
-        {
-            WORKER_BEGIN(w, j);
-            const int ready = w.job != NULL;
-            failed |= !ready;
-            if (ready)
-                do_pieces(&w, &reduced, round, 0, partials);
-#pragma omp barrier
-            if (ready)
-                are_left |= do_pieces(&w, &written, round, 1, partials);
-            WORKER_END();
-        }
-    }
-    free(partials);
-    return failed ? SMX_NO_MEMORY : SMX_DONE;
-}
-
-#endif
-
-/* ---- the entry --------------------------------------------------------------------------------------------------------- */
-
-static ptrdiff_t min_elements_per_thread(const smx_plan *plan) {
-    return plan->kernels->op[plan->op].min_elements_per_thread;
-}
-
-int smx_threads_for(const smx_plan *plan, ptrdiff_t elements) {
-    if (elements < 2 * min_elements_per_thread(plan))
-        return 1;
-    return (int)smx_max(1, smx_min(plan->threads, elements / min_elements_per_thread(plan)));
-}
-
-int smx_run_rows(smx_plan *plan) {
-    ptrdiff_t n = 1, rows = 1;
-    smx_simplify(plan);
-    for (int d = 0; d < plan->inner_dims; d++)
-        n *= plan->inner_shape[d];
-    for (int d = 0; d < plan->outer_dims; d++)
-        rows *= plan->outer_shape[d];
-    if (smx_run_tiny(plan, rows, n))
-        return SMX_DONE;
-    smx_job j;
-    smx_choose_route(&j, plan, rows, n, smx_threads_for(plan, n * rows));
-    if (plan->explanation)
-        smx_explain_job(&j, plan->explanation, SMX_EXPLANATION);
-#ifdef _OPENMP
-    if (smx_shares_pieces(&j))
-        return run_pieces(&j);
-    if (j.threads > 1 && j.tiles > 1)
-        return run_tiles(&j);
-#endif
-    return run_serial(&j);
-}
 
 int smx_run(smx_plan *plan) {
     ptrdiff_t elements = 1;
@@ -207,7 +16,8 @@ int smx_run(smx_plan *plan) {
     for (int d = 0; d < plan->outer_dims; d++)
         elements *= plan->outer_shape[d];
     const int may_share = smx_threads_for(plan, elements) > 1;
-    if (may_share && !smx_are_threads_awake() && elements < WORTH_WAKING * min_elements_per_thread(plan))
+    if (may_share && !smx_are_threads_awake() &&
+        elements < WORTH_WAKING * plan->kernels->op[plan->op].min_elements_per_thread)
         plan->threads = 1;
     const int status = plan->indptr ? smx_run_ragged(plan) : smx_run_rows(plan);
     if (may_share)
