@@ -19,7 +19,7 @@
    and 16 bits themselves. */
 
 #include "arch.h"
-#include "call.h"
+#include "facts.h"
 #include "fpstate.h"
 #include "strided.h"
 
@@ -69,40 +69,40 @@ int smx_beyond_cache(int arrays, ptrdiff_t bytes) { return arrays * bytes >= str
 static int are_few(ptrdiff_t rows, ptrdiff_t n, int sums) { return rows <= sums / 4 && 16 * (rows - 1) <= n; }
 
 /* Fewer rows side by side than half of the lanes waste more than gathering them costs. */
-static int are_worth_columns(const smx_call *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
+static int are_worth_columns(const smx_facts *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
 
 /* Long rows of a block that stays in the second-level cache. */
-static ptrdiff_t rows_of_long_block(const smx_call *c) {
+static ptrdiff_t rows_of_long_block(const smx_facts *c) {
     const ptrdiff_t size = (ptrdiff_t)c->plan->kernels->real_size, line = LONG_LINE / size;
     const ptrdiff_t row_bytes = c->op->inputs * smx_min(c->n, SMX_PIECE) * size;
     return smx_max(LONG_BLOCK / row_bytes, smx_min(line, LONGEST_BLOCK / row_bytes));
 }
 
-static int tile_of_columns(const smx_call *c, ptrdiff_t fit, ptrdiff_t span) {
+static int tile_of_columns(const smx_facts *c, ptrdiff_t fit, ptrdiff_t span) {
     const ptrdiff_t rows = smx_min(SMX_TILE_ROWS, smx_max(c->sums, smx_round_down(fit, c->sums)));
     return (int)smx_min(rows, span);
 }
 
 /* ---- the routes ---------------------------------------------------------------------------------------------------- */
 
-static int fits_packed(const smx_call *c) {
+static int fits_packed(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half &&
            smx_has_long_spans(c) && smx_are_all_packed(c);
 }
-static int fits_few(const smx_call *c) {
+static int fits_few(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_SHORT_ROWS] && c->along[0] && are_few(c->rows, c->n, c->sums);
 }
-static int fits_short_lines(const smx_call *c) { return smx_is_short(c) && are_worth_columns(c); }
-static int fits_short(const smx_call *c) { return smx_is_short(c); }
-static int fits_rows(const smx_call *c) { return c->along[0]; }
-static int fits_narrow_lines(const smx_call *c) {
+static int fits_short_lines(const smx_facts *c) { return smx_is_short(c) && are_worth_columns(c); }
+static int fits_short(const smx_facts *c) { return smx_is_short(c); }
+static int fits_rows(const smx_facts *c) { return c->along[0]; }
+static int fits_narrow_lines(const smx_facts *c) {
     /* A fifth of the lanes, or more, would be empty strip by strip; and a line is two vectors at most. */
     const ptrdiff_t rows = c->neighbours, padded = smx_round_up(rows, c->sums);
     return smx_are_contiguous_lines(c) && 5 * rows <= 4 * padded && rows <= 2 * c->sums &&
            rows <= tile_of_columns(c, rows_of_long_block(c), rows);
 }
-static int fits_lines(const smx_call *c) { return are_worth_columns(c) || smx_are_contiguous_lines(c); }
-static int fits_any(const smx_call *c) {
+static int fits_lines(const smx_facts *c) { return are_worth_columns(c) || smx_are_contiguous_lines(c); }
+static int fits_any(const smx_facts *c) {
     (void)c;
     return 1;
 }
@@ -111,7 +111,7 @@ typedef struct {
     const char *name;
     enum smx_layout layout;
     enum smx_walk walk;
-    int (*fits)(const smx_call *c);
+    int (*fits)(const smx_facts *c);
     int takes_all; /* all short rows, or all long ones: it cannot be turned off */
 } route;
 
@@ -143,7 +143,7 @@ void smx_turn(enum smx_switch what, int number, int off) {
 
 static int may(enum smx_option option) { return !(options_off >> option & 1); }
 
-static const route *find_route(const smx_call *c) {
+static const route *find_route(const smx_facts *c) {
     const route *r = routes;
     while (!r->fits(c) || (!r->takes_all && routes_off >> (r - routes) & 1))
         r++;
@@ -158,7 +158,7 @@ static void count_tiles(smx_job *j, int first_tile_short_by) {
     j->tiles = j->rows / j->span * j->tiles_per_span;
 }
 
-static void cut(smx_job *j, const smx_call *c, const route *r) {
+static void cut(smx_job *j, const smx_facts *c, const route *r) {
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     j->span = c->neighbours;
@@ -182,7 +182,7 @@ static void cut(smx_job *j, const smx_call *c, const route *r) {
 
 /* True if COLUMNS are read where they are: lines that follow one another, or that are few and do not all fall into the same
    sets of the first-level cache. */
-static int reads_lines(const smx_job *j, const smx_call *c, int k) {
+static int reads_lines(const smx_job *j, const smx_facts *c, int k) {
     const smx_plan *plan = j->plan;
     const int needs_block = c->op->reads_padding || (c->is_masked && !c->op->is_derivative) || !may(SMX_READ_LINES);
     if (needs_block || !c->adjacent[k] || plan->inner_dims != 1)
@@ -197,7 +197,7 @@ static int reads_lines(const smx_job *j, const smx_call *c, int k) {
     return smx_is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
 }
 
-static smx_load *load_of(const smx_job *j, const smx_call *c, int k) {
+static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (columns && c->adjacent[k])
         return j->compact ? smx_load_compact_lines : smx_load_lines;
@@ -208,7 +208,7 @@ static smx_load *load_of(const smx_job *j, const smx_call *c, int k) {
     return !columns && c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
 }
 
-static void choose_inputs(smx_job *j, const smx_call *c) {
+static void choose_inputs(smx_job *j, const smx_facts *c) {
     const smx_plan *plan = j->plan;
     int masks = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
     int halves = !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
@@ -226,7 +226,7 @@ static void choose_inputs(smx_job *j, const smx_call *c) {
 
 /* ---- how results are stored -------------------------------------------------------------------------------------------- */
 
-static smx_store *store_of(const smx_job *j, const smx_call *c) {
+static smx_store *store_of(const smx_job *j, const smx_facts *c) {
     const int is_half = j->plan->out.storage != SMX_REAL;
     if (j->layout == SMX_COLUMNS && (c->out_along || (is_half && !c->out_adjacent)))
         return smx_store_transposed;
@@ -236,13 +236,13 @@ static smx_store *store_of(const smx_job *j, const smx_call *c) {
 }
 
 /* True if results have a place of their own in the output, in the order in which write makes them. */
-static int has_place(const smx_job *j, const smx_call *c) {
+static int has_place(const smx_job *j, const smx_facts *c) {
     if (j->layout == SMX_ROWS)
         return c->out_along;
     return c->op->elementwise && j->plan->inner_dims == 1 && c->out_adjacent;
 }
 
-static enum smx_output output_of(const smx_job *j, const smx_call *c, enum smx_walk walk) {
+static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_half = j->plan->out.storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (!c->op->elementwise)
         return SMX_NO_ELEMENTS;
@@ -266,7 +266,7 @@ static enum smx_output output_of(const smx_job *j, const smx_call *c, enum smx_w
 
 /* True if large results are to be written past the cache. An output that is an input is in the cache, and only whole cache
    lines go past it well. */
-static int streams(const smx_job *j, const smx_call *c) {
+static int streams(const smx_job *j, const smx_facts *c) {
     const smx_plan *plan = j->plan;
     int fits = j->output == SMX_TO_ARRAY && (j->layout == SMX_ROWS || plan->out.inner[0] % SMX_CACHE_LINE == 0);
     fits |= j->layout == SMX_ROWS && j->output == SMX_AS_PACKED && (uintptr_t)plan->out.data % SMX_CACHE_LINE == 0;
@@ -279,14 +279,14 @@ static int streams(const smx_job *j, const smx_call *c) {
 
 /* Loads that wait for memory would make the exponentials wait: where arrays are large, what is prefetched in time for a tile
    still comes too late for looking ahead, except along a row that goes on for long. */
-static int looks_ahead(const smx_job *j, const smx_call *c) {
+static int looks_ahead(const smx_job *j, const smx_facts *c) {
     return c->op->looks_ahead && j->layout == SMX_ROWS && !smx_is_short(c) && j->in_place[0] && !c->is_masked &&
            (j->pieces > 1 || j->plan->outer_dims == 1) && (!is_large(j->input_bytes) || j->pieces >= MANY_PIECES) &&
            may(SMX_LOOK_AHEAD);
 }
 
 /* True if it is known where the next tile or piece of input k is, and worth asking for. */
-static int prefetches(const smx_job *j, const smx_call *c, int k) {
+static int prefetches(const smx_job *j, const smx_facts *c, int k) {
     const smx_operand *x = &j->plan->in[k];
     const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
     const ptrdiff_t line_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride);
@@ -294,7 +294,7 @@ static int prefetches(const smx_job *j, const smx_call *c, int k) {
            (j->layout == SMX_ROWS || line_bytes <= PAGES * PAGE);
 }
 
-static int is_uniform(const smx_job *j, const smx_call *c) {
+static int is_uniform(const smx_job *j, const smx_facts *c) {
     int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked && !c->has_half &&
              !c->op->has_labels && !c->op->has_row_out && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
     for (int k = 0; k < c->op->inputs; k++)
@@ -303,7 +303,7 @@ static int is_uniform(const smx_job *j, const smx_call *c) {
 }
 
 /* The write of a walk; NARROW_LINES only where the results, too, are lines that follow one another. */
-static smx_write *write_of(const smx_job *j, const smx_call *c, enum smx_walk walk) {
+static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
     if (walk == SMX_WALK_NARROW_LINES && is_array &&
         (j->output == SMX_ROUNDED || j->plan->out.inner[0] != j->span * j->real_size))
@@ -311,7 +311,7 @@ static smx_write *write_of(const smx_job *j, const smx_call *c, enum smx_walk wa
     return c->op->write[walk];
 }
 
-static void measure_scratch(smx_job *j, const smx_call *c) {
+static void measure_scratch(smx_job *j, const smx_facts *c) {
     const int columns = j->layout == SMX_COLUMNS;
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
     int needs_block = c->is_masked || (c->op->elementwise && j->output != SMX_TO_ARRAY && j->output != SMX_AS_PACKED);
@@ -335,7 +335,7 @@ static void measure_scratch(smx_job *j, const smx_call *c) {
 }
 
 void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
-    smx_call c;
+    smx_facts c;
     smx_look_at(&c, plan, rows, n);
     const route *r = find_route(&c);
     j->plan = plan;

@@ -1,10 +1,10 @@
-/* How the arrays of a call lie in memory: see call.h. */
+/* How the arrays of a call lie in memory: see facts.h. */
 
-#include "call.h"
+#include "facts.h"
 
 #include "strided.h"
 
-void smx_look_at(smx_call *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
+void smx_look_at(smx_facts *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     c->plan = plan;
     c->op = &plan->kernels->op[plan->op];
     c->rows = rows;
@@ -27,11 +27,11 @@ void smx_look_at(smx_call *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n)
     c->out_adjacent = is_native && smx_row_bytes(c, &plan->out) == size;
 }
 
-static int is_packed(const smx_call *c, const smx_operand *operand, int is_along) {
+static int is_packed(const smx_facts *c, const smx_operand *operand, int is_along) {
     return is_along && smx_row_bytes(c, operand) == c->n * smx_item_size(c->plan, operand);
 }
 
-int smx_are_all_packed(const smx_call *c) {
+int smx_are_all_packed(const smx_facts *c) {
     const smx_plan *plan = c->plan;
     int are = c->n > 1 && is_packed(c, &plan->out, c->out_along);
     for (int k = 0; k < c->op->inputs; k++) {
@@ -42,7 +42,7 @@ int smx_are_all_packed(const smx_call *c) {
     return are && (!c->is_masked || c->op->is_derivative);
 }
 
-int smx_are_contiguous_lines(const smx_call *c) {
+int smx_are_contiguous_lines(const smx_facts *c) {
     if (!c->op->reduce[SMX_WALK_NARROW_LINES] || smx_is_short(c) || c->plan->inner_dims != 1)
         return 0;
     for (int k = 0; k < c->op->inputs; k++) {
