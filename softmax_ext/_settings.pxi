@@ -3,8 +3,9 @@
 import os
 
 from softmax_ext._csrc cimport (
-    SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, smx_buffers_begin, smx_get_buffer_limit, smx_get_threads, smx_keep_threads_awake,
-    smx_last_cache, smx_level, smx_levels, smx_openmp_version, smx_run_begin, smx_set_buffer_limit, smx_threads_begin,
+    SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, smx_buffers_begin, smx_get_buffer_limit, smx_get_threads,
+    smx_keep_threads_awake, smx_last_cache, smx_level, smx_levels, smx_openmp_version, smx_run_begin,
+    smx_set_buffer_limit, smx_threads_begin,
 )
 
 from softmax_ext._buffers import default_buffer_limit
