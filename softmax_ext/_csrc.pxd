@@ -41,6 +41,7 @@ cdef extern from "kernel.h":
         double out
 
     ctypedef struct smx_op_kernels:
+        const char *name
         bint elementwise
         smx_hidden hidden
 

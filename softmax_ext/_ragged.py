@@ -1,7 +1,7 @@
 """Softmax over rows of different lengths, which lie one after the other along the first axis.
 
 Here are the functions as users see them, and the checks of `indptr`, which tells where the rows are. The loops are
-csrc/segments.c.
+csrc/ragged.c.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 import os
 
 from softmax_ext._csrc cimport (
-    SMX_COMPILER, SMX_OPENMP_RUNTIME, smx_buffers_begin, smx_get_buffer_limit, smx_get_threads, smx_keep_threads_awake,
-    smx_last_cache, smx_level, smx_levels, smx_openmp_version, smx_run_begin, smx_set_buffer_limit, smx_threads_begin,
+    SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, smx_buffers_begin, smx_get_buffer_limit, smx_get_threads,
+    smx_keep_threads_awake, smx_last_cache, smx_level, smx_levels, smx_openmp_version, smx_run_begin,
+    smx_set_buffer_limit, smx_threads_begin,
 )
 
 from softmax_ext._buffers import default_buffer_limit
@@ -32,6 +33,11 @@ def _set_isa(name):
             _level = &levels[i]
             return before
     raise ValueError(f"name: got {name!r}, expected one of {', '.join(_isa_available())}")
+
+
+def _operation_names():
+    """The names of the operations in the table of csrc/; for tests."""
+    return [_level.f64.op[i].name.decode() for i in range(SMX_OP_COUNT)]
 
 
 def _keep_threads_awake(always):

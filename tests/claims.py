@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import ulp
+import operations
 
 SOURCES = Path(__file__).resolve().parents[1] / "csrc" / "kernels"
 
 #: What the contract promises, whatever the sources say.
-CONTRACT = dict.fromkeys((*ulp.MAPS, "label_loss", "target_loss"), 2) | dict.fromkeys(ulp.GRADIENTS, 4)
+CONTRACT = {name: result.bound for name, result in operations.RESULTS.items()}
 
 _NUMBER = r"[-+]?0x[0-9a-f.]+p[-+]?\d+"
 _CLAIM = re.compile(
@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
     def __str__(self):
         numbers = ", ".join(_hex(v) for row in self.rows for v in row[0])
-        unit = "u" if self.function in ulp.GRADIENTS else "ulp"
+        unit = operations.RESULTS[self.function].unit
         return (
             f"claim: {self.function} {np.dtype(self.dtype)} <= {self.bound:g} {unit}; "
             f"found {self.found:.2f} at hex: {numbers}"
@@ -57,7 +57,7 @@ def read():
 def _parse(function, dtype, bound, found, row):
     dtype = getattr(np, dtype)
     row = np.array([float.fromhex(v) for v in re.findall(_NUMBER, row, re.IGNORECASE)], dtype)
-    rows = np.split(row, 2) if function in ulp.OF_TWO else [row]
+    rows = np.split(row, 2) if function in operations.OF_TWO else [row]
     return Claim(function, dtype, float(bound), float(found), tuple(r[None] for r in rows))
 
 

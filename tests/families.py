@@ -1,19 +1,18 @@
 """Families of rows on which softmax goes wrong when it goes wrong: inputs of the accuracy tests.
 
-`MAPS` makes inputs of softmax, log_softmax and logsumexp, `VECTORS` the vector that a VJP takes
-beside its `y`. Each family is a function of a random generator and a type that returns a list of
-2-D arrays, one row of input per row.
+`ROWS` makes inputs of functions of x, `VECTORS` the vector that a VJP takes beside its `y`. Each family
+is a function of a random generator and a type that returns a list of 2-D arrays, one row of input per row.
 """
 
 import numpy as np
 
-MAPS = {}
+ROWS = {}
 VECTORS = {}
 LN2 = float(np.log(2))
 
 
 def family(function):
-    MAPS[function.__name__] = function
+    ROWS[function.__name__] = function
     return function
 
 

@@ -17,6 +17,7 @@ import time
 
 import claims
 import numpy as np
+import operations
 import ulp
 
 import softmax_ext
@@ -37,12 +38,12 @@ def errors(function, genes, truth=ulp.wide):
 
 def rows_of(function, genes):
     """Return the function's arguments: genes are (1 or 2, rows, n), inputs of softmax first."""
-    if function not in ulp.OF_TWO:
+    result = operations.RESULTS[function]
+    if len(result.arguments) == 1:
         return (genes[0],)
-    if function in ulp.TARGET_LOSSES:
+    if not result.forward:  # probabilities
         return genes[0], np.abs(genes[1])
-    forward = _reference.log_softmax if function.startswith("log") else _reference.softmax
-    return forward(genes[0]), genes[1]
+    return getattr(_reference, result.forward)(genes[0]), genes[1]
 
 
 def random_genes(rng, kinds, length, dtype):
@@ -67,7 +68,7 @@ def changed(rng, genes):
 
 def search(function, dtype, length, seconds, rng):
     """Return (error, genes of one row) of the worst row of a length."""
-    kinds = 2 if function in ulp.OF_TWO else 1
+    kinds = len(operations.RESULTS[function].arguments)
     end = time.monotonic() + seconds
     best = (-1.0, None)
     while time.monotonic() < end:  # every round starts anew, and ends when it is stuck

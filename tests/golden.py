@@ -30,6 +30,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import operations
 
 import softmax_ext
 
@@ -54,18 +55,17 @@ FAMILIES = {
     "masked": lambda m, j: np.where(j % 5 == 3, -np.inf, m * 2.0**-20),
 }
 
-# (y, vector) from the integers m and n
+# (y, vector) from the integers m and n, y being like a result of that function
 PAIRS = {
-    "softmax_vjp": {
+    "softmax": {
         "probabilities": lambda m, n: ((m + 2**23 + 1) * 2.0**-30, n * 2.0**-21),
         "tiny": lambda m, n: ((m + 2**23 + 1) * 2.0**-149, n * 2.0**-10),
     },
-    "log_softmax_vjp": {
+    "log_softmax": {
         "moderate": lambda m, n: ((m - 2**23) * 2.0**-20, n * 2.0**-21),  # y within -16...0
         "steep": lambda m, n: ((m - 2**23) * 2.0**-17, n * 2.0**-10),  # y within -128...0
     },
 }
-PAIRS["log_softmax_jvp"] = PAIRS["log_softmax_vjp"]
 
 # the options of cross-entropy, and the families of its logits
 LOSSES = {
@@ -90,11 +90,8 @@ def integers(stream, shape):
 def cases():
     """Yield (function, type, family)."""
     for dtype in TYPES:
-        for function in ("softmax", "log_softmax", "logsumexp"):
-            for family in FAMILIES:
-                yield function, dtype, family
-        for function, families in PAIRS.items():
-            for family in families:
+        for function in operations.DISTINCT:
+            for family in PAIRS.get(operations.OPERATIONS[function].forward, FAMILIES):
                 yield function, dtype, family
         for function in LOSSES:
             for family in LOGITS:
@@ -108,8 +105,8 @@ def inputs(function, dtype, family, shape):
         n = integers(2, shape)
         x = FAMILIES[family](integers(1, shape), np.arange(shape[1]))
         arrays = (x, (np.abs(n[0]) + 1) * 2.0**-22, (n + 2**23 + 1) * 2.0**-30)
-    elif function in PAIRS:
-        arrays = PAIRS[function][family](integers(1, shape), integers(2, shape))
+    elif forward := operations.OPERATIONS[function].forward:
+        arrays = PAIRS[forward][family](integers(1, shape), integers(2, shape))
     else:
         arrays = (FAMILIES[family](integers(1, shape), np.arange(shape[1])),)
     return [a.astype(dtype) for a in arrays]

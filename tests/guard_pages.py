@@ -2,7 +2,7 @@
 
 Pages that no one may touch lie directly before and directly behind every input and output, so that one byte
 read or written outside ends the process. What is written beside the array on its own pages is compared
-afterwards. Every function, type, length up to 300, way through the driver and side::
+afterwards. Every function, type, length up to 300, way through the runner and side::
 
     python tests/guard_pages.py            every level that this machine has; half a minute
     python tests/guard_pages.py avx2 40    one level, lengths up to 40
@@ -16,14 +16,13 @@ import mmap
 import sys
 
 import numpy as np
+import operations
 
 import softmax_ext
 
 PAGE = mmap.PAGESIZE
 LONGEST, ROWS = 300, (1, 3, 19)
 TYPES = ("f2", "f4", "f8", ">f4", ">f8")
-MAPS = ("softmax", "log_softmax", "logsumexp")
-PRODUCTS = ("softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp")
 # How rows lie in memory, as an axis order and a step; steps along the last axis in memory.
 LAYOUTS = {"rows": ("C", 1), "columns": ("F", 1), "every other": ("C", 2), "backwards": ("C", -1)}
 NO_ACCESS, READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
@@ -95,20 +94,21 @@ def run(level, longest):
             for number, (layout, dtype, side) in enumerate(
                 (layout, dtype, side) for layout in LAYOUTS for dtype in TYPES for side in ("front", "back")
             ):
-                # Byte orders take one way through the driver, whatever the length: a few lengths tell.
+                # Byte orders take one way through the runner, whatever the length: a few lengths tell.
                 if dtype[0] == ">" and n % 16 not in (0, 1):
                     continue
                 kind = ("usual", "special")[(n + rows + number) % 2]
                 x = x_memory.place((rows, n), dtype, layout, side)
                 g = g_memory.place((rows, n), dtype, layout, side)
                 x[...], g[...] = values(rng, rows, n, kind), rng.normal(size=(rows, n))
-                for name in MAPS + PRODUCTS:
+                for name in operations.FUNCTIONS:
+                    operation = operations.OPERATIONS[name]
                     call = f"{level} {name} {rows} x {n} {dtype} {layout} {side} {kind}"
                     print(f"{call:79}", end="\r", flush=True)  # at once: the process may die
-                    shape = (rows,) if name == "logsumexp" else (rows, n)
-                    out = out_memory.place(shape, dtype, "rows" if name == "logsumexp" else layout, side)
-                    arrays = (x,) if name in MAPS else (x, g)
-                    check(getattr(softmax_ext, name), arrays, out, out_memory)
+                    shape, how = ((rows, n), layout) if operation.elementwise else ((rows,), "rows")
+                    out = out_memory.place(shape, dtype, how, side)
+                    arrays = (x, g)[: len(operation.arguments)]
+                    check(operation.function, arrays, out, out_memory)
                     calls += 1
     print(f"{f'{level}: {calls} calls':79}")
 

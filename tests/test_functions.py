@@ -3,13 +3,12 @@
 import inspect
 
 import numpy as np
+import operations
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import softmax_ext
 from softmax_ext import (
-    cross_entropy,
-    cross_entropy_with_grad,
     log_softmax,
     log_softmax_jvp,
     log_softmax_vjp,
@@ -23,44 +22,20 @@ from softmax_ext import (
 pytestmark = pytest.mark.usefixtures("isa")
 U = 2.0**-53  # one rounding in float64
 
-MAP = {"x": ..., "axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0}
-VJP = {"y": ..., "g": ..., "axis": -1, "out": None, "where": None}
-JVP = {"y": ..., "v": ..., "axis": -1, "out": None, "where": None}
-LOSS = {"logits": ..., "labels": ..., "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None}
-LOSS["label_smoothing"] = 0.0
-SIGNATURES = {
-    cross_entropy: LOSS,
-    cross_entropy_with_grad: LOSS,
-    softmax: MAP,
-    log_softmax: MAP,
-    logsumexp: {"x": ..., "axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None},
-    softmax_vjp: VJP,
-    log_softmax_vjp: VJP,
-    softmax_jvp: JVP,
-    log_softmax_jvp: JVP,
-    softmax_jacobian: {"y": ..., "axis": -1},
-}
 
-
-@pytest.mark.parametrize("function", SIGNATURES, ids=lambda f: f.__name__)
-def test_signature(function):
-    parameters = inspect.signature(function).parameters.values()
-    found = {p.name: ... if p.default is p.empty else p.default for p in parameters}
-    assert found == SIGNATURES[function]
-    for p in parameters:
-        expected = (
-            p.POSITIONAL_OR_KEYWORD
-            if p.name in ("x", "y", "g", "v", "logits", "labels", "axis")
-            else p.KEYWORD_ONLY
-        )
+@pytest.mark.parametrize("name", operations.OPERATIONS)
+def test_signature(name):
+    operation = operations.OPERATIONS[name]
+    assert operations.signature(operation.function) == dict.fromkeys(operation.arguments, ...) | (
+        operation.parameters
+    )
+    for p in inspect.signature(operation.function).parameters.values():
+        expected = p.POSITIONAL_OR_KEYWORD if p.name in (*operation.arguments, "axis") else p.KEYWORD_ONLY
         assert p.kind == expected, p.name
-    assert function.__doc__
+    assert operation.function.__doc__
 
 
 def test_public_names():
-    settings = {"get_num_threads", "set_num_threads", "show_config"}
-    names = {f.__name__ for f in SIGNATURES} | settings
-    assert names <= set(softmax_ext.__all__)
     assert all(hasattr(softmax_ext, name) for name in softmax_ext.__all__)
 
 

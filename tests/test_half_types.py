@@ -1,6 +1,7 @@
 """float16 and bfloat16 (contract 1.2): read as they are, computed in float32, rounded once."""
 
 import numpy as np
+import operations
 import pytest
 from layouts import LAYOUTS
 from numpy.testing import assert_array_equal
@@ -25,9 +26,8 @@ try:
 except ImportError:  # an optional package
     HALVES = [F16]
 
-MAPS = ["softmax", "log_softmax", "logsumexp"]
-PRODUCTS = ["softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp"]
-FUNCTIONS = MAPS + PRODUCTS
+MAPS, DERIVATIVES, FUNCTIONS = operations.MAPS, operations.DERIVATIVES, operations.FUNCTIONS
+OPERATIONS = operations.OPERATIONS
 SHAPES = [(1, 1), (9, 3), (64, 10), (5, 70), (20, 81), (7, 300), (2, 4097), (3, 9000), (3, 40, 2), (40, 3, 7)]
 
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -51,12 +51,7 @@ def cast(x, dtype):
 
 def inputs(name, shape, half, seed=0):
     """Return x, or y and a vector."""
-    rng = np.random.default_rng([seed, *shape])
-    x = 4 * rng.normal(size=shape)
-    if name in MAPS:
-        return [cast(x, half)]
-    y = _reference.log_softmax(x) if name.startswith("log") else _reference.softmax(x)
-    return [cast(y, half), cast(rng.normal(size=shape), half)]
+    return OPERATIONS[name].inputs(shape, half, seed)
 
 
 def call(name, arrays, axis=-1, **kwargs):
@@ -176,7 +171,9 @@ def test_accuracy(half, isa):
         for name in MAPS:
             truth = getattr(_reference, name)(cast(x, np.longdouble))
             unit = np.maximum(np.ldexp(1.0, np.frexp(truth)[1] - digits), smallest)
-            scale = np.maximum(np.abs(truth), np.abs(x).astype(float).max() if name == "logsumexp" else 0)
+            scale = np.maximum(
+                np.abs(truth), np.abs(x).astype(float).max() if OPERATIONS[name].measure == "row" else 0
+            )
             bound = 0.5 * unit + 2 * np.spacing(scale.astype(np.float32))
             assert (np.abs(call(name, [x]).astype(np.longdouble) - truth) <= bound).all(), (name, n)
 
@@ -235,7 +232,7 @@ def test_one_nan_from_all_levels():
                 softmax_ext._core._set_isa(level)
                 for x in (nans[:, None], nans[None, :]):
                     for name in FUNCTIONS:
-                        got = call(name, [x] * (1 if name in MAPS else 2))
+                        got = call(name, [x] * len(OPERATIONS[name].arguments))
                         assert (got.view(np.uint16) == quiet).all(), (level, name)
     finally:
         softmax_ext._core._set_isa(former)
@@ -277,7 +274,7 @@ def test_no_warning(half, isa):
     with np.errstate(all="raise"):
         for array in (x, x.reshape(256, 256), x[:, None]):
             for name in FUNCTIONS:
-                call(name, [array] * (1 if name in MAPS else 2))
+                call(name, [array] * len(OPERATIONS[name].arguments))
         softmax(x, dtype=np.float64)
         softmax(x.astype(float), dtype=half) if half == F16 else None
         softmax_jacobian(x[:5])
@@ -305,10 +302,8 @@ def test_dtype_and_out(name, half):
 
 
 @every_half
-@every_function
+@pytest.mark.parametrize("name", operations.ELEMENTWISE)
 def test_in_place_and_overlapping(name, half, isa):
-    if name == "logsumexp":
-        return
     for shape in [(9, 10), (33, 70), (5, 300), (2, 9000)]:
         arrays = inputs(name, shape, half)
         for axis in (-1, 0):
@@ -325,7 +320,7 @@ def test_in_place_and_overlapping(name, half, isa):
                     assert_same(out, want, f"{shape}, axis {axis}, {shift}")
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("name", DERIVATIVES)
 def test_products_promote_as_numpy_does(name):
     def result(y, g):
         return call(name, [np.array([0, 1, 0]).astype(y), np.array([1, 0, 1]).astype(g)]).dtype
@@ -343,7 +338,7 @@ def test_products_promote_as_numpy_does(name):
         assert result(BF16, F16) == np.float32
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("name", DERIVATIVES)
 def test_two_types_in_one_call(name, isa):
     """Each is read as it is: the bits are those of both as float32."""
     for shape in [(9, 10), (3, 200)]:

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import operations
 import pytest
 from layouts import LAYOUTS
 from numpy.testing import assert_array_equal
@@ -13,18 +14,8 @@ from softmax_ext import _reference, log_softmax, log_softmax_vjp, logsumexp, sof
 INF, NAN = np.inf, np.nan
 TYPES = [np.float32, np.float64]
 
-# What stands for a hidden element of each input, and its result.
-FILL = {
-    "softmax": ((-INF,), 0),
-    "log_softmax": ((-INF,), -INF),
-    "logsumexp": ((-INF,), None),
-    "softmax_vjp": ((0, 0), 0),
-    "softmax_jvp": ((0, 0), 0),
-    "log_softmax_vjp": ((-INF, 0), 0),
-    "log_softmax_jvp": ((-INF, 0), 0),
-}
-FUNCTIONS = list(FILL)
-ELEMENTWISE = [name for name in FUNCTIONS if name != "logsumexp"]
+FUNCTIONS, ELEMENTWISE, OPERATIONS = operations.FUNCTIONS, operations.ELEMENTWISE, operations.OPERATIONS
+DISTINCT_DERIVATIVES = [name for name in operations.DISTINCT if OPERATIONS[name].forward]
 
 # Short rows, rows around a register and around a piece, several axes.
 SHAPES = [
@@ -47,12 +38,7 @@ every_type = pytest.mark.parametrize("dtype", TYPES)
 
 def inputs(name, shape, dtype, seed=0):
     """Return x, or y and a vector, of moderate size."""
-    rng = np.random.default_rng([seed, *shape])
-    x = (4 * rng.normal(size=shape)).astype(dtype)
-    if len(FILL[name][0]) == 1:
-        return (x,)
-    y = _reference.log_softmax(x) if name.startswith("log") else _reference.softmax(x)
-    return y, rng.normal(size=shape).astype(dtype)
+    return OPERATIONS[name].inputs(shape, dtype, seed)
 
 
 def call(name, arrays, axis=-1, **kwargs):
@@ -61,12 +47,13 @@ def call(name, arrays, axis=-1, **kwargs):
 
 def replaced(name, arrays, where):
     """Return the inputs with what stands for hidden elements in their place."""
-    return [np.where(where, a, a.dtype.type(v)) for a, v in zip(arrays, FILL[name][0], strict=True)]
+    fill, _ = OPERATIONS[name].hidden
+    return [np.where(where, a, a.dtype.type(v)) for a, v in zip(arrays, fill, strict=True)]
 
 
 def expected(name, arrays, where, axis=-1):
     """Return the result as its definition says: the bits of the row with those elements in place."""
-    got, hidden = call(name, replaced(name, arrays, where), axis), FILL[name][1]
+    got, hidden = call(name, replaced(name, arrays, where), axis), OPERATIONS[name].hidden[1]
     return got if hidden is None else np.where(where, got, got.dtype.type(hidden))
 
 
@@ -157,7 +144,7 @@ def test_nothing_left(dtype, isa):
             assert_same(softmax(a, axis, where=seen)[pick], np.zeros_like(a[pick]))
             assert_same(log_softmax(a, axis, where=seen)[pick], np.full_like(a[pick], -INF))
             assert_same(logsumexp(a, axis, where=seen)[[0, 2]], np.full(2, -INF, dtype))
-            for name in ("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"):
+            for name in DISTINCT_DERIVATIVES:
                 assert_same(call(name, (a, a), axis, where=seen)[pick], np.zeros_like(a[pick]), name)
             assert np.isfinite(softmax(a, axis, where=seen)).all()
 
@@ -191,8 +178,8 @@ def test_visible_special_values_leave_hidden_results_alone(special, dtype, isa):
                 assert not np.isnan(got[1]).any()
         assert_array_equal(logsumexp(x, where=where)[0], special)
         y = np.full_like(x, 1 / n)
-        for name in ("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"):
-            got = call(name, (y if name[0] == "s" else np.log(y), x), where=where)
+        for name in DISTINCT_DERIVATIVES:
+            got = call(name, (y if OPERATIONS[name].forward == "softmax" else np.log(y), x), where=where)
             assert_same(got[:, ~where], np.zeros((2, 2), dtype), name)
             assert not np.isnan(got[1]).any()
             if np.isnan(special):
@@ -232,7 +219,7 @@ def test_masked_rows_of_many_kinds_at_once(isa):
         where = rng.random((60, n)) < 0.5
         where[::7] = False
         x[::11, 0] = NAN
-        for name in ("softmax", "log_softmax", "logsumexp"):
+        for name in operations.MAPS:
             assert_same(call(name, (x,), where=where), expected(name, (x,), where))
 
 
@@ -346,7 +333,7 @@ def test_arguments_are_not_changed():
     for a in (kept := [x.copy(), where.copy()]):
         a.flags.writeable = False
     for name in FUNCTIONS:
-        call(name, kept[:1] * len(FILL[name][0]), where=kept[1])
+        call(name, kept[:1] * len(OPERATIONS[name].arguments), where=kept[1])
     assert_array_equal(kept[0], x)
     assert_array_equal(kept[1], where)
 

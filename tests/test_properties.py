@@ -6,6 +6,7 @@ test one by one. Few examples each, since every run draws new ones.
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import operations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,8 +19,7 @@ from softmax_ext import _reference
 # Compiling nothing and waiting for nothing, examples still take long on a busy machine: no deadline.
 several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-MAPS = ["softmax", "log_softmax", "logsumexp"]
-PRODUCTS = ["softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp"]
+MAPS, DERIVATIVES, OPERATIONS = operations.MAPS, operations.DERIVATIVES, operations.OPERATIONS
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 88.7, -103.9, 709.8, -745.1, 1e-40, 1e30, -1e30]
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9)
@@ -112,13 +112,13 @@ def test_maps(data, name, shape, dtype):
     kwargs = data.draw(masks(shape))
     if data.draw(st.booleans()):
         kwargs["dtype"] = data.draw(st.sampled_from(floats))
-    if name == "logsumexp" and data.draw(st.booleans()):
+    if OPERATIONS[name].takes("keepdims") and data.draw(st.booleans()):
         kwargs["keepdims"] = True
     kept = x.tobytes()
     want = getattr(_reference, name)(x, axis, **kwargs)
     with np.errstate(all="ignore"):
         top = np.abs(want).astype(float)
-        if name == "logsumexp":
+        if OPERATIONS[name].measure == "row":
             wide = x.astype(float)
             top = np.maximum(top, np.max(np.abs(wide), where=np.isfinite(wide), initial=0))
     got = getattr(softmax_ext, name)(x, axis, **kwargs)
@@ -137,33 +137,28 @@ def moderate(g):
 
 
 @several
-@given(st.data(), st.sampled_from(PRODUCTS), shapes | long_shapes, st.sampled_from([*floats, ">f8"]), types)
+@given(
+    st.data(), st.sampled_from(DERIVATIVES), shapes | long_shapes, st.sampled_from([*floats, ">f8"]), types
+)
 def test_products(data, name, shape, y_type, g_type):
     x = data.draw(arrays(shape, np.dtype(y_type)))
     axis = data.draw(axes(x.ndim))
-    forward = _reference.log_softmax if name.startswith("log") else _reference.softmax
-    y = np.asarray(forward(x, axis)).astype(y_type)
+    forward = OPERATIONS[name].forward
+    y = np.asarray(getattr(_reference, forward)(x, axis)).astype(y_type)
     g = moderate(data.draw(arrays(data.draw(parts(shape)), np.dtype(g_type))))
     kwargs = data.draw(masks(shape))
     want = getattr(_reference, name)(y, g, axis, **kwargs)
     got = getattr(softmax_ext, name)(y, g, axis, **kwargs)
     with np.errstate(all="ignore"):
-        size = np.abs(np.broadcast_to(g, shape).astype(float))
-        wide = y.astype(float)
-        p = np.exp(wide) if name.startswith("log") else wide
-        rows = None if axis is None or not shape else axis
         # Σ g of log_softmax_vjp may cancel to as little as it likes: its terms count here.
-        terms = size if name == "log_softmax_vjp" else p * size
-        terms = np.where(kwargs.get("where", True), terms, 0)
-        total = np.sum(terms, axis=rows, keepdims=True, where=np.isfinite(terms)).reshape(
-            np.shape(np.sum(wide, axis=rows, keepdims=True))
-        )
-        scale = {
-            "softmax_vjp": p * (size + total),
-            "softmax_jvp": p * (size + total),
-            "log_softmax_vjp": size + p * total,
-            "log_softmax_jvp": size + total,
-        }[name]
+        size = np.abs(np.broadcast_to(g, shape).astype(float))
+        rows = None if axis is None or not shape else axis
+
+        def total(terms):
+            terms = np.where(kwargs.get("where", True), terms, 0)
+            return np.sum(terms, axis=rows, keepdims=True, where=np.isfinite(terms))
+
+        scale = OPERATIONS[name].scale(y.astype(float), size, total=total)
     assert_close(got, want, np.nan_to_num(scale, posinf=0))
     out = np.full(shape, 7, want.dtype)
     assert getattr(softmax_ext, name)(y, g, axis, out=out, **kwargs) is out
@@ -193,7 +188,7 @@ def window(draw, buffer, rows, n):
 @several
 @given(
     st.data(),
-    st.sampled_from([f for f in MAPS if f != "logsumexp"] + PRODUCTS),
+    st.sampled_from(operations.ELEMENTWISE),
     st.sampled_from(["f4", "f8"]),
 )
 def test_out_that_overlaps(data, name, dtype):
@@ -202,7 +197,7 @@ def test_out_that_overlaps(data, name, dtype):
     buffer = (
         np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=4 * rows * n + 300).astype(dtype)
     )
-    inputs = [window(data.draw, buffer, rows, n) for _ in range(2 if name in PRODUCTS else 1)]
+    inputs = [window(data.draw, buffer, rows, n) for _ in OPERATIONS[name].arguments]
     out = window(data.draw, buffer, rows, n)
     axis = data.draw(axes(2))
     want = getattr(softmax_ext, name)(*[a.copy() for a in inputs], axis)
@@ -211,11 +206,11 @@ def test_out_that_overlaps(data, name, dtype):
 
 
 @several
-@given(st.data(), st.sampled_from(MAPS + PRODUCTS), shapes | long_shapes, types)
+@given(st.data(), st.sampled_from(operations.FUNCTIONS), shapes | long_shapes, types)
 def test_out_of_any_type_and_layout(data, name, shape, out_type):
     """`out` is filled with the result, cast, however it lies in memory; or refused, and not touched."""
     x = data.draw(arrays(shape, np.dtype(data.draw(st.sampled_from(["f4", "f8"])))))
-    inputs = [x, x] if name in PRODUCTS else [x]
+    inputs = [x] * len(OPERATIONS[name].arguments)
     axis = data.draw(axes(len(shape)))
     want = np.asarray(getattr(softmax_ext, name)(*inputs, axis))
     out = np.full(want.shape, 7, out_type)

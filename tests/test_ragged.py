@@ -7,6 +7,7 @@ import itertools
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import operations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,11 +18,10 @@ import softmax_ext
 from softmax_ext import _reference, segment_log_softmax, segment_softmax, segment_softmax_vjp
 
 TYPES = [np.float32, np.float64]
-MAPS = ["softmax", "log_softmax"]
-PRODUCTS = ["softmax_vjp", "log_softmax_vjp"]
+MAPS, DERIVATIVES, OPERATIONS = operations.SEGMENT_MAPS, operations.SEGMENT_DERIVATIVES, operations.OPERATIONS
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 1e30, -1e30, 700.0, 3e7]
 
-every_function = pytest.mark.parametrize("name", MAPS + PRODUCTS)
+every_function = pytest.mark.parametrize("name", MAPS + DERIVATIVES)
 every_type = pytest.mark.parametrize("dtype", TYPES)
 every_level = pytest.mark.usefixtures("isa")
 
@@ -38,7 +38,7 @@ def arguments(name, shape, dtype, seed=0, special=0.01):
     if name in MAPS:
         return (x,)
     with np.errstate(all="ignore"):
-        y = np.exp(-np.abs(x)) if name == "softmax_vjp" else -np.abs(x)
+        y = np.exp(-np.abs(x)) if OPERATIONS[name].forward == "softmax" else -np.abs(x)
     return y, rng.normal(size=shape).astype(dtype)
 
 
@@ -239,11 +239,10 @@ def test_maps_as_the_reference(problem, name):
 
 
 @several
-@given(problems(), st.sampled_from(PRODUCTS), st.sampled_from(["f4", "f8", "i2"]), st.data())
+@given(problems(), st.sampled_from(DERIVATIVES), st.sampled_from(["f4", "f8", "i2"]), st.data())
 def test_products_as_the_reference(problem, name, g_type, data):
     x, indptr = problem
-    forward = _reference.segment_log_softmax if name.startswith("log") else _reference.segment_softmax
-    y = forward(x, indptr)
+    y = getattr(_reference, f"segment_{OPERATIONS[name].forward}")(x, indptr)
     part = data.draw(st.sampled_from([x.shape, x.shape[1:], (1,) * x.ndim, ()]))
     g = (np.random.default_rng(0).normal(size=part) * 3).astype(g_type)
     got = call(name, (y, g), indptr)
@@ -326,7 +325,7 @@ def test_other_bad_arguments_are_refused(name):
     def run(x, **kwargs):
         return call(name, (x,) if name in MAPS else (x, np.float64(1)), indptr, **kwargs)
 
-    first = "^x: " if name in MAPS else "^y: "
+    first = f"^{OPERATIONS[name].arguments[0]}: "
     with pytest.raises(ValueError, match=first + "got a 0-d array"):
         run(1.0)
     for x in (np.zeros(6, complex), np.zeros(6, np.longdouble), np.ma.zeros(6), ["a"] * 6):
@@ -337,7 +336,7 @@ def test_other_bad_arguments_are_refused(name):
         run(np.zeros(6), out=np.zeros(5))
     with pytest.raises(TypeError, match=r"^out: "):
         run(np.zeros(6), out=np.zeros(6, int))
-    if name in PRODUCTS:
+    if name in DERIVATIVES:
         with pytest.raises(ValueError, match=r"^g: "):
             call(name, (np.zeros(6), np.zeros(5)), indptr)
 

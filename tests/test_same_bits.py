@@ -6,15 +6,14 @@ and not on the machine: `golden.json`.
 
 import golden
 import numpy as np
+import operations
 import pytest
 from layouts import LAYOUTS
 
 import softmax_ext
 
 TYPES = [np.float32, np.float64]
-MAPS = ["softmax", "log_softmax", "logsumexp"]
-PRODUCTS = ["softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"]
-FUNCTIONS = MAPS + PRODUCTS
+FUNCTIONS, OPERATIONS = operations.DISTINCT, operations.OPERATIONS
 LEVELS = softmax_ext.show_config(mode="dicts")["isa_available"]
 
 # Around the sizes at which the way through a row changes: vectors, short rows, blocks and pieces.
@@ -49,10 +48,10 @@ def rows(count, length, dtype, seed=0):
 
 def arguments(name, x):
     """Return the function's inputs: x, or y and a vector made of x."""
-    if name in MAPS:
+    if not OPERATIONS[name].forward:
         return (x,)
     with np.errstate(all="ignore"):
-        y = np.exp(-np.abs(x)) if name == "softmax_vjp" else -np.abs(x)
+        y = np.exp(-np.abs(x)) if OPERATIONS[name].forward == "softmax" else -np.abs(x)
     return y, x[..., ::-1].copy()
 
 
@@ -99,13 +98,15 @@ def test_every_axis(name, dtype, isa):
             arrays = arguments(name, rows(beside, length, dtype))
             want = call(name, arrays)
             got = call(name, [np.ascontiguousarray(a.T) for a in arrays], 0)
-            assert_same(got if name == "logsumexp" else got.T, want, f"{beside} rows of {length}")
+            assert_same(got.T if OPERATIONS[name].elementwise else got, want, f"{beside} rows of {length}")
         arrays = arguments(name, rows(6, length, dtype))
         want = call(name, arrays)
         cubes = [np.ascontiguousarray(a.reshape(2, 3, length).swapaxes(1, 2)) for a in arrays]
         got = call(name, cubes, 1)
         want = want.reshape(2, 3, *want.shape[1:])
-        assert_same(got if name == "logsumexp" else got.swapaxes(1, 2), want, f"middle axis, {length}")
+        assert_same(
+            got.swapaxes(1, 2) if OPERATIONS[name].elementwise else got, want, f"middle axis, {length}"
+        )
 
 
 @every_type
@@ -120,7 +121,7 @@ def test_rows_over_several_axes(name, dtype, isa):
         for axis in ((0, 2), (2, 0), (-1, 0)):
             for order in "CF":
                 got = call(name, [np.array(a, order=order) for a in arrays], axis)
-                if name != "logsumexp":
+                if OPERATIONS[name].elementwise:
                     got = got.swapaxes(0, 1).reshape(shape[1], -1)
                 assert_same(got, want, f"{shape}, axis {axis}, order {order}")
         want = call(name, [a.ravel() for a in arrays])
@@ -147,7 +148,7 @@ def test_every_layout(name, dtype, layout, isa):
 
 
 @every_type
-@pytest.mark.parametrize("name", [f for f in FUNCTIONS if f != "logsumexp"])
+@pytest.mark.parametrize("name", operations.DISTINCT_ELEMENTWISE)
 def test_in_place_and_overlapping(name, dtype, isa):
     for shape in [(1, 1), (9, 3), (9, 10), (70, 17), (5, 64), (5, 65), (3, 4097), (2, 9000)]:
         arrays = arguments(name, rows(*shape, dtype))
@@ -242,7 +243,7 @@ def test_few_long_rows_side_by_side(name, dtype, length, isa):
             assert_same(
                 call(name, mixed, 1).reshape(want.shape), want, f"{width} rows, argument {k} row by row"
             )
-        if name != "logsumexp":
+        if OPERATIONS[name].elementwise:
             out = np.empty((2, width, length), dtype).swapaxes(1, 2)
             assert_same(call(name, lines, 1, out=out), want, f"{width} rows, result row by row")
             call(name, lines, 1, out=lines[0])

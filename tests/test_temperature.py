@@ -2,15 +2,20 @@
 
 import mpmath
 import numpy as np
+import operations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import softmax_ext
-from softmax_ext import _core, _reference, log_softmax, softmax
+from softmax_ext import _core, _reference, softmax
 
 TYPES = [np.float32, np.float64]
-FUNCTIONS = [softmax, log_softmax]
+FUNCTIONS = [
+    operations.OPERATIONS[name].function
+    for name in operations.MAPS
+    if name in operations.ELEMENTWISE and operations.OPERATIONS[name].takes("temperature")
+]
 LEVELS = softmax_ext.show_config(mode="dicts")["isa_available"]
 TEMPERATURES = [0.01, 0.1, 1 / 3, 0.7, 0.999, 1.1, 2.0, 3.0, 10.0, 1000.0, 1.0 + 2.0**-52]
 

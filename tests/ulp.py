@@ -19,6 +19,7 @@ import math
 
 import gmpy2
 import numpy as np
+import operations
 from gmpy2 import mpfr
 
 from softmax_ext import _reference
@@ -26,22 +27,10 @@ from softmax_ext import _reference
 BITS = 240
 WIDE_ENOUGH = {np.float32: True, np.float64: np.finfo(np.longdouble).nmant >= 63}
 
-MAPS = ("softmax", "log_softmax", "logsumexp")  # of x
-PRODUCTS = ("softmax_vjp", "log_softmax_vjp", "log_softmax_jvp")  # of y and g
-LABEL_LOSSES = ("label_loss", "label_loss_grad")  # cross-entropy of x and label 0, and its gradient
-TARGET_LOSSES = ("target_loss", "target_loss_grad")  # of x and probabilities
-GRADIENTS = (*PRODUCTS, "label_loss_grad", "target_loss_grad")  # measured in u
-OF_TWO = (*PRODUCTS, *TARGET_LOSSES)
 
-
-def call(module, function, *rows):
-    """Call a function of the package or of its reference on 2-D arrays of rows; the result is 2-D."""
-    if function in LABEL_LOSSES + TARGET_LOSSES:
-        labels = rows[1] if len(rows) == 2 else np.zeros(len(rows[0]), int)
-        loss, gradient = module.cross_entropy_with_grad(rows[0], labels, reduction="none")
-        return gradient if function in GRADIENTS else loss[:, None]
-    kwargs = {"keepdims": True} if function == "logsumexp" else {}
-    return getattr(module, function)(*rows, **kwargs)
+def call(module, name, *rows):
+    """Call a result of `operations.RESULTS` of the package or of its reference on 2-D arrays of rows."""
+    return operations.RESULTS[name].call(module, *rows)
 
 
 class Truth:
@@ -115,62 +104,29 @@ def _scale(x, exponent):
 # Errors -------------------------------------------------------------------------------------------
 
 
-def errors(function, got, truth, *rows):
-    """Return the error of each element in the unit in which the contract bounds it.
+def errors(name, got, truth, *rows):
+    """Return the error of each element in the unit of its measure, which `operations.py` explains.
 
-    softmax, log_softmax, losses: ULP at the true value. logsumexp: ULP at the larger of the true value and
-    the row's maximum, both absolute. Products with a Jacobian and gradients of losses: u = eps/2 times the element's
-    natural scale, which is the formula with every term in absolute value. Each product of a row may
-    be subnormal and lose half of the subnormals' spacing, whatever u is: a quarter of that for each
-    element of the row is added to the unit, so that a bound of 4 u leaves room for one such loss an element.
+    Each product of a row may be subnormal and lose half of the subnormals' spacing, whatever u is: a quarter of
+    that for each element of the row is added to the natural scale, so that a bound of 4 u leaves room for one such
+    loss an element.
     """
-    dtype = got.dtype
-    if function not in (*GRADIENTS, "logsumexp"):
+    dtype, result = got.dtype, operations.RESULTS[name]
+    if result.measure == "result":
         return truth.distance(got, spacing(truth.exponent, dtype))
-    if function == "logsumexp":
+    if result.measure == "row":
         (x,) = rows
         top = np.frexp(x.max(axis=-1, keepdims=True).astype(np.float64))[1]
         return truth.distance(got, spacing(np.maximum(truth.exponent, top), dtype))
     info = np.finfo(dtype)
-    scale = _NATURAL_SCALE[function](*(a.astype(np.float64) for a in rows))
+    scale = result.scale(*(a.astype(np.float64) for a in rows), total=_row_sums)
     two_u = float(info.eps) * scale + (1 + got.shape[-1] / 4) * float(info.smallest_subnormal)
     return 2 * truth.distance(got, two_u)
 
 
-def _softmax_vjp_scale(y, g):
-    g = np.abs(g)
-    return y * (g + (y * g).sum(axis=-1, keepdims=True))
-
-
-def _log_softmax_vjp_scale(y, g):
-    total = np.array([[abs(math.fsum(row))] for row in g])
-    return np.abs(g) + np.exp(y) * total
-
-
-def _log_softmax_jvp_scale(y, v):
-    v = np.abs(v)
-    return v + (np.exp(y) * v).sum(axis=-1, keepdims=True)
-
-
-def _label_loss_scale(x):
-    return _target_loss_scale(x, _first(x))
-
-
-def _target_loss_scale(x, q):
-    return _reference.softmax(x) * q.sum(axis=-1, keepdims=True) + q
-
-
-def _first(x):
-    return np.where(np.arange(x.shape[-1]) == 0, 1.0, np.zeros(x.shape))
-
-
-_NATURAL_SCALE = {
-    "label_loss_grad": _label_loss_scale,
-    "target_loss_grad": _target_loss_scale,
-    "softmax_vjp": _softmax_vjp_scale,
-    "log_softmax_vjp": _log_softmax_vjp_scale,
-    "log_softmax_jvp": _log_softmax_jvp_scale,
-}
+def _row_sums(a):
+    """Return the sum of each row, rounded once: it may cancel."""
+    return np.array([[math.fsum(row)] for row in a])
 
 
 # The truth ----------------------------------------------------------------------------------------

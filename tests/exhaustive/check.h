@@ -55,6 +55,11 @@ INLINE double from_bits(uint64_t bits) {
     memcpy(&x, &bits, sizeof x);
     return x;
 }
+INLINE uint32_t bits_of_float(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
 INLINE float float_from_bits(uint32_t bits) {
     float x;
     memcpy(&x, &bits, sizeof x);

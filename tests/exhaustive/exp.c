@@ -15,17 +15,6 @@
 
 #include "check.h"
 
-/* of csrc/kernels/real.h, which has them for one type at a time */
-static int headroom(int bits) { return bits == 32 ? 31 : 63; }
-static int bias(int bits) { return bits == 32 ? 127 : 1023; }
-static int fraction_bits(int bits) { return bits == 32 ? 23 : 52; }
-static double large(int bits) { return bits == 32 ? 0x1p15 : 0x1p40; }
-/* exp_alone is infinite from here on */
-static double highest(int bits) {
-    const float steps = 8 * (127 + 1 - 31) - 1;
-    return bits == 32 ? (double)(steps * (0x1.62e43p-1f / 8)) : (8 * (1023 + 1 - 63) - 1) * (0x1.62e42fefa39efp-1 / 8);
-}
-
 typedef struct {
     worst parts, alone, t;
     long levels_differ, rows_differ, out_of_range; /* blocks */
@@ -40,10 +29,10 @@ INLINE int64_t field(const reals *a, int bits, int i) {
 }
 
 /* high = a m and low = a t; m and t exactly, unless low is subnormal */
-INLINE void split(int bits, const reals *high, const reals *low, reals *m, reals *t, reals *a) {
+INLINE void split(int bits, int bias, const reals *high, const reals *low, reals *m, reals *t, reals *a) {
     for (int i = 0; i < BLOCK; i++) {
         const double a_field = (double)field(high, bits, i), h = get(high, bits, i), l = get(low, bits, i);
-        const double power = a_field > 0 ? ldexp(1, (int)a_field - bias(bits)) : 1;
+        const double power = a_field > 0 ? ldexp(1, (int)a_field - bias) : 1;
         set(a, bits, i, a_field > 0 ? power : h);
         set(m, bits, i, h / power);
         set(t, bits, i, l / power);
@@ -54,7 +43,8 @@ INLINE void split(int bits, const reals *high, const reals *low, reals *m, reals
    0 there or thereabouts. */
 enum { PASSES = 3 };
 INLINE void fill_maxima(int bits, int pass, const reals *x, uint64_t k, reals *maximum) {
-    const double reach = (bias(bits) + headroom(bits)) * 0.69314718, at_most = large(bits);
+    const constants c = constants_of(bits);
+    const double reach = (c.bias + c.headroom) * 0.69314718, at_most = c.large;
     const double least = pass == 2 ? reach - 2 : 0, range = pass == 0 ? 2 : pass == 1 ? reach : 4;
     for (int i = 0; i < BLOCK; i++) {
         const double above = get(x, bits, i) + least + uniform(k + (uint64_t)i) * range;
@@ -66,10 +56,10 @@ INLINE void fill_maxima(int bits, int pass, const reals *x, uint64_t k, reals *m
 INLINE void measure_block(int bits, const reals *x, const reals *m, const reals *t, const double n[BLOCK],
                           const reals *y, outcome *o) {
     double parts[BLOCK], alone[BLOCK];
-    const double in_u = bits == 32 ? 0x1p24 : 0x1p53;
-    const double too_high = highest(bits);
-    const double lowest = -1 - bias(bits) - fraction_bits(bits); /* 2^lowest is half of the least number */
-    const int64_t smallest = 1 - bias(bits);
+    const constants c = constants_of(bits);
+    const double in_u = power_of_2(c.fraction_bits + 1);
+    const double lowest = -1 - c.bias - c.fraction_bits; /* 2^lowest is half of the least number */
+    const int64_t smallest = 1 - c.bias;
     for (int i = 0; i < BLOCK; i++) {
         const double value = get(y, bits, i);
         const pair q = exp_less_1(remainder_of(get(x, bits, i), n[i]));
@@ -77,14 +67,14 @@ INLINE void measure_block(int bits, const reals *x, const reals *m, const reals 
 
         /* y / 2^n - (1 + q), in units of the last place of 2^n (1 + q), all scaled by 2^-n in two steps; 1 + q may be
            just below 1 */
-        const double most = bias(bits) + 1 - headroom(bits);
+        const double most = c.bias + 1 - c.headroom;
         const double not_low = n[i] < lowest - 2 ? lowest - 2 : n[i], bounded = not_low < most ? not_low : most;
         const int64_t k = (int64_t)bounded, half = k >> 1;
         const double scaled = value * power_of_2(-half) * power_of_2(half - k);
         const int64_t exponent = k + (int64_t)(bits_of(q.h) >> 63) * -1;
-        const int64_t last = (exponent < smallest ? smallest : exponent) - fraction_bits(bits) - k;
+        const int64_t last = (exponent < smallest ? smallest : exponent) - c.fraction_bits - k;
         const double error = fabs(((scaled - 1) - q.h) - q.l) * power_of_2(-last);
-        const int is_too_high = get(x, bits, i) >= too_high;
+        const int is_too_high = get(x, bits, i) >= c.highest;
         const double exactly = is_too_high ? INFINITY : 0;
         const double all_or_nothing = value == exactly ? 0 : INFINITY;
         alone[i] = is_too_high | (n[i] < lowest - 1) ? all_or_nothing : error;
@@ -99,6 +89,7 @@ INLINE void measure_block(int bits, const reals *x, const reals *m, const reals 
 
 /* Everything there is to check of a block of arguments; k is where its random numbers start. */
 INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
+    const constants c = constants_of(bits);
     int count;
     const level *const *levels = levels_here(bits, &count);
     reals high, low, m, t, a, reference, y, m2, t2, a2, reference2, y2, maximum;
@@ -115,14 +106,14 @@ INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
         }
     }
     int good = 1;
-    split(bits, &high, &low, &m, &t, &a);
+    split(bits, c.bias, &high, &low, &m, &t, &a);
     for (int i = 0; i < BLOCK; i++) {
         const int64_t f = field(&high, bits, i);
         const double p = fabs(get(&t, bits, i) / get(&m, bits, i));
-        good &= f > 0 && f < 2 * bias(bits);
+        good &= f > 0 && f < 2 * c.bias;
         if (!(p <= o->t.error))
             keep_worst(&o->t, p, get(x, bits, i), 0);
-        n[i] = (double)(f - bias(bits) - headroom(bits)) + get(&reference, bits, i);
+        n[i] = (double)(f - c.bias - c.headroom) + get(&reference, bits, i);
     }
     if (!good) {
         o->out_of_range++;
@@ -133,13 +124,13 @@ INLINE void check_block(int bits, const reals *x, uint64_t k, outcome *o) {
     for (int pass = 0; pass < PASSES; pass++) {
         fill_maxima(bits, pass, x, k, &maximum);
         levels[count - 1]->exp_of(x, &maximum, BLOCK, &high, &low, &reference2);
-        split(bits, &high, &low, &m2, &t2, &a2);
+        split(bits, c.bias, &high, &low, &m2, &t2, &a2);
         int same = 1;
         for (int i = 0; i < BLOCK; i++) {
-            const double expected = n[i] - get(&reference2, bits, i) + bias(bits) + headroom(bits);
+            const double expected = n[i] - get(&reference2, bits, i) + c.bias + c.headroom;
             const double got = (double)field(&high, bits, i), difference = fabs(get(&t2, bits, i) - get(&t, bits, i));
-            const int subnormal = fabs(get(&low, bits, i)) <= ldexp(1, 1 - bias(bits)); /* or rounded up from one */
-            const int close = difference <= ldexp(1, 1 - fraction_bits(bits) - (int)got);
+            const int subnormal = fabs(get(&low, bits, i)) <= ldexp(1, 1 - c.bias); /* or rounded up from one */
+            const int close = difference <= ldexp(1, 1 - c.fraction_bits - (int)got);
             const int equal =
                 (got == expected) & (get(&m2, bits, i) == get(&m, bits, i)) & ((difference == 0) | (subnormal & close));
             same &= equal | ((got == 0) & (expected <= 0));
@@ -169,19 +160,21 @@ static void merge(outcome *all, const outcome *o) {
 
    float: block b holds BLOCK neighbours, the positive ones first. */
 
-enum { FLOAT_BLOCKS_OF_A_SIGN = (0x47000000 + BLOCK) / BLOCK }; /* 0x47000000: the bits of 2^15, the last one */
+static uint32_t bits_of_last_float(void) { return bits_of_float((float)constants_of(32).large); }
+static uint32_t float_blocks_of_a_sign(void) { return (bits_of_last_float() + BLOCK) / BLOCK; }
 
 static void fill_floats(uint64_t b, reals *x) {
-    const int negative = b >= FLOAT_BLOCKS_OF_A_SIGN;
-    const uint32_t first = (uint32_t)(negative ? b - FLOAT_BLOCKS_OF_A_SIGN : b) * BLOCK;
+    const uint32_t last = bits_of_last_float(), blocks = float_blocks_of_a_sign();
+    const int negative = b >= blocks;
+    const uint32_t first = (uint32_t)(negative ? b - blocks : b) * BLOCK;
     for (uint32_t i = 0; i < BLOCK; i++) {
-        const uint32_t bits = first + i < 0x47000000 ? first + i : 0x47000000;
+        const uint32_t bits = first + i < last ? first + i : last;
         x->f[i] = float_from_bits(bits | (uint32_t)negative << 31);
     }
 }
 
 /* Arguments whose exp is among the hardest to round (Lefevre and Muller, 2001, and their successors), the ends of the
-   range, and the least numbers. */
+   range, to which infinities are brought back, and the least numbers. */
 static const double chosen[] = {
     0x1.0122ef37212ebp-1,
     0x1.3bf54763f7f68p-1,
@@ -192,9 +185,8 @@ static const double chosen[] = {
     0x1.3a6c53d5a0f79p+0,
     0x1.6c66cedb7546p+0,
     0x1.704809e9afabdp+0,
-    0x1p40,
-    -0x1p40,
-    0x1.fffffffffffffp39,
+    INFINITY,
+    -INFINITY,
     0x1p-1074,
     -0x1p-1074,
     0x1p-1022,
@@ -207,7 +199,8 @@ static const double chosen[] = {
 
 /* A sample of doubles: each block is of one kind. */
 static void fill_doubles(uint64_t b, reals *x) {
-    const double at_most = large(64), bits_of_k = floor(uniform(b ^ 0x55) * 41);
+    enum { CHOSEN = sizeof chosen / sizeof *chosen };
+    const double at_most = constants_of(64).large, bits_of_k = floor(uniform(b ^ 0x55) * (log2(at_most) + 1));
     for (int i = 0; i < BLOCK; i++) {
         const uint64_t k = 4 * (b * BLOCK + (uint64_t)i);
         const double one = uniform(k), two = uniform(k + 1) * 2 - 1;
@@ -243,7 +236,7 @@ static void fill_doubles(uint64_t b, reals *x) {
             v = fma(far + (one - 0.5 < 0 ? -0.5 : 0.25) + uniform(k + 3) * 0.25, LN2_1, 0);
             break;
         }
-        x->d[i] = b == 0 && i < (int)(sizeof chosen / sizeof *chosen) ? chosen[i] : v;
+        x->d[i] = b > 0 || i > CHOSEN ? v : i < CHOSEN ? chosen[i] : further(at_most, -1);
         x->d[i] = fmin(fmax(x->d[i], -at_most), at_most);
     }
 }
@@ -270,7 +263,7 @@ static worst measure_alone(int bits, double at, double unused) {
 }
 
 static void check_type(int bits, int quick, const char *source) {
-    const int64_t floats = 2 * (int64_t)FLOAT_BLOCKS_OF_A_SIGN, doubles = 200000;
+    const int64_t floats = 2 * (int64_t)float_blocks_of_a_sign(), doubles = 200000;
     const int64_t every = quick ? (bits == 32 ? 61 : 10) : 1, count = (bits == 32 ? floats : doubles) / every;
     outcome all = {.parts = {0}};
 #pragma omp parallel
@@ -309,18 +302,16 @@ static void check_type(int bits, int quick, const char *source) {
 
 /* -inf and what is far below the maximum: both parts are +0. NaN: the second is NaN. Whatever the maximum, even a NaN. */
 static void check_special(int bits) {
+    const double large = constants_of(bits).large;
     int count, good = 1;
     const level *const *levels = levels_here(bits, &count);
     reals x, maximum, high, low, reference, y;
     for (int l = 0; l < count; l++)
         for (int kind = 0; kind < 3; kind++) {
             for (int i = 0; i < BLOCK; i++) {
-                const double of_row = i == 0   ? INFINITY
-                                      : i == 1 ? -INFINITY
-                                      : i == 2 ? NAN
-                                               : (i - 512) * large(bits) / 512;
+                const double of_row = i == 0 ? INFINITY : i == 1 ? -INFINITY : i == 2 ? NAN : (i - 512) * large / 512;
                 set(&maximum, bits, i, of_row);
-                set(&x, bits, i, kind == 0 ? -INFINITY : kind == 1 ? NAN : -4 * large(bits) * (1 + i));
+                set(&x, bits, i, kind == 0 ? -INFINITY : kind == 1 ? NAN : -4 * large * (1 + i));
             }
             levels[l]->exp_of(&x, &maximum, BLOCK, &high, &low, &reference);
             levels[l]->exp_alone(&x, BLOCK, &y);

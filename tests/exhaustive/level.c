@@ -36,6 +36,18 @@ static void log_all(const void *high, const void *low, ptrdiff_t count, void *re
     }
 }
 
-const level JOIN(LEVEL, _f, REAL_BITS) = {STRING(LEVEL), exp_of_all, exp_alone_all, log_all};
+const level JOIN(LEVEL, _f, REAL_BITS) = {
+    .name = STRING(LEVEL),
+    .type = {.bits = REAL_BITS,
+             .headroom = HEADROOM,
+             .bias = BIAS,
+             .fraction_bits = FRACTION_BITS,
+             .large = LARGE,
+             .sqrt2 = REAL_SQRT2,
+             .highest = (8 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8)},
+    .exp_of = exp_of_all,
+    .exp_alone = exp_alone_all,
+    .log_of_1_plus = log_all,
+};
 
 END_OF_TARGET

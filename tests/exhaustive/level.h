@@ -6,9 +6,17 @@
 
 #include <stddef.h>
 
+/* The constants of csrc/kernels/real.h, which has those of one type at a time. */
+typedef struct {
+    int bits, headroom, bias, fraction_bits;
+    double large, sqrt2;
+    double highest; /* exp_alone is infinite from here on */
+} constants;
+
 /* Arrays of float or double; count is a multiple of 16. */
 typedef struct {
     const char *name;
+    constants type;
     /* Each element is in a row of its own, which has that maximum: its two parts, and the N of its row. */
     void (*exp_of)(const void *x, const void *maximum, ptrdiff_t count, void *high, void *low, void *reference);
     void (*exp_alone)(const void *x, ptrdiff_t count, void *y);
@@ -18,5 +26,8 @@ typedef struct {
 /* Those that this machine can run, from the plainest to the best, for a type of so many bits; *count of them. First called from
    one thread. */
 const level *const *levels_here(int bits, int *count);
+
+/* Those of the type of so many bits. */
+constants constants_of(int bits);
 
 #endif

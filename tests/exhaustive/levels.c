@@ -31,3 +31,5 @@ const level *const *levels_here(int bits, int *count) {
     *count = known;
     return bits == 32 ? floats : doubles;
 }
+
+constants constants_of(int bits) { return (bits == 32 ? floats : doubles)[0]->type; }

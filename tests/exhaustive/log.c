@@ -47,7 +47,7 @@ INLINE void check_block(int bits, const reals *high, const reals *low, outcome *
             o->example = get(high, bits, 0);
         }
     }
-    const double in_u = bits == 32 ? 0x1p24 : 0x1p53;
+    const double in_u = power_of_2(constants_of(bits).fraction_bits + 1);
     for (int i = 0; i < BLOCK; i++) {
         const pair z = {get(high, bits, i), get(low, bits, i)};
         errors[i] = error_of(z, get(&result, bits, i), get(&result_low, bits, i)) * in_u;
@@ -71,12 +71,12 @@ enum { FLOAT_BLOCKS = 0x7f800000 / BLOCK }; /* 0x7f800000: the bits of infinity 
 
 /* Up to half of the last place of high, so that high is the sum rounded; 0 where that is subnormal. */
 static double some_low(int bits, double high, uint64_t k) {
-    const int fraction_bits = bits == 32 ? 23 : 52;
+    const constants c = constants_of(bits);
     int exponent;
     const double significand = frexp(high, &exponent);
     /* below a power of two numbers are half as far apart */
-    const double half = ldexp(significand == 0.5 ? 0.25 : 0.5, exponent - 1 - fraction_bits);
-    return high == 0 || half < (bits == 32 ? 0x1p-126 : 0x1p-1022) ? 0 : (uniform(k) * 2 - 1) * half;
+    const double half = ldexp(significand == 0.5 ? 0.25 : 0.5, exponent - 1 - c.fraction_bits);
+    return high == 0 || half < power_of_2(1 - c.bias) ? 0 : (uniform(k) * 2 - 1) * half;
 }
 
 static void fill_floats(uint64_t b, reals *high, reals *low) {
@@ -108,7 +108,7 @@ static void fill_doubles(uint64_t b, reals *high, reals *low) {
             v = ldexp(1 + one, (int)(number(k + 3) % 60) - 40);
             break;
         case 4: /* 1 + z near the boundary between k and k + 1, at 2^k sqrt(2) */
-            v = further(ldexp(0x1.6a09e667f3bcdp0, (int)(number(k + 3) % 50)) - 1, steps);
+            v = further(ldexp(constants_of(64).sqrt2, (int)(number(k + 3) % 50)) - 1, steps);
             break;
         case 5: /* near 2^k */
             v = fabs(further(ldexp(1, (int)(number(k + 3) % 50)) - 1, steps));

@@ -1,5 +1,5 @@
 /* One answer from every level: what the kernels of each level that this machine has give for the same rows, byte by
-   byte against level 0 ("scalar"), each call through the driver. `run` builds it for this machine and for 64-bit Arm,
+   byte against level 0 ("scalar"), each call through the runner. `run` builds it for this machine and for 64-bit Arm,
    which it runs under an emulator, and compares what the two print.
 
        parity check float32     every operation on rows of many lengths, families and layouts; prints a digest of the
@@ -17,20 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const op_names[SMX_OP_COUNT] = {
-    [SMX_SOFTMAX] = "softmax",
-    [SMX_LOG_SOFTMAX] = "log_softmax",
-    [SMX_LOGSUMEXP] = "logsumexp",
-    [SMX_SOFTMAX_VJP] = "softmax_vjp",
-    [SMX_LOG_SOFTMAX_VJP] = "log_softmax_vjp",
-    [SMX_LOG_SOFTMAX_JVP] = "log_softmax_jvp",
-    [SMX_LABEL_LOSS] = "label_loss",
-    [SMX_LABEL_LOSS_GRAD] = "label_loss_grad",
-    [SMX_SMOOTH_LOSS] = "smooth_loss",
-    [SMX_SMOOTH_LOSS_GRAD] = "smooth_loss_grad",
-    [SMX_TARGET_LOSS] = "target_loss",
-    [SMX_TARGET_LOSS_GRAD] = "target_loss_grad",
-};
+/* An operation's row of the table. What is read of it here is the same at every level and for every type: `check` sees to
+   that. */
+static const smx_op_kernels *row_of(enum smx_op op) { return &smx_scalar_f32.op[op]; }
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------------
 
@@ -112,7 +101,7 @@ typedef double (*maker)(place p);
 
 typedef struct {
     const char *name;
-    enum { GOLDEN, PLAIN, SPECIAL } kind; /* SPECIAL: rows that make the driver do more for their whole tile */
+    enum { GOLDEN, PLAIN, SPECIAL } kind; /* SPECIAL: rows that make the runner do more for their whole tile */
     maker first, second;
 } family;
 
@@ -207,13 +196,15 @@ static const family of_logits[MAX_FAMILIES] = {
     {"overflow", SPECIAL, unit, vector_of_extremes},
 };
 
-static int is_loss(enum smx_op op) { return op >= SMX_LABEL_LOSS; }
+/* x and labels; x, weights of the classes and labels; or x, weights and probabilities */
+static int is_loss(enum smx_op op) { return row_of(op)->has_labels || row_of(op)->inputs == 3; }
 
+/* Of two inputs the first is a result of softmax or of log_softmax: a hidden element of it is 0 or log 0. */
 static const family *families(enum smx_op op) {
-    return is_loss(op)             ? of_logits
-           : op == SMX_SOFTMAX_VJP ? of_probabilities
-           : op > SMX_SOFTMAX_VJP  ? of_logarithms
-                                   : of_x;
+    return is_loss(op)                      ? of_logits
+           : row_of(op)->inputs == 1        ? of_x
+           : row_of(op)->hidden.in[0] == 0. ? of_probabilities
+                                            : of_logarithms;
 }
 
 /* How many of them there are up to the last of that kind. */
@@ -329,7 +320,7 @@ static void *need_memory(size_t size) {
 
 /* A gradient is followed by the row's loss. */
 static ptrdiff_t results_per_row(const call *c) {
-    const smx_op_kernels *op = &smx_scalar_f32.op[c->op];
+    const smx_op_kernels *op = row_of(c->op);
     return (op->elementwise ? c->n : 0) + (op->has_row_out || !op->elementwise);
 }
 
@@ -346,13 +337,14 @@ static row_arrays add_targets(const call *c, smx_plan *plan) {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const row_arrays side = {need_memory((size_t)c->rows * sizeof(int64_t)), need_memory((size_t)c->rows * c->size),
                              need_memory((size_t)c->rows * c->size)};
-    const double smoothing = c->op >= SMX_SMOOTH_LOSS ? 0.125 : 0;
+    const int has_weights = row_of(c->op)->inputs > 1;
+    const double smoothing = has_weights ? 0.125 : 0;
     plan->targets.keep = 1 - smoothing;
     plan->targets.spread = smoothing / (double)c->n;
     plan->targets.divisor = 1;
     for (ptrdiff_t row = 0; row < c->rows; row++) {
         const ptrdiff_t label = (7 * row + 3) % c->n;
-        const double weight = c->op >= SMX_SMOOTH_LOSS ? get(c->in[1] + label * size, c->size) : 1;
+        const double weight = has_weights ? get(c->in[1] + label * size, c->size) : 1;
         side.label[row] = row % 5 == 4 ? -1 : label;
         put(side.factor + row * size, c->size, plan->targets.keep * weight);
     }
@@ -392,7 +384,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
     const smx_op_kernels *op = &kernels->op[c->op];
     char *out = memory[how->in_place && op->elementwise ? 0 : inputs];
     lay_out(c, how->out, out, &plan.out, inner);
-    const smx_operand target = plan.out; /* the driver may rewrite the plan */
+    const smx_operand target = plan.out; /* the runner may rewrite the plan */
     const char *wrong = smx_run(&plan) == SMX_DONE ? NULL : "no memory";
 
     /* What is left of the output without its elements has to be as it was. */
@@ -503,8 +495,8 @@ static void compare(const call *c, const char *level, const layout *how, const f
     failed_beyond_nans += wrong || nans < differ;
     if (++failed_of[c->op] > FAILURES_SHOWN)
         return;
-    fprintf(stderr, "FAILED %s %s %s, %td rows of %td, %s: ", op_names[c->op], type_name(c->size), level, c->rows, c->n,
-            how->name);
+    fprintf(stderr, "FAILED %s %s %s, %td rows of %td, %s: ", row_of(c->op)->name, type_name(c->size), level, c->rows,
+            c->n, how->name);
     if (wrong) {
         fprintf(stderr, "%s\n", wrong);
         return;
@@ -609,6 +601,19 @@ static void check_rows(const smx_kernels *kernels, const smx_kernels *scalar, si
         }
 }
 
+/* The rows of the table say the same of an operation at this level as at level 0. */
+static void check_table(const smx_kernels *kernels) {
+    for (int op = 0; op < SMX_OP_COUNT; op++) {
+        const smx_op_kernels *a = &kernels->op[op], *b = row_of(op);
+        const int same = strcmp(a->name, b->name) == 0 && a->inputs == b->inputs && a->elementwise == b->elementwise &&
+                         a->has_row_out == b->has_row_out && a->has_labels == b->has_labels &&
+                         (a->hidden.in[0] == 0) == (b->hidden.in[0] == 0);
+        same ? passed++ : failed++;
+        if (!same)
+            fprintf(stderr, "FAILED table %s %s\n", kernels->level, b->name);
+    }
+}
+
 static void check(size_t size) {
     /* more rows than any level has lanes, and no multiple of them */
     enum { ROWS = 19, FEW = 9, LONGEST_WITH_ALL = 140 };
@@ -616,6 +621,8 @@ static void check(size_t size) {
     static const ptrdiff_t blocks[] = {4095, 4096, 4097, 4161, 8191, 8192, 8193, 12289};
     int level_count;
     const smx_level *levels = smx_levels(&level_count);
+    for (int level = 0; level < level_count; level++)
+        check_table(kernels_of(&levels[level], size));
     for (int level = 1; level < level_count; level++)
         check_rows(kernels_of(&levels[level], size), kernels_of(&levels[0], size), size);
     for (int op = 0; op < SMX_OP_COUNT; op++) {
@@ -628,7 +635,7 @@ static void check(size_t size) {
             check_length(op, size, FEW, blocks[k], k % 2 ? SPECIAL : PLAIN, FEW_LAYOUTS);
         for (int level = 0; level < level_count; level++)
             for (int k = 0; k < family_count(op, SPECIAL); k++)
-                printf("digest %s %s %s %s %016" PRIx64 "\n", levels[level].name, op_names[op], type_name(size),
+                printf("digest %s %s %s %s %016" PRIx64 "\n", levels[level].name, row_of(op)->name, type_name(size),
                        families(op)[k].name, digests[level][op][k]);
     }
     if (failed > 0)
@@ -659,7 +666,7 @@ static void golden(size_t size) {
                 ptrdiff_t total = 0;
                 for (int s = 0; s < SHAPES; s++)
                     c.op = op, c.n = shapes[s][1], total += shapes[s][0] * results_per_row(&c);
-                printf("case %s %s %s %s %td\n", levels[level].name, op_names[op], type_name(size), f->name,
+                printf("case %s %s %s %s %td\n", levels[level].name, row_of(op)->name, type_name(size), f->name,
                        total * (ptrdiff_t)size);
                 for (int s = 0; s < SHAPES; s++) {
                     c.op = op;

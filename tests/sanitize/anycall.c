@@ -113,7 +113,7 @@ static shape choose_shape(source *s) {
     const int kind = below(s, 64);
     for (int d = 0; d < h.dims; d++)
         h.size[d] = 1 + below(s, h.dims > 3 ? 4 : 7);
-    if (kind >= 24 && kind < 61) { /* rows of any length about those at which the driver's ways change */
+    if (kind >= 24 && kind < 61) { /* rows of any length about those at which the runner's ways change */
         h.outer_dims = inner_dims == 3 ? 2 : 1;
         h.dims = h.outer_dims + 1;
         h.size[0] = 1 + below(s, h.dims == 2 ? 40 : 6);
@@ -271,8 +271,8 @@ static int are_states(int k, int threads) {
 
 static void fail(const char *what, const smx_plan *plan, const char *level, const shape *h, const array *arrays,
                  ptrdiff_t at) {
-    fprintf(stderr, "FAILED: %s; operation %d, %zu bytes, level %s, %d threads, at %td; shape", what, (int)plan->op,
-            plan->kernels->real_size, level, plan->threads, at);
+    fprintf(stderr, "FAILED: %s; %s, %zu bytes, level %s, %d threads, at %td; shape", what,
+            plan->kernels->op[plan->op].name, plan->kernels->real_size, level, plan->threads, at);
     for (int d = 0; d < h->dims; d++)
         fprintf(stderr, "%s %td", d == h->outer_dims ? " |" : "", h->size[d]);
     for (int k = 0; k < ARRAYS; k++) {
@@ -311,6 +311,16 @@ static void show_result(const array *out, const shape *h, int dims, ptrdiff_t re
     }
 }
 
+/* Any operation but the losses, which want labels or probabilities: tests/test_loss.py. */
+static enum smx_op choose_operation(source *s, const smx_kernels *kernels) {
+    enum smx_op of_reals[SMX_OP_COUNT];
+    int count = 0;
+    for (int op = 0; op < SMX_OP_COUNT; op++)
+        if (kernels->op[op].inputs < 3 && !kernels->op[op].has_labels)
+            of_reals[count++] = (enum smx_op)op;
+    return of_reals[below(s, count)];
+}
+
 void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     source s = {bytes, bytes + size};
     int level_count;
@@ -321,8 +331,8 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     const int is_double = below(&s, 2);
     smx_plan plan;
     memset(&plan, 0, sizeof plan);
-    plan.op = (enum smx_op)below(&s, SMX_LOG_SOFTMAX_JVP + 1); /* the losses want labels: tests/test_loss.py */
     plan.kernels = is_double ? level->f64 : level->f32;
+    plan.op = choose_operation(&s, plan.kernels);
     plan.threads = 1 + below(&s, 4);
     static const double temperatures[] = {1, 1, 1, 0.37, 3, 0x1p-20};
     plan.temperature = temperatures[below(&s, 6)];
@@ -440,7 +450,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         copy_element(out->before + offset_of(out, &h, out_dims, i), result, item, out->swapped);
     }
 
-    smx_plan made = plan; /* the driver may rewrite it */
+    smx_plan made = plan; /* the runner may rewrite it */
     /* Small work stays in the calling thread. */
     const int threads = ways.alone && elements >= 1 << 16 ? plan.threads : 1;
     if (is_real)

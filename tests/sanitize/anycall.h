@@ -1,4 +1,4 @@
-/* Any call of the driver, from any bytes: shapes, strides, types, masks, aliases, levels, threads and values. */
+/* Any call of the runner, from any bytes: shapes, strides, types, masks, aliases, levels, threads and values. */
 
 #ifndef ANYCALL_H
 #define ANYCALL_H

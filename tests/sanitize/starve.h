@@ -1,4 +1,4 @@
-/* Memory that runs out when it is told to. The driver's malloc and calloc are these (by -D, see run). */
+/* Memory that runs out when it is told to. The runner's malloc and calloc are these (by -D, see run). */
 
 #ifndef STARVE_H
 #define STARVE_H
