@@ -15,11 +15,11 @@
    than 1 costs nothing more, because x / T is never formed.
 
    The power. Tang (1989) uses a table of the rounded 2^(j / 8), and another of their errors. This code uses 1 + j / 8
-   instead, because the bits of n already hold it: a shift that moves n up until k is the exponent makes 2^k (1 + j /
-   8), exactly (Schraudolph, 1999, does the same). The factor that is then missing from 2^(n / 8) is up to 6 %, not half
-   an ULP. Its logarithm, REST_j, is added to r; it comes from a table in a register, lies between -0.06 and 0, and is
-   rounded as finely as r is. So the range of r lies more to one side of 0, but it is no wider than with a table of four
-   entries.
+   instead, because the bits of n already hold it: a shift that moves n up until k is the exponent makes
+   2^k (1 + j / 8), exactly (Schraudolph, 1999, does the same). The factor that is then missing from 2^(n / 8) is up to
+   6 %, not half an ULP. Its logarithm, REST_j, is added to r; it comes from a table in a register, lies between -0.06
+   and 0, and is rounded as finely as r is. So the range of r lies more to one side of 0, but it is no wider than with a
+   table of four entries.
 
    The result has two parts, a M and a M p, where M = 1 + j / 8 and a = 2^(k - N + HEADROOM). The first part is exact.
    The second part is small, so no rounding on the way to it is larger than half an ULP of 0.1. Together they are within

@@ -4,7 +4,7 @@
 #define STEP (4 * SUMS) /* elements that a loop over exponentials takes at a time */
 #define GROUPS (SUMS / LANES) /* registers that hold the SUMS partial sums of a row */
 #define STRIPS IN_STEP /* strips of LANES rows that are written together */
-#define CACHE_LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* that fill a cache line */
+#define CACHE_LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* strips that fill a cache line */
 
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row_stride; }
 
