@@ -198,41 +198,39 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
 
 /* Writes `count` vectors at place `here` of the array, of which `left` elements exist, with the constants at place `at`
    of the cycle. */
-SMX_INLINE void apply_in_step(const smx_view *to, const smx_view *const *from, int inputs, ptrdiff_t here, int count,
-                              ptrdiff_t left, real constants_of_cycle[][CYCLE], ptrdiff_t at, int constant_count,
-                              const exp_temperature *t, formula f) {
+SMX_INLINE void apply_in_step(const write_spec *spec, ptrdiff_t here, int count, ptrdiff_t left,
+                              real constants_of_cycle[][CYCLE], ptrdiff_t at, const exp_temperature *t) {
     terms term[IN_STEP];
     vec y[IN_STEP];
     EACH {
-        for (int i = 0; i < constant_count; i++)
+        for (int i = 0; i < spec->constant_count; i++)
             term[k].c[i] = v_load(constants_of_cycle[i] + at + k * LANES);
-        for (int i = 0; i < inputs; i++)
-            term[k].v[i] = load_left(row_of(from[i], 0) + here + k * LANES, left);
+        for (int i = 0; i < spec->inputs; i++)
+            term[k].v[i] = load_left(row_of(spec->from[i], 0) + here + k * LANES, left);
     }
-    f(term, count, t, y);
+    spec->f(term, count, t, y);
     EACH {
         if (left >= LANES)
-            v_store(row_of(to, 0) + here + k * LANES, y[k]);
+            v_store(row_of(spec->to, 0) + here + k * LANES, y[k]);
         else
-            v_store_first(row_of(to, 0) + here + k * LANES, left, y[k]);
+            v_store_first(row_of(spec->to, 0) + here + k * LANES, left, y[k]);
     }
 }
 
-/* Writes the formula of the inputs, as apply_to_columns does. */
-SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                               const void *constants, int constant_count, formula f) {
+/* Writes the formula of the spec->inputs, as apply_to_columns does. */
+SMX_INLINE void apply_to_lines(const smx_tile *tile, const write_spec *spec, const void *constants) {
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
     const int rows = tile->rows;
     const ptrdiff_t cycle = rows * SUMS, size = tile->n * rows;
     real constants_of_cycle[SMX_CONSTANTS][CYCLE];
-    for (int k = 0; k < constant_count; k++)
+    for (int k = 0; k < spec->constant_count; k++)
         repeat_line(constants_of_cycle[k], (const real *)constants + k * SMX_TILE_ROWS, rows);
     for (ptrdiff_t i = 0; i < size; i += cycle) {
         const ptrdiff_t end = size - i < cycle ? size - i : cycle;
         ptrdiff_t at = 0;
         for (; at + IN_STEP * LANES <= end; at += IN_STEP * LANES)
-            apply_in_step(to, from, inputs, i + at, IN_STEP, LANES, constants_of_cycle, at, constant_count, t, f);
+            apply_in_step(spec, i + at, IN_STEP, LANES, constants_of_cycle, at, t);
         for (; at < end; at += LANES)
-            apply_in_step(to, from, inputs, i + at, 1, end - at, constants_of_cycle, at, constant_count, t, f);
+            apply_in_step(spec, i + at, 1, end - at, constants_of_cycle, at, t);
     }
 }

@@ -99,7 +99,7 @@ SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_tempe
 /* The writes of a derivative; `inputs` of the views that follow. */
 #define WRITES(op, inputs, ...)                                                                                        \
     SMX_INLINE write_spec op##_from(const smx_tile *tile) {                                                            \
-        const write_spec spec = {{__VA_ARGS__}, inputs, 1, 1, op##_of};                                                \
+        const write_spec spec = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                    \
         return spec;                                                                                                   \
     }                                                                                                                  \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \

@@ -55,8 +55,8 @@ SMX_INLINE void log_softmax_tempered_of(const terms *term, int count, const exp_
 
 SMX_INLINE void log_softmax_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
     const exp_temperature *t = tile->temperature;
-    const write_spec plain = {{&tile->in[0]}, 1, LOG_LOW + 1, 0, log_softmax_of};
-    const write_spec tempered = {{&tile->in[0]}, 1, LOG_MAXIMUM + 1, 0, log_softmax_tempered_of};
+    const write_spec plain = {&tile->out, {&tile->in[0]}, 1, LOG_LOW + 1, 0, log_softmax_of};
+    const write_spec tempered = {&tile->out, {&tile->in[0]}, 1, LOG_MAXIMUM + 1, 0, log_softmax_tempered_of};
     const write_spec *spec = t->inverse == 1 ? &plain : &tempered;
     if (walk == SMX_WALK_NARROW_LINES && spec == &plain)
         write_lines(tile, &plain, constants);

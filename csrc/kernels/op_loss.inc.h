@@ -219,7 +219,7 @@ LABEL_LOSS_WRITE(columns)
 LABEL_LOSS_WRITE(short_columns)
 
 SMX_INLINE void smooth_loss_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
-    const write_spec spec = {{&tile->in[0], &tile->in[1]}, 2, LOSS_CONSTANTS, 0, smooth_loss_grad_of};
+    const write_spec spec = {&tile->out, {&tile->in[0], &tile->in[1]}, 2, LOSS_CONSTANTS, 0, smooth_loss_grad_of};
     write_walk(tile, walk, &spec, softmax_constants(constants));
     take_labels_off(tile, constants);
 }
@@ -227,7 +227,8 @@ WRITE(smooth_loss, rows) { smooth_loss_write(tile, SMX_WALK_ROWS, constants); }
 WRITE(smooth_loss, columns) { smooth_loss_write(tile, SMX_WALK_COLUMNS, constants); }
 
 SMX_INLINE void target_loss_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
-    const write_spec spec = {{&tile->in[0], &tile->in[1], &tile->in[2]}, 3, LOSS_CONSTANTS, 0, target_loss_grad_of};
+    const write_spec spec = {&tile->out,         {&tile->in[0], &tile->in[1], &tile->in[2]}, 3, LOSS_CONSTANTS, 0,
+                             target_loss_grad_of};
     write_walk(tile, walk, &spec, softmax_constants(constants));
 }
 WRITE(target_loss, rows) { target_loss_write(tile, SMX_WALK_ROWS, constants); }

@@ -74,11 +74,12 @@ SMX_INLINE void softmax_of(const terms *term, int count, const exp_temperature *
 
 /* softmax is written from what reduce has saved, or from the elements once more. */
 SMX_INLINE write_spec softmax_from_saved(const smx_tile *tile) {
-    const write_spec spec = {{&tile->saved[0], &tile->saved[1]}, 2, SOFTMAX_FACTOR + 1, 0, softmax_of_parts};
+    const write_spec spec = {&tile->out,      {&tile->saved[0], &tile->saved[1]}, 2, SOFTMAX_FACTOR + 1, 0,
+                             softmax_of_parts};
     return spec;
 }
 SMX_INLINE write_spec softmax_from_elements(const smx_tile *tile) {
-    const write_spec spec = {{&tile->in[0]}, 1, SOFTMAX_CONSTANTS, 0, softmax_of};
+    const write_spec spec = {&tile->out, {&tile->in[0]}, 1, SOFTMAX_CONSTANTS, 0, softmax_of};
     return spec;
 }
 

@@ -63,8 +63,8 @@ SMX_INLINE void itself(const terms *term, int count, const exp_temperature *t, v
 static void columns_to_rows(const void *block, ptrdiff_t element_stride, void *rows, ptrdiff_t row_stride, int count,
                             ptrdiff_t n, int beyond_cache) {
     const smx_view columns = {(void *)block, 1, element_stride}, to = {rows, row_stride, 1};
-    const smx_view *const from[1] = {&columns};
-    apply_into_rows(&to, from, 1, count, n, beyond_cache, NULL, 0, &no_temperature, itself);
+    const write_spec spec = {&to, {&columns}, 1, 0, 0, itself};
+    apply_into_rows(&spec, count, n, beyond_cache, NULL, &no_temperature);
 }
 
 /* ---- numbers of 16 bits ------------------------------------------------------------------------------------------ */

@@ -33,22 +33,12 @@ SMX_INLINE int is_plain_tile(const smx_tile *tile) { return is_plain(tile->stora
 
 /* ---- write: a formula for each element --------------------------------------------------------------------------- */
 
-/* What a write applies: a formula, and the inputs and constants that it takes. is_derivative: the inputs may be masked,
-   or of 16 bits. */
-typedef struct {
-    const smx_view *from[SMX_MAX_INPUTS];
-    int inputs, constants, is_derivative;
-    formula f;
-} write_spec;
-
 SMX_INLINE void write_as(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants,
-                         enum smx_storage storage, enum smx_storage to, int stream, enum masking masking) {
+                         write_mode mode) {
     if (walk == SMX_WALK_COLUMNS)
-        apply_to_columns(tile, &tile->out, spec->from, spec->inputs, storage, constants, spec->constants, to, stream,
-                         masking, spec->f);
+        apply_to_columns(tile, spec, constants, mode);
     else
-        apply_to_rows(tile, &tile->out, spec->from, spec->inputs, storage, constants, spec->constants, to, stream,
-                      masking, walk == SMX_WALK_PACKED, spec->f);
+        apply_to_rows(tile, spec, constants, mode, walk == SMX_WALK_PACKED);
 }
 
 /* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk
@@ -62,40 +52,39 @@ SMX_INLINE void write_walk(const smx_tile *tile, enum smx_walk walk, const write
 #if REAL_BITS == 32
     const enum smx_storage storage = spec->is_derivative ? tile->storage : SMX_REAL, to = tile->out_storage;
     if (storage == SMX_FLOAT16 && (packed || to == SMX_FLOAT16))
-        write_as(tile, walk, spec, constants, SMX_FLOAT16, SMX_FLOAT16, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_FLOAT16, SMX_FLOAT16, NO_MASK, 0));
     else if (storage == SMX_FLOAT16)
-        write_as(tile, walk, spec, constants, SMX_FLOAT16, SMX_REAL, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_FLOAT16, SMX_REAL, NO_MASK, 0));
     else if (storage == SMX_BFLOAT16 && (packed || to == SMX_BFLOAT16))
-        write_as(tile, walk, spec, constants, SMX_BFLOAT16, SMX_BFLOAT16, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_BFLOAT16, SMX_BFLOAT16, NO_MASK, 0));
     else if (storage == SMX_BFLOAT16)
-        write_as(tile, walk, spec, constants, SMX_BFLOAT16, SMX_REAL, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_BFLOAT16, SMX_REAL, NO_MASK, 0));
     else if (!packed && to == SMX_FLOAT16)
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_FLOAT16, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_FLOAT16, NO_MASK, 0));
     else if (!packed && to == SMX_BFLOAT16)
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_BFLOAT16, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0));
     else
 #endif
         if (stream && masking == NO_MASK)
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_REAL, 1, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1));
     else if (stream && masking == BY_LANE && walk == SMX_WALK_ROWS)
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_REAL, 1, BY_LANE);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LANE, 1));
     else if (masking == BY_LINE && !along)
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_REAL, 0, BY_LINE);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LINE, 0));
     else if (masking == BY_LANE)
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_REAL, 0, BY_LANE);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LANE, 0));
     else
-        write_as(tile, walk, spec, constants, SMX_REAL, SMX_REAL, 0, NO_MASK);
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0));
     if (stream)
         v_stream_end();
 }
 
 /* NARROW_LINES: reals without a mask. */
 SMX_INLINE void write_lines(const smx_tile *tile, const write_spec *spec, const void *constants) {
-    apply_to_lines(tile, &tile->out, spec->from, spec->inputs, constants, spec->constants, spec->f);
+    apply_to_lines(tile, spec, constants);
 }
 
 /* TRANSPOSED: columns of reals into rows. */
 SMX_INLINE void write_transposed(const smx_tile *tile, const write_spec *spec, const void *constants) {
-    apply_into_rows(&tile->out, spec->from, spec->inputs, tile->rows, tile->n, tile->next[0].start != NULL, constants,
-                    spec->constants, tile->temperature, spec->f);
+    apply_into_rows(spec, tile->rows, tile->n, tile->next[0].start != NULL, constants, tile->temperature);
 }

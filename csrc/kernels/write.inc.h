@@ -1,12 +1,11 @@
 /* The loops of every write: they apply a formula to each element of a tile. */
 
-/* Writes the formula of the inputs and constants to `to`, over a tile. Hidden elements become 0. packed: the rows are
+/* Applies spec to the rows of a tile. Hidden elements become 0. packed: the rows are
    packed, and have up to SMX_SHORT elements. LANES rows are then n whole vectors, and each lane looks up the constants
    of its row, whose number is that of the element divided by n. */
-SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                              enum smx_storage storage, const void *constants, int constant_count,
-                              enum smx_storage to_storage, int stream, enum masking masking, int packed, formula f) {
-    const ptrdiff_t from_size = size_of(storage), to_size = size_of(to_storage);
+SMX_INLINE void apply_to_rows(const smx_tile *tile, const write_spec *spec, const void *constants, write_mode mode,
+                              int packed) {
+    const ptrdiff_t from_size = size_of(mode.from), to_size = size_of(mode.to);
     const ptrdiff_t next_distance =
         packed && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
     const int at_once = packed ? LANES : 1;
@@ -20,47 +19,47 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
         terms term[IN_STEP];
         const char *in[SMX_MAX_INPUTS];
         const unsigned char *mask = mask_of(tile, row);
-        char *out = (char *)to->start + row * to->row_stride * to_size;
-        for (int k = 0; k < constant_count; k++) {
+        char *out = (char *)spec->to->start + row * spec->to->row_stride * to_size;
+        for (int k = 0; k < spec->constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             row_constants[k] = packed ? v_load(constant) : v_set1(*constant);
             for (int s = 0; s < IN_STEP; s++)
                 term[s].c[k] = row_constants[k];
         }
-        for (int k = 0; k < inputs; k++)
-            in[k] = (const char *)from[k]->start + row * from[k]->row_stride * from_size;
+        for (int k = 0; k < spec->inputs; k++)
+            in[k] = (const char *)spec->from[k]->start + row * spec->from[k]->row_stride * from_size;
         /* minus half a row, because the quotient is rounded to nearest */
         vec position = v_add(v_load(lane_numbers), v_set1((1 - row_length) / 2));
         ptrdiff_t i = 0;
 #define VALUES(count, left)                                                                                            \
     for (int s = 0; s < (count); s++) {                                                                                \
-        for (int k = 0; k < inputs; k++)                                                                               \
-            term[s].v[k] = load_stored(in[k] + (i + s * LANES) * from_size, left, storage);                            \
+        for (int k = 0; k < spec->inputs; k++)                                                                         \
+            term[s].v[k] = load_stored(in[k] + (i + s * LANES) * from_size, left, mode.from);                          \
         if (packed) {                                                                                                  \
             const vec index = v_fma(position, v_set1(1 / row_length), v_set1(ROUNDER));                                \
-            for (int k = 0; k < constant_count; k++)                                                                   \
+            for (int k = 0; k < spec->constant_count; k++)                                                             \
                 term[s].c[k] = v_permute(row_constants[k], index);                                                     \
             position = v_add(position, v_set1(LANES));                                                                 \
         }                                                                                                              \
     }                                                                                                                  \
-    f(term, count, t, y);                                                                                              \
+    spec->f(term, count, t, y);                                                                                        \
     for (int s = 0; s < (count); s++)                                                                                  \
-    y[s] = visible_or_0(mask_at(mask, i + s * LANES, masking), left, y[s], masking)
+    y[s] = visible_or_0(mask_at(mask, i + s * LANES, mode.masking), left, y[s], mode.masking)
 #define WHOLE_VECTORS(count)                                                                                           \
     for (; i + (count) * LANES <= n; i += (count) * LANES) {                                                           \
         VALUES(count, LANES);                                                                                          \
-        if (next_distance && !stream)                                                                                  \
+        if (next_distance && !mode.stream)                                                                             \
             prefetch(out + (i + next_distance) * to_size, (count) * LANES * to_size);                                  \
         for (int s = 0; s < (count); s++)                                                                              \
-            if (stream)                                                                                                \
+            if (mode.stream)                                                                                           \
                 v_stream((real *)out + i + s * LANES, y[s]);                                                           \
             else                                                                                                       \
-                store_stored(out + (i + s * LANES) * to_size, LANES, y[s], to_storage);                                \
+                store_stored(out + (i + s * LANES) * to_size, LANES, y[s], mode.to);                                   \
     }
-        int aligns = is_plain(storage, masking) && to_storage == SMX_REAL && !packed && n >= 16 * LANES;
-        for (int k = 0; k < inputs; k++)
+        int aligns = is_plain(mode.from, mode.masking) && mode.to == SMX_REAL && !packed && n >= 16 * LANES;
+        for (int k = 0; k < spec->inputs; k++)
             aligns &= ((uintptr_t)in[k] - (uintptr_t)out) % sizeof(vec) == 0;
-        if ((stream && !packed) || aligns) {
+        if ((mode.stream && !packed) || aligns) {
             /* Writes up to the first aligned vector: only aligned vectors are written past the cache, and a load across
                two cache lines runs at half the speed. */
             const ptrdiff_t to_aligned = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
@@ -69,12 +68,12 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
             v_store_first((real *)out, head, y[0]);
             i = head;
         }
-        if (is_plain(storage, masking) && to_storage == SMX_REAL)
+        if (is_plain(mode.from, mode.masking) && mode.to == SMX_REAL)
             WHOLE_VECTORS(IN_STEP)
         WHOLE_VECTORS(1)
         if (i < n) {
             VALUES(1, n - i);
-            store_stored(out + i * to_size, n - i, y[0], to_storage);
+            store_stored(out + i * to_size, n - i, y[0], mode.to);
         }
 #undef WHOLE_VECTORS
 #undef VALUES
@@ -83,51 +82,46 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const smx_view *to, const sm
 
 /* Writes `strips` strips of LANES rows from `row` on. left: rows of the last strip, LANES or more if it is whole.
    Results of whole strips may go past the cache, if their addresses are aligned to a vector. */
-SMX_INLINE void apply_to_strips(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                                enum smx_storage storage, const void *constants, int constant_count,
-                                enum smx_storage to_storage, enum masking masking, int row, int strips, ptrdiff_t left,
-                                int stream, formula f) {
+SMX_INLINE void apply_to_strips(const smx_tile *tile, const write_spec *spec, const void *constants, write_mode mode,
+                                int row, int strips, ptrdiff_t left) {
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
-    const ptrdiff_t n = tile->n, size = size_of(storage), to_size = size_of(to_storage);
+    const ptrdiff_t n = tile->n, size = size_of(mode.from), to_size = size_of(mode.to);
     terms term[STRIPS];
     vec y[STRIPS];
     const char *in[SMX_MAX_INPUTS];
     ptrdiff_t step[SMX_MAX_INPUTS];
     for (int s = 0; s < strips; s++)
-        for (int k = 0; k < constant_count; k++)
+        for (int k = 0; k < spec->constant_count; k++)
             term[s].c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row + s * LANES);
-    for (int k = 0; k < inputs; k++) {
-        in[k] = (const char *)from[k]->start + row * from[k]->row_stride * size;
-        step[k] = from[k]->element_stride * size;
+    for (int k = 0; k < spec->inputs; k++) {
+        in[k] = (const char *)spec->from[k]->start + row * spec->from[k]->row_stride * size;
+        step[k] = spec->from[k]->element_stride * size;
     }
     const unsigned char *mask = mask_of(tile, row);
-    char *out = (char *)to->start + row * to->row_stride * to_size;
-    for (ptrdiff_t j = 0; j < n; j++, out += to->element_stride * to_size) {
+    char *out = (char *)spec->to->start + row * spec->to->row_stride * to_size;
+    for (ptrdiff_t j = 0; j < n; j++, out += spec->to->element_stride * to_size) {
         for (int s = 0; s < strips; s++)
-            for (int k = 0; k < inputs; k++)
-                term[s].v[k] = load_stored(in[k] + j * step[k] + s * LANES * size, left, storage);
-        f(term, strips, t, y);
+            for (int k = 0; k < spec->inputs; k++)
+                term[s].v[k] = load_stored(in[k] + j * step[k] + s * LANES * size, left, mode.from);
+        spec->f(term, strips, t, y);
         for (int s = 0; s < strips; s++) {
-            const ptrdiff_t lane = masking == BY_LANE ? s * LANES : 0;
-            const unsigned char *mask_bytes = mask_at(mask, j * tile->mask.element_stride + lane, masking);
-            if (stream)
+            const ptrdiff_t lane = mode.masking == BY_LANE ? s * LANES : 0;
+            const unsigned char *mask_bytes = mask_at(mask, j * tile->mask.element_stride + lane, mode.masking);
+            if (mode.stream)
                 v_stream((real *)out + s * LANES, y[s]);
             else
-                store_stored(out + s * LANES * to_size, left, visible_or_0(mask_bytes, left, y[s], masking),
-                             to_storage);
+                store_stored(out + s * LANES * to_size, left, visible_or_0(mask_bytes, left, y[s], mode.masking),
+                             mode.to);
         }
     }
 }
 
-SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                                 enum smx_storage storage, const void *constants, int constant_count,
-                                 enum smx_storage to_storage, int stream, enum masking masking, formula f) {
+SMX_INLINE void apply_to_columns(const smx_tile *tile, const write_spec *spec, const void *constants, write_mode mode) {
 #define APPLY(strips, left, stream)                                                                                    \
-    apply_to_strips(tile, to, from, inputs, storage, constants, constant_count, to_storage, masking, row, strips,      \
-                    left, stream, f)
-    const int rows = tile->rows, is_real = is_plain(storage, masking) && to_storage == SMX_REAL;
+    apply_to_strips(tile, spec, constants, mode_of(mode.from, mode.to, mode.masking, stream), row, strips, left)
+    const int rows = tile->rows, is_real = is_plain(mode.from, mode.masking) && mode.to == SMX_REAL;
     int row = 0;
-    if (is_real && stream) {
+    if (is_real && mode.stream) {
         for (; row + STRIPS * LANES <= rows; row += STRIPS * LANES)
             APPLY(STRIPS, LANES, 1);
         for (; row + CACHE_LINE_STRIPS * LANES <= rows; row += CACHE_LINE_STRIPS * LANES)
@@ -145,30 +139,28 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const smx_view *to, const
 #undef APPLY
 }
 
-SMX_INLINE vec value_of_column(const smx_view *const *from, int inputs, int row, ptrdiff_t j, terms *term,
-                               const exp_temperature *t, formula f) {
+SMX_INLINE vec value_of_column(const write_spec *spec, int row, ptrdiff_t j, terms *term, const exp_temperature *t) {
     vec y;
-    for (int k = 0; k < inputs; k++)
-        term->v[k] = v_load(row_of(from[k], row) + j * from[k]->element_stride);
-    f(term, 1, t, &y);
+    for (int k = 0; k < spec->inputs; k++)
+        term->v[k] = v_load(row_of(spec->from[k], row) + j * spec->from[k]->element_stride);
+    spec->f(term, 1, t, &y);
     return y;
 }
 
 /* Writes columns of reals into rows, through registers. The last four elements of a row may include some that have been
    written before. */
-SMX_INLINE void apply_into_rows(const smx_view *to, const smx_view *const *from, int inputs, int rows, ptrdiff_t n,
-                                int beyond_cache, const void *constants, int constant_count, const exp_temperature *t,
-                                formula f) {
-    const ptrdiff_t row_stride = to->row_stride;
+SMX_INLINE void apply_into_rows(const write_spec *spec, int rows, ptrdiff_t n, int beyond_cache, const void *constants,
+                                const exp_temperature *t) {
+    const ptrdiff_t row_stride = spec->to->row_stride;
     for (int row = 0; row < rows; row += LANES) {
-        real *out = (real *)to->start + row * row_stride;
+        real *out = (real *)spec->to->start + row * row_stride;
         terms term;
         vec column[4];
-        for (int k = 0; k < constant_count; k++)
+        for (int k = 0; k < spec->constant_count; k++)
             term.c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row);
         if (beyond_cache)
             prefetch_rows(out + rows * row_stride, row_stride, n);
-#define COLUMN(j) value_of_column(from, inputs, row, j, &term, t, f)
+#define COLUMN(j) value_of_column(spec, row, j, &term, t)
         if (row + LANES <= rows && n >= 4) {
             for (ptrdiff_t j = 0; j < n; j += 4) {
                 const ptrdiff_t here = j + 4 <= n ? j : n - 4;
