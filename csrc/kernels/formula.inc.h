@@ -8,8 +8,8 @@ typedef struct {
 /* Sets y to the results of `count` vectors, up to IN_STEP. */
 typedef void (*formula)(const terms *term, int count, const exp_temperature *t, vec *y);
 
-/* What a write applies: a formula, the views that it reads and the one that it writes, and how many constants of a row it
-   takes. is_derivative: the inputs may be masked, or of 16 bits. */
+/* What a write applies: a formula, the views that it reads and the one that it writes, and how many constants of a row
+   it takes. is_derivative: the inputs may be masked, or of 16 bits. */
 typedef struct {
     const smx_view *to, *from[SMX_MAX_INPUTS];
     int inputs, constant_count, is_derivative;

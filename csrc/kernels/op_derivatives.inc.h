@@ -53,10 +53,10 @@ REDUCTIONS(log_softmax_jvp, EXP_PRODUCT)
 REDUCE(softmax_vjp, packed) { sum_reduce_packed(tile, partial, PRODUCT); }
 REDUCE(log_softmax_vjp, packed) { sum_reduce_packed(tile, partial, GRADIENT); }
 
-/* The gradient that stands for a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
-#define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
+/* The gradient that stands for a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to this. */
+#define HIDDEN_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
 
-/* A sum d below this makes no finite g - d infinite, so y (g - d) is not NaN where y is 0. */
+/* If |d| is below this, g - d is finite for every finite g, so y (g - d) is not NaN where y is 0. */
 #define MODERATE_SUM (REAL_BITS == 32 ? 0x1p102 : 0x1p969)
 
 static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
@@ -133,7 +133,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
-     .hidden = HIDDEN(0, MASKED_GRADIENT, 0, 1),                                                                       \
+     .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
 #define LOG_SOFTMAX_VJP_ROW                                                                                            \

@@ -18,8 +18,8 @@ SMX_INLINE void load_lines(const char *lines, ptrdiff_t line_stride, int rows, p
             v_store(block + j * element_stride + row, load_stored(from + row * size, rows - row, storage));
     }
 }
-/* The block need not be padded. Reals are stored by whole vectors; the next line overwrites what they write too
-   much. */
+/* The block need not be padded. Reals are stored by whole vectors; the next line overwrites what goes beyond the end of
+   a line. */
 SMX_INLINE void store_lines(const real *block, ptrdiff_t element_stride, char *lines, ptrdiff_t line_stride, int rows,
                             ptrdiff_t n, enum smx_storage storage) {
     const ptrdiff_t size = size_of(storage);

@@ -12,7 +12,7 @@ SMX_INLINE void find_rows(const real *rows, ptrdiff_t row_stride, ptrdiff_t j, c
 /* Transposes a strip of rows of four elements or more. If the strip is not whole, `left` rows are left, and the last of
    them is taken again and again. */
 SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row_stride, int left, int is_whole, ptrdiff_t n,
-                                 real *block, ptrdiff_t element) {
+                                 real *block, ptrdiff_t element_stride) {
     const real *at[LANES];
     if (!is_whole) {
         find_rows(rows, row_stride, 0, at);
@@ -27,24 +27,24 @@ SMX_INLINE void strip_to_columns(const real *rows, ptrdiff_t row_stride, int lef
             find_rows(rows, row_stride, here, at);
         v_load_columns(at, is_whole ? 0 : here, column);
         for (int k = 0; k < 4; k++)
-            v_store(block + (here + k) * element, column[k]);
+            v_store(block + (here + k) * element_stride, column[k]);
     }
 }
 
 /* Four elements of LANES rows are transposed at a time, in registers; whole strips have a loop of their own. Packed
    rows of one to three elements are loaded as whole vectors and separated. */
 static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, ptrdiff_t n, void *block,
-                            ptrdiff_t element, int beyond_cache) {
-    for (int first = 0; first < count; first += LANES) {
-        const real *from = (const real *)rows + first * row_stride;
-        real *to = (real *)block + first;
+                            ptrdiff_t element_stride, int beyond_cache) {
+    for (int row = 0; row < count; row += LANES) {
+        const real *from = (const real *)rows + row * row_stride;
+        real *to = (real *)block + row;
         if (beyond_cache)
             prefetch_rows(from + count * row_stride, row_stride, n);
-        if (n >= 4 && first + LANES <= count) {
-            strip_to_columns(from, row_stride, LANES, 1, n, to, element);
+        if (n >= 4 && row + LANES <= count) {
+            strip_to_columns(from, row_stride, LANES, 1, n, to, element_stride);
         } else if (n >= 4) {
-            strip_to_columns(from, row_stride, count - first, 0, n, to, element);
-        } else if (first + LANES <= count && row_stride == n) {
+            strip_to_columns(from, row_stride, count - row, 0, n, to, element_stride);
+        } else if (row + LANES <= count && row_stride == n) {
             vec column[4];
             if (n == 1)
                 column[0] = v_load(from);
@@ -53,11 +53,11 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
             else
                 v_load_triples(from, column);
             for (int k = 0; k < n; k++)
-                v_store(to + k * element, column[k]);
+                v_store(to + k * element_stride, column[k]);
         } else {
             for (ptrdiff_t j = 0; j < n; j++)
                 for (int k = 0; k < LANES; k++)
-                    to[j * element + k] = first + k < count ? from[k * row_stride + j] : 0;
+                    to[j * element_stride + k] = row + k < count ? from[k * row_stride + j] : 0;
         }
     }
 }
