@@ -75,11 +75,12 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     }
     for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
         for (ptrdiff_t at = 0; at < cycle && i + at < size; at += LANES) {
-            const exp_scale scale = exp_scale_with(v_load(rounder + at), v_load(floor + at), t);
-            const vec threshold = v_load(second + at);
+            const term_rule rule = {exp_scale_with(v_load(rounder + at), v_load(floor + at), t), v_load(second + at),
+                                    v_set1(0), what}; /* the sum has started */
+            const saved_parts nowhere = {NULL, 0};
             const ptrdiff_t here = i + at, left = (size - here + cycle - 1) / cycle;
             exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
-#define STEP_OF(whole, k) exp_row_step(s, x + here, cycle, size - here, whole, k, scale, threshold, what, NULL, 0)
+#define STEP_OF(whole, k) exp_row_step(s, x + here, cycle, size - here, whole, k, &rule, nowhere)
             for (int k = 0; next && k < 4; k++)
                 SMX_PREFETCH(next + here + k * cycle + LANES - 1);
             if (here + 3 * cycle + LANES <= size)

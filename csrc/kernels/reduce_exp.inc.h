@@ -46,93 +46,106 @@ SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) 
     return what == ALL ? e : exp_up_to(second, x, e);
 }
 
+/* How elements become terms of a sum: the scale of the exponentials, the largest element that counts (unless all do),
+   and the number at which the sum starts. */
+typedef struct {
+    exp_scale scale;
+    vec second, start;
+    enum sum_of what;
+} term_rule;
+
+/* Where the two parts of a row's exponentials are saved: each power, and its p at p_offset from it. If nothing is to be
+   saved, power is NULL. */
+typedef struct {
+    real *power;
+    ptrdiff_t p_offset;
+} saved_parts;
+
+SMX_INLINE saved_parts saved_at(saved_parts saved, ptrdiff_t i) {
+    saved.power = saved.power ? saved.power + i : NULL;
+    return saved;
+}
+SMX_INLINE void save_parts(saved_parts saved, ptrdiff_t i, exp_parts e) {
+    v_store(saved.power + i, e.power);
+    v_store(saved.power + i + saved.p_offset, e.p);
+}
+
 /* Adds up to four vectors of elements to their partial sum s; sets e to their exponentials. */
-SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, exp_scale scale, vec second, enum sum_of what,
-                            int is_short_row, exp_parts *e) {
+SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, const term_rule *rule, int is_short_row, exp_parts *e) {
     exp_parts term[IN_STEP];
     exp_scale scales[IN_STEP];
     for (int k = 0; k < count; k++)
-        scales[k] = scale;
+        scales[k] = rule->scale;
     exp_parts_in_step(x, count, scales, 1, e);
     for (int k = 0; k < count; k++)
-        term[k] = exp_term(x[k], e[k], second, what);
+        term[k] = exp_term(x[k], e[k], rule->second, rule->what);
     return exp_sum_add(s, term, count, is_short_row);
 }
 
 /* ---- ROWS -------------------------------------------------------------------------------------------------------- */
 
 /* Adds `count` vectors of a row to their partial sum s. The vectors are `step` elements apart, from x on. left:
-   elements from x to the end of the row, which all exist if is_whole. saved: NULL, or where the two parts of the
-   exponentials are saved. */
+   elements from x to the end of the row; if is_whole, there are enough for all vectors. */
 SMX_INLINE exp_sum exp_row_step(exp_sum s, const real *x, ptrdiff_t step, ptrdiff_t left, int is_whole, int count,
-                                exp_scale scale, vec second, enum sum_of what, real *saved, ptrdiff_t p_offset) {
+                                const term_rule *rule, saved_parts saved) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
         v[k] = is_whole ? v_load(x + k * step) : v_load_first(x + k * step, left - k * step, MINUS_INFINITY);
-    s = exp_step(s, v, count, scale, second, what, 0, e);
-    for (int k = 0; saved && k < count; k++) {
-        v_store(saved + k * step, e[k].power);
-        v_store(saved + k * step + p_offset, e[k].p);
-    }
+    s = exp_step(s, v, count, rule, 0, e);
+    for (int k = 0; saved.power && k < count; k++)
+        save_parts(saved, k * step, e[k]);
     return s;
 }
 
-/* The sum of a row, still in lanes. saved: NULL, or where the parts of its exponentials are saved. next: NULL, or a row
-   to prefetch. lookahead: NULL, or a row whose largest elements are found meanwhile and left in lookahead_max, still in
-   lanes. */
-SMX_INLINE pair exp_long_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                             real *saved, ptrdiff_t p_offset, const real *next, const real *lookahead,
-                             largest *lookahead_max) {
+/* The sum of a row, still in lanes. next: NULL, or a row to prefetch. lookahead: NULL, or a row whose largest elements
+   are found meanwhile and left in lookahead_max, still in lanes. */
+SMX_INLINE pair exp_long_row(const real *x, ptrdiff_t n, const term_rule *rule, saved_parts saved, const real *next,
+                             const real *lookahead, largest *lookahead_max) {
     exp_sum s[GROUPS];
     pair partial[GROUPS];
     largest m = largest_begin();
     for (int g = 0; g < GROUPS; g++)
-        s[g] = exp_sum_begin(start);
-#define STEP_OF(whole, k) exp_row_step(s[g], x + at, SUMS, n - at, whole, k, scale, second, what, saved_at, p_offset)
+        s[g] = exp_sum_begin(rule->start);
+#define STEP_OF(whole, k) exp_row_step(s[g], x + at, SUMS, n - at, whole, k, rule, saved_at(saved, at))
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         if (next)
             prefetch(next + i, STEP * sizeof(real));
         for (int k = 0; lookahead && k < STEP; k += LANES)
-            m = largest_add(m, v_load(lookahead + i + k), what);
+            m = largest_add(m, v_load(lookahead + i + k), rule->what);
         for (int g = 0; g < GROUPS; g++) {
             const ptrdiff_t at = i + g * LANES;
-            real *saved_at = saved ? saved + at : NULL;
             s[g] = STEP_OF(1, 4);
         }
     }
     for (int g = 0; g < GROUPS && i + g * LANES < n; g++) {
         const ptrdiff_t at = i + g * LANES, left = (n - at + SUMS - 1) / SUMS;
-        real *saved_at = saved ? saved + at : NULL;
         s[g] = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
     }
 #undef STEP_OF
     for (; lookahead && i < n; i += LANES)
-        m = largest_add(m, v_load_first(lookahead + i, n - i, MINUS_INFINITY), what);
+        m = largest_add(m, v_load_first(lookahead + i, n - i, MINUS_INFINITY), rule->what);
     *lookahead_max = m;
     for (int g = 0; g < GROUPS; g++)
-        partial[g] = exp_sum_end(s[g], start, 0);
+        partial[g] = exp_sum_end(s[g], rule->start, 0);
     ADD_PAIRWISE(sum_add_sum, partial, GROUPS);
     return partial[0];
 }
 
 /* The sum of a row with one partial sum, in every lane. Exponentials are computed by the vector, but added up one after
    the other. */
-SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale scale, vec second, enum sum_of what,
-                              real *saved, ptrdiff_t p_offset) {
+SMX_INLINE pair exp_short_row(const real *x, ptrdiff_t n, const term_rule *rule, saved_parts saved) {
     real power[SMX_SHORT + SMX_STEP], p[SMX_SHORT + SMX_STEP];
     for (ptrdiff_t i = 0; i < n || i % 4 != 0; i += LANES) {
         const vec v = v_load_first(x + i, n - i, MINUS_INFINITY);
-        const exp_parts e = exp_parts_of(v, scale);
-        v_store(power + i, exp_term(v, e, second, what).power);
+        const exp_parts e = exp_parts_of(v, rule->scale);
+        v_store(power + i, exp_term(v, e, rule->second, rule->what).power);
         v_store(p + i, e.p);
-        if (saved) {
-            v_store(saved + i, e.power);
-            v_store(saved + i + p_offset, e.p);
-        }
+        if (saved.power)
+            save_parts(saved, i, e);
     }
-    exp_sum s = exp_sum_begin(start);
+    exp_sum s = exp_sum_begin(rule->start);
     for (ptrdiff_t i = 0; i < n; i += 4) {
         exp_parts term[4];
         for (int k = 0; k < 4; k++) {
@@ -141,7 +154,7 @@ SMX_INLINE pair exp_short_row(vec start, const real *x, ptrdiff_t n, exp_scale s
         }
         s = exp_sum_add(s, term, 4, 1);
     }
-    return exp_sum_end(s, start, 1);
+    return exp_sum_end(s, rule->start, 1);
 }
 
 /* The largest elements of a few rows, and the scales that follow from them. */
@@ -198,15 +211,15 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
     lanes_of_rows high_lanes, low_lanes;
     for (int row = 0; row < rows; row++) {
         const real *x = row_of(&tile->in[0], row);
-        const exp_scale scale = exp_scale_with(v_set1(frames->rounder[row]), v_set1(frames->floor[row]), t);
-        const vec threshold = v_set1(partial[partial_at(1, rows, row)]), start = v_set1(frames->start[row]);
+        const term_rule rule = {exp_scale_with(v_set1(frames->rounder[row]), v_set1(frames->floor[row]), t),
+                                v_set1(partial[partial_at(1, rows, row)]), v_set1(frames->start[row]), what};
         const real *lookahead =
             tile->lookahead.maxima && row < tile->lookahead.rows ? row_of(&tile->lookahead.view, row) : NULL;
-        real *saved = saves ? row_of(&tile->saved[0], row) : NULL;
+        const saved_parts saved = {saves ? row_of(&tile->saved[0], row) : NULL, p_offset};
         largest lookahead_max;
-        const pair sum = sum_count == 1 ? exp_short_row(start, x, n, scale, threshold, what, saved, p_offset)
-                                        : exp_long_row(start, x, n, scale, threshold, what, saved, p_offset,
-                                                       next_row(tile, 0, row), lookahead, &lookahead_max);
+        const pair sum = sum_count == 1
+                             ? exp_short_row(x, n, &rule, saved)
+                             : exp_long_row(x, n, &rule, saved, next_row(tile, 0, row), lookahead, &lookahead_max);
         if (sum_count > 1 && lookahead)
             put_largest(frames, row, &all, lookahead, n, largest_of_lanes(lookahead_max, what));
         v_store(high_lanes[row], sum.high);
@@ -236,13 +249,12 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
 
 /* ---- COLUMNS ----------------------------------------------------------------------------------------------------- */
 
-/* LANES columns: their elements; the elements of the next tile and the results, which are prefetched, or NULL; and
-   where the parts of the exponentials are saved, or NULL. Each has its element stride; p_offset is the distance from
-   the first part to the second. */
+/* LANES columns, with their element strides: the elements; those of the next tile and the results, which are
+   prefetched, or NULL; and where the parts of the exponentials are saved. */
 typedef struct {
     const real *x, *next, *out;
-    real *saved;
-    ptrdiff_t x_stride, next_stride, out_stride, saved_stride, p_offset;
+    saved_parts saved;
+    ptrdiff_t x_stride, next_stride, out_stride, saved_stride;
 } strip;
 
 SMX_INLINE strip first_strip(const smx_tile *tile, int saves) {
@@ -253,9 +265,9 @@ SMX_INLINE strip first_strip(const smx_tile *tile, int saves) {
                 .next_stride = tile->next[0].element_stride,
                 .out_stride = tile->out.element_stride};
     if (saves) {
-        at.saved = row_of(&tile->saved[0], 0);
+        at.saved.power = row_of(&tile->saved[0], 0);
         at.saved_stride = tile->saved[0].element_stride;
-        at.p_offset = row_of(&tile->saved[1], 0) - at.saved;
+        at.saved.p_offset = row_of(&tile->saved[1], 0) - at.saved.power;
     }
     return at;
 }
@@ -263,38 +275,35 @@ SMX_INLINE strip next_of_strip(strip at) {
     at.x += LANES;
     at.next = at.next ? at.next + LANES : NULL;
     at.out = at.out ? at.out + LANES : NULL;
-    at.saved = at.saved ? at.saved + LANES : NULL;
+    at.saved = saved_at(at.saved, LANES);
     return at;
 }
 
 /* Adds `count` elements of each row, from element j on and `step` apart, to their partial sum s. left: rows of the
    strip, LANES or more if it is whole. */
-SMX_INLINE exp_sum exp_column_step(exp_sum s, strip at, ptrdiff_t j, ptrdiff_t step, int count, ptrdiff_t left,
-                                   exp_scale scale, vec second, enum sum_of what) {
+SMX_INLINE exp_sum exp_column_step(exp_sum s, const strip *at, ptrdiff_t j, ptrdiff_t step, int count, ptrdiff_t left,
+                                   const term_rule *rule) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
-        v[k] = load_left(at.x + (j + k * step) * at.x_stride, left);
-    s = exp_step(s, v, count, scale, second, what, step == 1, e);
-    for (int k = 0; at.saved && k < count; k++) {
-        real *saved = at.saved + (j + k * step) * at.saved_stride;
-        v_store(saved, e[k].power);
-        v_store(saved + at.p_offset, e[k].p);
-    }
+        v[k] = load_left(at->x + (j + k * step) * at->x_stride, left);
+    s = exp_step(s, v, count, rule, step == 1, e);
+    for (int k = 0; at->saved.power && k < count; k++)
+        save_parts(at->saved, (j + k * step) * at->saved_stride, e[k]);
     return s;
 }
 
 SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int sum_count, enum sum_of what, vec second,
                                  exp_frame frame, const exp_temperature *t) {
-    const exp_scale scale = exp_scale_with(frame.rounder, frame.floor, t);
-    const vec start = what == OTHERS_SAVING_ALL ? frame.start : v_set1(EXP_SUM_START);
+    const term_rule rule = {exp_scale_with(frame.rounder, frame.floor, t), second,
+                            what == OTHERS_SAVING_ALL ? frame.start : v_set1(EXP_SUM_START), what};
     exp_sum s[SUMS];
     pair partials[SUMS];
     for (int i = 0; i < sum_count; i++)
-        s[i] = exp_sum_begin(start);
+        s[i] = exp_sum_begin(rule.start);
 #define STEP_OF(k)                                                                                                     \
     (at.next = prefetch_lines(at.next, at.next_stride, k), at.out = prefetch_lines(at.out, at.out_stride, k),          \
-     exp_column_step(s[i], at, j + i, sum_count, k, left, scale, second, what))
+     exp_column_step(s[i], &at, j + i, sum_count, k, left, &rule))
     ptrdiff_t j = 0;
     for (; j + 4 * sum_count <= n; j += 4 * sum_count)
         for (int i = 0; i < sum_count; i++)
@@ -305,7 +314,7 @@ SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int sum_
     }
 #undef STEP_OF
     for (int i = 0; i < sum_count; i++)
-        partials[i] = exp_sum_end(s[i], start, sum_count == 1);
+        partials[i] = exp_sum_end(s[i], rule.start, sum_count == 1);
     ADD_PAIRWISE(sum_add_sum, partials, sum_count);
     return exp_sum_rescale(partials[0], frame.root, what);
 }
