@@ -1,4 +1,5 @@
-/* What is being compiled for what: the architecture, the compiler, and the one flag that would break every promise. */
+/* The target of the compilation: the architecture and the compiler. The one flag that would break every promise is
+   refused. */
 
 #ifndef SMX_ARCH_H
 #define SMX_ARCH_H
@@ -19,8 +20,9 @@
 #define SMX_ARM 0
 #endif
 
-/* The loops are written as small functions that must melt into their callers: a vector passed through memory
-   would cost more than the arithmetic. (Not where a sanitizer looks on: it would take minutes to compile each file.) */
+/* The loops are written as small functions that must be inlined into their callers: a vector passed through memory
+   would cost more than the arithmetic. (Sanitized builds do not inline, because each file would take minutes to
+   compile.) */
 #if defined(SMX_NO_INLINE)
 #define SMX_INLINE static __attribute__((unused))
 #elif defined(_MSC_VER) && !defined(__clang__)
@@ -31,7 +33,7 @@
 
 enum { SMX_CACHE_LINE = 64 }; /* bytes */
 
-/* Asks for a line of the cache, to have it in the second level; the address may be any. */
+/* Prefetches a cache line into the second-level cache; the address may be any. */
 #if defined(__GNUC__)
 #define SMX_PREFETCH(address) __builtin_prefetch(address, 0, 2)
 #else

@@ -1,12 +1,13 @@
 /* Memory of released results: see buffers.h.
 
-   The buffers held are a short list, the longest held first. Each begins with a head that says how large it is. They are
-   mapped and unmapped one by one, so that what is given back is given back to the system: a heap would keep some of it.
+   The buffers that are held form a short list, the longest held first. Each begins with a head that says how large it
+   is. Each is mapped and unmapped by itself, so that released memory goes back to the system: a heap would keep some of
+   it.
 
-   Results start on a page, and so not a little further in theirs than the inputs do: processors tell stores and loads apart
-   by the lower 12 bits of their addresses first, and a load that seems to need what was stored just before has to wait.
-   Where malloc puts a large block (16 bytes into a page on Linux) and the result began 64 bytes into one, that took up to
-   a third of the time. */
+   Results start on a page, so their offset in the page is not a little larger than that of the inputs. That matters
+   because processors first compare stores and loads by the lower 12 bits of their addresses, and a load that seems to
+   need what was stored just before has to wait. malloc puts a large block 16 bytes into a page on Linux; a result that
+   began 64 bytes into one took up to a third of the time of the call. */
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* MAP_ANONYMOUS, madvise */
@@ -41,13 +42,13 @@ static char lock;
 enum {
     PAGE = 4096,
     MOST = 32, /* buffers held at once */
-    /* Bytes from which on the system is asked for huge pages, as NumPy does for its arrays. */
+    /* For buffers of at least so many bytes, huge pages are requested from the system, as NumPy does for its arrays. */
     HUGE_PAGES_FROM = 4 * 1024 * 1024
 };
 
-/* A page before the result, of which no more is used. */
+/* A page before the result; only the size in it is used. */
 typedef union {
-    size_t size; /* of what follows */
+    size_t size; /* of the buffer that follows */
     char page[PAGE];
 } head;
 
@@ -55,13 +56,14 @@ static head *held[MOST];
 static int count;
 static size_t held_bytes, limit;
 
-/* It is held for a few dozen instructions, never across a call of the system. */
+/* The lock is held for a few dozen instructions, never across a system call. */
 static void enter(void) {
     while (!TRY_LOCK())
         ;
 }
 
-/* Another thread of the parent may have held the lock, and the list be half changed: the child starts with none. */
+/* Another thread of the parent may have held the lock, with the list half changed: the child starts with an empty
+   list. */
 #if IS_UNIX
 static void in_child(void) {
     count = 0;
@@ -107,7 +109,7 @@ static void give_back(head *buffer) {
 #endif
 }
 
-/* Under the lock. */
+/* Call it with the lock held. */
 static head *take_out(int i) {
     head *buffer = held[i];
     held_bytes -= buffer->size;
@@ -116,7 +118,7 @@ static head *take_out(int i) {
     return buffer;
 }
 
-/* Gives back the longest held until at most so many bytes, and fewer than MOST buffers, are left. */
+/* Releases the longest held buffers until at most `bytes` bytes, and fewer than MOST buffers, are left. */
 static void shrink_to(size_t bytes) {
     for (;;) {
         enter();
@@ -169,7 +171,7 @@ void smx_buffer_release(void *memory) {
         return;
     head *buffer = head_of(memory);
     const size_t size = buffer->size, bound = smx_get_buffer_limit();
-    int kept = 0;
+    int is_held = 0;
     if (size >= SMX_BUFFER_LEAST && size <= bound) {
         shrink_to(bound - size);
         enter();
@@ -177,11 +179,11 @@ void smx_buffer_release(void *memory) {
         if (count < MOST && size <= limit && held_bytes <= limit - size) {
             held[count++] = buffer;
             held_bytes += size;
-            kept = 1;
+            is_held = 1;
         }
         UNLOCK();
     }
-    if (!kept)
+    if (!is_held)
         give_back(buffer);
 }
 

@@ -1,18 +1,18 @@
-/* Memory of large results that have been released, kept for the next result of about that size.
+/* Memory of large released results, which is saved for the next result of about the same size.
 
    A fresh large array costs more than the softmax that fills it: the system has to find, clear and map every page. So
-   what is released here is not given back at once. Never more than the limit is held; what is in use does not count. */
+   released memory is not given back at once. At most the limit is held; memory in use does not count. */
 
 #ifndef SMX_BUFFERS_H
 #define SMX_BUFFERS_H
 
 #include <stddef.h>
 
-enum { SMX_BUFFER_LEAST = 1 << 20 }; /* bytes; below, malloc does as well */
+enum { SMX_BUFFER_LEAST = 1 << 20 }; /* bytes; for less, malloc does as well */
 
 void smx_buffers_begin(void); /* once, at import */
 
-void smx_set_buffer_limit(size_t bytes); /* gives back what is above it */
+void smx_set_buffer_limit(size_t bytes); /* gives back what is held beyond it */
 size_t smx_get_buffer_limit(void);
 size_t smx_get_buffers_held(void); /* bytes */
 

@@ -1,4 +1,4 @@
-/* What show_config tells of the build. */
+/* What show_config reports about the build. */
 
 #ifndef SMX_BUILD_H
 #define SMX_BUILD_H
@@ -17,7 +17,7 @@
 #define SMX_COMPILER "unknown"
 #endif
 
-/* The runtime that each compiler links for OpenMP. */
+/* The OpenMP runtime that each compiler links. */
 #if !defined(_OPENMP)
 #define SMX_OPENMP_RUNTIME ""
 #elif defined(__clang__)

@@ -1,7 +1,8 @@
 /* Which levels this machine can run, and how large its cache is.
 
-   A level may be used if the processor has its instructions (CPUID) and the operating system saves its registers on a
-   task switch (XGETBV): a processor with AVX-512 under a system that does not know of it would corrupt or fault. */
+   A level may be used if the processor has its instructions (CPUID), and if the operating system saves its registers on
+   a task switch (XGETBV): a processor with AVX-512 would corrupt results or fault under a system that does not know of
+   it. */
 
 #include "cpu.h"
 
@@ -54,7 +55,7 @@ static void detect(int *avx2, int *avx512) {
               && has(extended[EBX], 17) /* DQ */ && has(extended[EBX], 30) /* BW */ && has(extended[EBX], 31) /* VL */;
 }
 
-/* The largest of the caches that a leaf describes, one in each subleaf. */
+/* The size of the largest cache that a leaf describes, one cache in each subleaf. */
 static size_t largest_cache(uint32_t leaf) {
     size_t largest = 0;
     for (uint32_t k = 0; k < 8; k++) {
@@ -62,8 +63,8 @@ static size_t largest_cache(uint32_t leaf) {
         cpuid(leaf, k, cache);
         if ((cache[EAX] & 31) == 0)
             break;
-        const size_t line = (cache[EBX] & 0xfff) + 1, partitions = (cache[EBX] >> 12 & 0x3ff) + 1;
-        const size_t size = (((size_t)cache[EBX] >> 22) + 1) * partitions * line * ((size_t)cache[ECX] + 1);
+        const size_t cache_line = (cache[EBX] & 0xfff) + 1, partitions = (cache[EBX] >> 12 & 0x3ff) + 1;
+        const size_t size = (((size_t)cache[EBX] >> 22) + 1) * partitions * cache_line * ((size_t)cache[ECX] + 1);
         largest = size > largest ? size : largest;
     }
     return largest;

@@ -1,4 +1,4 @@
-/* Which level of kernels to use, and what memory is beyond the cache: decided once, at import. */
+/* Which levels of kernels there are to use, and which memory is beyond the cache: decided once, at import. */
 
 #ifndef SMX_CPU_H
 #define SMX_CPU_H
@@ -10,10 +10,10 @@ typedef struct {
     const smx_kernels *f32, *f64;
 } smx_level;
 
-/* The levels that this machine can run, from the plainest to the best; *count of them. */
+/* The levels that this machine can run, from the plainest to the best. *count becomes their number. */
 const smx_level *smx_levels(int *count);
 
-/* Bytes of the largest cache that the processor tells of; 0 if it tells of none. */
+/* Bytes of the largest cache that the processor reports; 0 if it reports none. */
 size_t smx_last_cache(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* The floating-point state of a thread: ours during a call, the caller's after it.
 
-   Ours is the default: round to nearest, subnormal numbers kept (another library may have switched them off), no
-   traps. Restoring the caller's state also drops the flags that the kernels raised, so that no warning ever depends on
-   which lanes or threads computed what. */
+   Ours is the default: round to nearest, subnormal numbers kept (another library may have switched them off), no traps.
+   Restoring the caller's state also drops the flags that the kernels raised, so no warning ever depends on which lanes
+   or threads computed what. */
 
 #ifndef SMX_FPSTATE_H
 #define SMX_FPSTATE_H

@@ -1,11 +1,11 @@
-/* Walking arrays with any strides: see strided.h. */
+/* Operands with any strides: see strided.h. */
 
 #include "strided.h"
 
 #include <stdint.h>
 #include <string.h>
 
-/* The operands of the plan's operation: the inputs, the output, those of one number a row. */
+/* The operands of the plan's operation: the inputs, the output, and those that have one number for each row. */
 static int operand_count(const smx_plan *plan) {
     const smx_op_kernels *op = &plan->kernels->op[plan->op];
     return op->inputs + 1 + op->has_row_out + 2 * op->has_labels;
@@ -21,7 +21,7 @@ static smx_operand *operand_at(smx_plan *plan, int k) {
     return &plan->row_out;
 }
 
-/* Axes that belong together: outer or inner ones, of all operands or of the mask. */
+/* The outer or the inner axes of all operands, or of the mask. */
 typedef struct {
     ptrdiff_t *shape;
     int count;
@@ -32,7 +32,7 @@ static axes axes_of_operands(smx_plan *plan, int inner) {
     const smx_op_kernels *op = &plan->kernels->op[plan->op];
     axes a;
     a.shape = inner ? plan->inner_shape : plan->outer_shape;
-    /* what has one number a row has no inner ones */
+    /* an operand with one number for each row has no inner axes */
     a.count = inner ? op->inputs + op->elementwise : operand_count(plan);
     for (int k = 0; k < a.count; k++) {
         smx_operand *operand = operand_at(plan, k);
@@ -58,9 +58,9 @@ static void swap_axes(const axes *a, int d, int e) {
     a->shape[d] = a->shape[e];
     a->shape[e] = shape;
     for (int k = 0; k < a->count; k++) {
-        const ptrdiff_t kept = a->stride[k][d];
+        const ptrdiff_t stride = a->stride[k][d];
         a->stride[k][d] = a->stride[k][e];
-        a->stride[k][e] = kept;
+        a->stride[k][e] = stride;
     }
 }
 
@@ -72,30 +72,30 @@ static int is_one_axis(const axes *a, int d, int e) {
 }
 
 static int merge_axes(axes a, int dims) {
-    int kept = 0;
+    int left = 0;
     for (int d = 0; d < dims; d++) {
         if (a.shape[d] == 1)
             continue;
-        if (kept > 0 && is_one_axis(&a, kept - 1, d)) {
-            const ptrdiff_t size = a.shape[kept - 1];
-            move_axis(&a, d, kept - 1);
-            a.shape[kept - 1] *= size;
+        if (left > 0 && is_one_axis(&a, left - 1, d)) {
+            const ptrdiff_t size = a.shape[left - 1];
+            move_axis(&a, d, left - 1);
+            a.shape[left - 1] *= size;
         } else {
-            move_axis(&a, d, kept++);
+            move_axis(&a, d, left++);
         }
     }
-    if (kept == 0) {
+    if (left == 0) {
         a.shape[0] = 1;
         for (int k = 0; k < a.count; k++)
             a.stride[k][0] = a.item[k];
-        kept = 1;
+        left = 1;
     }
-    return kept;
+    return left;
 }
 
 static ptrdiff_t size_of(ptrdiff_t x) { return x < 0 ? -x : x; }
 
-/* Insertion sort by the first input's strides, then the output's: the largest first. */
+/* Insertion sort by the strides of the first input, then of the output; the largest come first. */
 static void sort_outer_axes(smx_plan *plan) {
     const axes operands = axes_of_operands(plan, 0), mask = axes_of_mask(&plan->mask, 0);
     for (int d = 1; d < plan->outer_dims; d++)
@@ -111,8 +111,8 @@ static void sort_outer_axes(smx_plan *plan) {
 }
 
 void smx_simplify(smx_plan *plan) {
-    /* What contiguous rows come as, and small calls count their nanoseconds. The stride of a single row may be any: if it is
-       that of merged axes, nothing is left to do. */
+    /* Contiguous rows come in this form, and small calls count their nanoseconds. The stride of a single row may be
+       any; if it is the stride that merging leaves, nothing is left to do. */
     const int is_one_row = plan->outer_shape[0] == 1;
     const int is_simple = plan->outer_dims == 1 && plan->inner_dims == 1 && plan->inner_shape[0] > 1 &&
                           (!is_one_row || plan->in[0].outer[0] == smx_item_size(plan, &plan->in[0]));
@@ -128,7 +128,7 @@ void smx_simplify(smx_plan *plan) {
     }
 }
 
-/* Offset of number i, counted in C order along axes of that shape. */
+/* The offset of element i, counted in C order along axes of that shape. */
 static ptrdiff_t offset_of(int dims, const ptrdiff_t *shape, const ptrdiff_t *stride, ptrdiff_t i) {
     ptrdiff_t offset = 0;
     for (int d = dims - 1; d > 0; d--) {
@@ -149,7 +149,7 @@ ptrdiff_t smx_inner_offset(const smx_plan *plan, const smx_operand *operand, ptr
 static uint16_t swap16(uint16_t x) { return (uint16_t)(x >> 8 | x << 8); }
 static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x << 8 & 0xff0000u) | x << 24; }
 
-/* memcpy, because an element need not be aligned; the compiler makes it one move. */
+/* memcpy, because an element need not be aligned. The compiler makes it one move. */
 void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
                        int swapped) {
     if (size == 2) {
@@ -176,73 +176,76 @@ void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t 
     }
 }
 
-/* How many elements from number i on lie at one stride. */
-static ptrdiff_t run_length(ptrdiff_t size, ptrdiff_t i, ptrdiff_t n) {
-    const ptrdiff_t run = size - i % size;
-    return run < n ? run : n;
+/* How many of n elements, from number i on, lie on one span of `span` elements. */
+static ptrdiff_t count_in_span(ptrdiff_t span, ptrdiff_t i, ptrdiff_t n) {
+    const ptrdiff_t count = span - i % span;
+    return count < n ? count : n;
 }
 
 ptrdiff_t smx_constant_stride_run(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n) {
-    return run_length(plan->inner_shape[plan->inner_dims - 1], i, n);
+    return count_in_span(plan->inner_shape[plan->inner_dims - 1], i, n);
 }
 
 void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, ptrdiff_t first, ptrdiff_t n, char *to,
                 ptrdiff_t to_step) {
     while (n > 0) {
-        const ptrdiff_t run = smx_constant_stride_run(plan, first, n);
+        const ptrdiff_t count = smx_constant_stride_run(plan, first, n);
         smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1],
-                          run, smx_item_size(plan, from), from->swapped);
-        to += run * to_step;
-        first += run;
-        n -= run;
+                          count, smx_item_size(plan, from), from->swapped);
+        to += count * to_step;
+        first += count;
+        n -= count;
     }
 }
 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step) {
     while (n > 0) {
-        const ptrdiff_t run = smx_constant_stride_run(plan, first, n);
+        const ptrdiff_t count = smx_constant_stride_run(plan, first, n);
         smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step,
-                          run, smx_item_size(plan, to), to->swapped);
-        from += run * from_step;
-        first += run;
-        n -= run;
+                          count, smx_item_size(plan, to), to->swapped);
+        from += count * from_step;
+        first += count;
+        n -= count;
     }
 }
 
 int smx_is_native(const smx_plan *plan, const smx_operand *operand, int has_inner) {
     const ptrdiff_t size = smx_item_size(plan, operand);
-    uintptr_t odd = (uintptr_t)operand->data;
+    uintptr_t misaligned = (uintptr_t)operand->data;
     for (int d = 0; d < plan->outer_dims; d++)
-        odd |= (uintptr_t)operand->outer[d];
+        misaligned |= (uintptr_t)operand->outer[d];
     for (int d = 0; has_inner && d < plan->inner_dims; d++)
-        odd |= (uintptr_t)operand->inner[d];
-    return !operand->swapped && (odd & (uintptr_t)(size - 1)) == 0;
+        misaligned |= (uintptr_t)operand->inner[d];
+    return !operand->swapped && (misaligned & (uintptr_t)(size - 1)) == 0;
 }
 
-smx_view smx_view_mask(const smx_plan *plan, ptrdiff_t r, int rows, ptrdiff_t first, ptrdiff_t n, int either,
+smx_view smx_view_mask(const smx_plan *plan, ptrdiff_t r, int rows, ptrdiff_t piece_start, ptrdiff_t n, int either,
                        char *block) {
     const smx_mask *mask = &plan->mask;
-    const ptrdiff_t run = mask->outer_shape[mask->outer_dims - 1], row = mask->outer[mask->outer_dims - 1];
-    const ptrdiff_t inner_run = mask->inner_shape[mask->inner_dims - 1], element = mask->inner[mask->inner_dims - 1];
-    const int is_even = r / run == (r + rows - 1) / run && first / inner_run == (first + n - 1) / inner_run;
-    if (is_even && (element == 0 || element == 1 || (either && (row == 0 || row == 1)))) {
+    const ptrdiff_t span = mask->outer_shape[mask->outer_dims - 1], row_stride = mask->outer[mask->outer_dims - 1];
+    const ptrdiff_t inner_span = mask->inner_shape[mask->inner_dims - 1],
+                    element_stride = mask->inner[mask->inner_dims - 1];
+    const int has_constant_stride =
+        r / span == (r + rows - 1) / span && piece_start / inner_span == (piece_start + n - 1) / inner_span;
+    if (has_constant_stride &&
+        (element_stride == 0 || element_stride == 1 || (either && (row_stride == 0 || row_stride == 1)))) {
         const char *start = mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r) +
-                            offset_of(mask->inner_dims, mask->inner_shape, mask->inner, first);
-        const smx_view view = {(char *)start, row, element};
+                            offset_of(mask->inner_dims, mask->inner_shape, mask->inner, piece_start);
+        const smx_view view = {(char *)start, row_stride, element_stride};
         return view;
     }
-    char *to = block;
+    char *bytes = block;
     const char *start = NULL;
     for (ptrdiff_t end = r + rows; r < end; r++) {
-        start = start && r % run != 0 ? start + row
-                                      : mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r);
-        for (ptrdiff_t i = first; i < first + n;) {
-            const ptrdiff_t count = run_length(inner_run, i, first + n - i);
+        start = start && r % span != 0 ? start + row_stride
+                                       : mask->data + offset_of(mask->outer_dims, mask->outer_shape, mask->outer, r);
+        for (ptrdiff_t i = piece_start; i < piece_start + n;) {
+            const ptrdiff_t count = count_in_span(inner_span, i, piece_start + n - i);
             const char *from = start + offset_of(mask->inner_dims, mask->inner_shape, mask->inner, i);
             for (ptrdiff_t k = 0; k < count; k++)
-                to[k] = from[k * element];
-            to += count;
+                bytes[k] = from[k * element_stride];
+            bytes += count;
             i += count;
         }
     }

@@ -1,22 +1,26 @@
-/* What a tile may need beside its operation: the shift subtracted from its input, the NaNs of its output made one. */
+/* What a tile may need beside its operation: subtract takes the shift off the input, and canonicalize_nans gives every
+   NaN of the output the same bits. */
 
-SMX_INLINE void less_constant(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void minus_constant(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = v_sub(of[k].v[0], of[k].c[0]);
+    EACH y[k] = v_sub(term[k].v[0], term[k].c[0]);
 }
-SMX_INLINE void settled(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void canonical_nan_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = one_nan(of[k].v[0]);
+    EACH y[k] = canonical_nan(term[k].v[0]);
 }
 
-/* to = the formula of one input, in either layout. */
-SMX_INLINE void adjust(const smx_tile *tile, const smx_view *to, const void *constants, int constant_count, formula f) {
+/* Writes the formula of one view to that view, in either layout. */
+SMX_INLINE void adjust(const smx_tile *tile, const smx_view *view, const void *constants, int constant_count,
+                       formula f) {
+    const write_spec spec = {view, {view}, 1, constant_count, 0, f};
+    const write_mode plain = mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0);
     if (tile->layout == SMX_ROWS)
-        apply_to_rows(tile, to, &to, 1, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, 0, f);
+        apply_to_rows(tile, &spec, constants, plain, 0);
     else
-        apply_to_columns(tile, to, &to, 1, SMX_REAL, constants, constant_count, SMX_REAL, 0, NO_MASK, f);
+        apply_to_columns(tile, &spec, constants, plain);
 }
 
-static void subtract(const smx_tile *tile, const void *shift) { adjust(tile, &tile->in[0], shift, 1, less_constant); }
+static void subtract(const smx_tile *tile, const void *shift) { adjust(tile, &tile->in[0], shift, 1, minus_constant); }
 
-static void canonicalize_nans(const smx_tile *tile) { adjust(tile, &tile->out, NULL, 0, settled); }
+static void canonicalize_nans(const smx_tile *tile) { adjust(tile, &tile->out, NULL, 0, canonical_nan_of); }

@@ -17,9 +17,10 @@ mp.mp.prec = 200
 
 # 2^(j / 8) = (1 + j / 8) exp(REST_j)
 RESTS = [mp.log(2) * j / 8 - mp.log(1 + mp.mpf(j) / 8) for j in range(8)]
-# A little beyond half a step to either side of them: the integer nearest to 8 x / (T ln2) is found in rounded
-# arithmetic, and where |x| is large it may be the second nearest by a hair. (In float, with a temperature, and where
-# |x / T| is close to LARGE, by as much as 0.022 of a step instead of 0.015: the error there is not noticeably larger.)
+# The range goes a little beyond half a step on either side: the integer nearest to 8 x / (T ln2) is found in rounded
+# arithmetic, which may find the second nearest where |x| is large and both are almost equally near. (In float, with a
+# temperature, and with |x / T| close to LARGE, r goes beyond by as much as 0.022 of a step instead of 0.015; the error
+# there is not noticeably larger.)
 HALF_STEP = mp.log(2) / 16 * mp.mpf("1.03")
 EXP_RANGE = (min(RESTS) - HALF_STEP, max(RESTS) + HALF_STEP)
 LOG_RANGE = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2

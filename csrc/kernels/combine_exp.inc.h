@@ -1,5 +1,5 @@
-/* The partials of a row's pieces, combined: the maximum of the row, the sum of its exponentials, and the logarithm of
-   that sum. Each finish makes the row's constants from them. */
+/* Combines the partials of a row's pieces into the maximum of the row, the sum of its exponentials, and the logarithm
+   of that sum. Each finish makes the constants of the row from these. */
 
 typedef struct {
     largest m;
@@ -7,39 +7,42 @@ typedef struct {
     pair s;
 } exp_total;
 
-SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int width, int row, const exp_temperature *t) {
-    const ptrdiff_t size = partial_at(SMX_PARTIALS, width, 0);
+SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int rows, int row, const exp_temperature *t) {
+    const ptrdiff_t size = partial_at(SMX_PARTIALS, rows, 0);
     exp_total total;
-    total.m = read_largest(partials, width, row);
+    total.m = read_largest(partials, rows, row);
     for (ptrdiff_t i = 1; i < pieces; i++) {
-        const largest m = read_largest(partials + i * size, width, row);
-        /* in x a NaN is passed over, but here it has to stay */
-        const vec seen = total.m.first;
+        const largest m = read_largest(partials + i * size, rows, row);
+        /* reduce passes over a NaN in x, but a NaN among the maxima has to stay */
+        const vec so_far = total.m.first;
         total.m = largest_merge(m, total.m);
-        total.m.first = v_select_le(m.first, m.first, v_select_le(seen, seen, total.m.first, seen), m.first);
+        total.m.first = v_select_le(m.first, m.first, v_select_le(so_far, so_far, total.m.first, so_far), m.first);
     }
     total.reference = reference_of(total.m, t);
     total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
-        total.s = sum_settle(read_sum(partials, 2, width, row));
+        total.s = sum_renormalize(read_sum(partials, 2, rows, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
-        const largest m = read_largest(partials + i * size, width, row);
-        const pair s = read_sum(partials + i * size, 2, width, row);
+        const largest m = read_largest(partials + i * size, rows, row);
+        const pair s = read_sum(partials + i * size, 2, rows, row);
         const vec scale = power_of_two(v_sub(reference_of(m, t), total.reference));
         total.s = sum_add_sum(total.s, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
-        /* The piece left out its maximum if that stood alone; unless it is the row's, it belongs to the sum. */
+        /* The piece left out its maximum if that stood alone. Unless it is the row's maximum as well, it belongs to the
+           sum. */
         const pair e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference, t));
         const vec alone = v_select_le(m.first, m.second, v_set1(0), v_set1(1));
         const vec counts = v_keep_le(m.first, total.m.second, alone);
         total.s = sum_add(total.s, v_mul(e.high, counts));
         total.s.low = v_fma(e.low, counts, total.s.low);
-        /* Each time: what a hundred thousand pieces leave in low would be rounded as coarsely as high is. */
-        total.s = sum_settle(total.s);
+        /* This is done after each piece: otherwise, after a hundred thousand pieces, low would be so large that it is
+           rounded as coarsely as high is. */
+        total.s = sum_renormalize(total.s);
     }
     return total;
 }
 
-/* Of LANES rows: which flags, and what has to be subtracted from those that are too large. */
+/* Returns the flags of LANES rows, and sets shift to what has to be subtracted from the rows whose maximum is too
+   large. */
 SMX_INLINE int exp_flags(exp_total total, int left, const exp_temperature *t, real *shift) {
     const vec size = v_abs(total.m.first);
     v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(t->large), v_set1(0), total.m.first)));
@@ -52,44 +55,46 @@ SMX_INLINE int exp_flags(exp_total total, int left, const exp_temperature *t, re
     return flags;
 }
 
-/* Rows of which |max| <= large is not true have no finite result here. */
+/* A row has a finite result here only if |max| <= large. NaN fails that test, too. */
 SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, vec no) {
     return v_select_le(v_abs(total.m.first), v_set1(t->large), yes, no);
 }
 
-/* z = sum of the others / exp(maximum / T) */
+/* z = sum of the other exponentials / exp(maximum / T) */
 SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
-    /* the quotient of two pairs: one Newton step on the rounded one */
-    const vec own = exp_reference(total.m.first, t);
-    const pair divisor = sum_settle(exp_of(total.m.first, exp_scale_of(own, t)));
+    /* The quotient of two pairs: one Newton step improves the rounded quotient. */
+    const vec max_reference = exp_reference(total.m.first, t);
+    const pair divisor = sum_renormalize(exp_of(total.m.first, exp_scale_of(max_reference, t)));
     pair z;
     z.high = v_div(total.s.high, divisor.high);
     z.low = v_fnma(z.high, divisor.low, v_add(v_fnma(z.high, divisor.high, total.s.high), total.s.low));
     z.low = v_div(z.low, divisor.high);
-    /* In two equal steps, of which only the second can meet a subnormal number: references are even. */
-    const vec root = power_of_two(v_mul(v_sub(total.reference, own), v_set1((real)0.5)));
+    /* The factor is applied in two equal steps, of which only the second can meet a subnormal number. The half is an
+       integer because references are even. */
+    const vec root = power_of_two(v_mul(v_sub(total.reference, max_reference), v_set1((real)0.5)));
     z.high = v_mul(v_mul(z.high, root), root);
     z.low = v_mul(v_mul(z.low, root), root);
-    /* Where the maximum is tied, z counts it twice at least. */
+    /* Where the maximum is tied, z counts it at least twice. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
-    return sum_settle(sum_add_smaller(z, tied));
+    return sum_renormalize(sum_add_smaller(z, tied));
 }
 
-/* Of a tile's rows, LANES at a time: log(1 + z), the logarithm of the sum relative to the maximum. Step by step, as each is
-   a long chain of dependent operations: those of several rows overlap if they follow one another closely. */
+/* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to the maximum. Each step is
+   done for all rows before the next step, because a step is a long chain of dependent operations, and the chains of
+   several rows overlap if they follow one another closely. */
 typedef struct {
     exp_total total[SMX_TILE_ROWS / LANES];
     pair logarithm[SMX_TILE_ROWS / LANES];
 } tile_logarithms;
 
-SMX_INLINE void log_over_maximum(tile_logarithms *of, const smx_tile *tile, ptrdiff_t pieces, const void *partials) {
-    const int width = tile->rows;
+SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, ptrdiff_t pieces, const void *partials) {
+    const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
-    for (int row = 0; row < width; row += LANES) {
-        const exp_total total = exp_combine(partials, pieces, width, row, t);
-        of->total[row / LANES] = total;
-        of->logarithm[row / LANES] = others_over_maximum(total, t);
+    for (int row = 0; row < rows; row += LANES) {
+        const exp_total total = exp_combine(partials, pieces, rows, row, t);
+        logs->total[row / LANES] = total;
+        logs->logarithm[row / LANES] = others_over_maximum(total, t);
     }
-    for (int row = 0; row < width; row += LANES)
-        of->logarithm[row / LANES] = log_of_1_plus(of->logarithm[row / LANES]);
+    for (int row = 0; row < rows; row += LANES)
+        logs->logarithm[row / LANES] = log_of_1_plus(logs->logarithm[row / LANES]);
 }

@@ -1,44 +1,46 @@
-/* exp(x / T), T being the softmax's temperature (mostly 1), in the parts that a softmax wants apart:
+/* exp(x / T), in the parts that a softmax needs separately. T is the temperature of the softmax, mostly 1.
 
        exp(x / T) = 2^k (1 + j / 8) (1 + p),    8 k + j = n = round(8 x / (T ln2)),    p = exp(r) - 1,
        r = x / T - n ln2 / 8 + REST_j,          REST_j = j ln2 / 8 - log(1 + j / 8)
 
-   -0.105 < r < 0.046, and |p| < 0.1. n and p depend on x alone, not on its row. A softmax that subtracts the row's maximum
-   from x rounds the difference, and that error grows with the difference: up to 64 ULP of the result in float, 512 in
-   double. Subtracting exponents, n - 8 N, rounds nothing.
+   Here -0.105 < r < 0.046, and |p| < 0.1. n and p depend on x alone, not on the row of x. A softmax that subtracts the
+   row's maximum from x rounds the difference, and the error grows with the difference: up to 64 ULP of the result in
+   float, 512 in double. This code subtracts exponents instead, n - 8 N, and that rounds nothing.
 
-   The reduction (Cody and Waite, 1980, with fused steps). A step T ln2 / 8 is a pair, STEP_HIGH + STEP_LOW. The first
-   part, r1 = x - n STEP_HIGH, is exact: it is a multiple of the last bit of STEP_HIGH or of x and below STEP_HIGH / 2,
-   so it has few enough bits, and a fused multiply-add rounds only once. That holds for |x / T| up to LARGE; beyond, n
-   would run out of bits, but there x - max is exact for every x near enough to the maximum to matter (Sterbenz, 1974:
-   x >= max / 2), so the driver subtracts first. Nothing here costs more for a T that is not 1: x / T is never formed.
+   The reduction follows Cody and Waite (1980), with fused steps. The step T ln2 / 8 is a pair, STEP_HIGH + STEP_LOW.
+   The first part, r1 = x - n STEP_HIGH, is exact: it is a multiple of the last bit of STEP_HIGH or of x, and it is
+   below STEP_HIGH / 2; so it has few enough bits, and a fused multiply-add rounds only once. This holds for |x / T| up
+   to LARGE. Beyond LARGE, n would need more bits than there are; but there x - max is exact for every x that is near
+   enough to the maximum to matter (Sterbenz, 1974: x >= max / 2), so the runner subtracts the maximum first. A T other
+   than 1 costs nothing more, because x / T is never formed.
 
-   The power. Tang (1989) has a table of the 2^(j / 8), rounded, and what they lack. Here 1 + j / 8 stands for them, which a
-   number has for its bits where n is: n moved up until k is the exponent is 2^k (1 + j / 8), by a shift and nothing else
-   (Schraudolph, 1999, has it so), and exact. What it lacks of 2^(n / 8) is up to 6 %, not half an ULP, but it is added
-   to r all the same: REST_j, from a table in a register, is between -0.06 and 0 and rounded as finely as r is. So r has a
-   range that lies more to one side of 0, but is no wider than that of a table of four.
+   The power. Tang (1989) uses a table of the rounded 2^(j / 8), and another of their errors. This code uses 1 + j / 8
+   instead, because the bits of n already hold it: a shift that moves n up until k is the exponent makes
+   2^k (1 + j / 8), exactly (Schraudolph, 1999, does the same). The factor that is then missing from 2^(n / 8) is up to
+   6 %, not half an ULP. Its logarithm, REST_j, is added to r; it comes from a table in a register, lies between -0.06
+   and 0, and is rounded as finely as r is. So the range of r lies more to one side of 0, but it is no wider than with a
+   table of four entries.
 
-   Two parts, a M and a M p, M being 1 + j / 8 and a = 2^(k - N + HEADROOM). The first is exact. The second is small, so
-   no rounding on its way is larger than half an ULP of 0.1: the two are within about u / 3 of exp(x), u being half the
-   distance from 1 to the next number. As a single number exp would be off by u and more; a sum and a quotient of such
-   numbers end up at 3 ULP.
+   The result has two parts, a M and a M p, where M = 1 + j / 8 and a = 2^(k - N + HEADROOM). The first part is exact.
+   The second part is small, so no rounding on the way to it is larger than half an ULP of 0.1. Together they are within
+   about u / 3 of exp(x), u being half the distance from 1 to the next number. A single number for exp would be off by u
+   and more, and a sum and a quotient of such numbers end up at 3 ULP.
 
-   The scale. N is the even integer nearest to the exponent of the row's maximum. HEADROOM leaves a normal number where 2^(k -
-   N) would be subnormal, and whatever is multiplied by it is made smaller by as much: so a subnormal result comes about
-   when it is written, and the loops before it hardly meet a subnormal number (which some processors handle in
-   microcode). x is held above the value at which the exponent field and j are 0: both parts are then 0, exactly, and
-   that is what -inf and all that is negligible beside the maximum come to.
+   The scale. N is the even integer nearest to the exponent of the row's maximum. HEADROOM keeps 2^(k - N) out of the
+   subnormal numbers, and every factor that is applied later is smaller by as much. So a subnormal result arises only
+   when it is written, and the loops before that hardly meet a subnormal number, which some processors handle in
+   microcode. x is clamped from below at the value where the exponent field and j are 0: both parts are then exactly 0,
+   and that is the result for -inf and for everything that is negligible beside the maximum.
 
-   tests/exhaustive runs float over every argument, double over a dense sample. Error of the two parts, in u of them;
-   exp_alone is exp(x) rounded:
+   tests/exhaustive runs float over every argument, and double over a dense sample. The errors of the two parts are in u
+   of their sum; exp_alone is exp(x) rounded:
 
    claim: exp float32 <= 0.33 u; found 0.303 at hex: -0x1.c86bfep+14
    claim: exp float64 <= 0.31 u; found 0.292 at hex: 0x1.60ec4e78cb6a3p+9
    claim: exp_alone float32 <= 0.83 ulp; found 0.792 at hex: -0x1.5e70aap+6
    claim: exp_alone float64 <= 0.83 ulp; found 0.797 at hex: -0x1.625648f83a0fap+9 */
 
-/* An unevaluated sum high + low. */
+/* An unevaluated sum, high + low. */
 typedef struct {
     vec high, low;
 } pair;
@@ -67,7 +69,7 @@ static const exp_temperature no_temperature = {
     .negligible = NEGLIGIBLE,
 };
 
-/* T as a double, and products with it in twice that precision, for float as well. */
+/* T is a double, and its products have twice that precision, for float as well. */
 SMX_INLINE void set_temperature(double temperature, void *constants) {
     exp_temperature t;
     const double step = temperature * (F64_LN2_HIGH / 8);
@@ -86,12 +88,13 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
 
 /* ---- the exponentials of a row ---------------------------------------------------------------------------------- */
 
-/* Of LANES rows. rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
+/* The scale of LANES rows: rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
 typedef struct {
     vec rounder, floor, steps, step_high, step_low, inverse;
 } exp_scale;
 
-/* The N of rows with maximum m, an even one. m may be anything: where |m| > large the result is of no use, but finite. */
+/* The N, an even integer, of rows with maximum m. m may be any number: where |m| > large, the result is useless but
+   finite. */
 SMX_INLINE vec exp_reference(vec m, const exp_temperature *t) {
     const vec bounded = v_max(v_set1(-t->large), v_min(m, v_set1(t->large)));
     const vec half = v_sub(v_fma(bounded, v_set1(t->steps / 16), v_set1(ROUNDER)), v_set1(ROUNDER));
@@ -125,17 +128,19 @@ typedef struct {
 
 enum { IN_STEP = 4 };
 
-/* Of up to IN_STEP vectors, each step for all of them before the next: a chain of ten operations that wait for one another,
-   each for some four cycles, leaves a processor that looks ahead by a hundred operations too few to choose from otherwise.
-   has_temperature: whether the scale's may be other than 1; units that add have more time than those that multiply. */
+/* The exponentials of up to IN_STEP vectors. Each operation is done for all vectors before the next operation: an
+   exponential is a chain of ten operations, each of which waits some four cycles for the one before, and a processor
+   that looks ahead by a hundred operations would otherwise find too few that are ready. has_temperature: the scale's
+   temperature may differ from 1. The result without it is the same; an addition replaces a multiply-add, since the
+   units that add have more time to spare. */
 SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
     const table rests = v_table(exp_rests);
-    vec held[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
+    vec clamped[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
 #define EACH for (int k = 0; k < count; k++)
-    EACH held[k] = v_max(scale[k].floor, x[k]); /* a NaN in x stays */
-    EACH shifted[k] = v_fma(held[k], scale[k].steps, scale[k].rounder);
+    EACH clamped[k] = v_max(scale[k].floor, x[k]); /* a NaN in x stays */
+    EACH shifted[k] = v_fma(clamped[k], scale[k].steps, scale[k].rounder);
     EACH n[k] = v_sub(shifted[k], scale[k].rounder);
-    EACH r[k] = v_fnma(n[k], scale[k].step_high, held[k]);
+    EACH r[k] = v_fnma(n[k], scale[k].step_high, clamped[k]);
     EACH r[k] = v_fnma(n[k], scale[k].step_low, r[k]);
     EACH r[k] = has_temperature ? v_fma(r[k], scale[k].inverse, v_look_up(rests, shifted[k]))
                                 : v_add(r[k], v_look_up(rests, shifted[k]));
@@ -163,35 +168,36 @@ SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
     return e;
 }
 
-/* Both parts of the exponential, times 2^(HEADROOM - N). Of a NaN, the second is NaN. */
+/* Both parts of the exponential, times 2^(HEADROOM - N). If x is NaN, the second part is NaN. */
 SMX_INLINE pair exp_of(vec x, exp_scale scale) {
     const exp_parts e = exp_parts_of(x, scale);
     return pair_of(e.power, v_mul(e.power, e.p));
 }
 
-/* A factor of such a power, rounded so that the product is exact: to four bits less (Veltkamp, 1968; Dekker, 1971). */
+/* Rounds a factor of such a power to four bits less, so that the product is exact (Veltkamp, 1968; Dekker, 1971). */
 SMX_INLINE vec exp_factor(vec a) {
     const vec more = v_mul(a, v_set1(17));
     return v_sub(more, v_sub(more, a));
 }
 
-/* 0 where x > bound; a NaN stays. */
+/* e, but with a power of 0 where x > bound. If x is NaN, p is NaN, too. */
 SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
     e.power = v_keep_le(x, bound, e.power);
     return e;
 }
 
-/* exp(x) for x of no row, such as a log-probability, rounded. Beyond the range of the scale, 0 or inf. */
+/* exp(x), rounded, for an x that belongs to no row, such as a log-probability. Beyond the range of the scale it is 0 or
+   inf. */
 SMX_INLINE void exp_alone_in_step(const vec *x, int count, vec *y) {
     const vec highest = v_set1((8 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8));
-    vec held[IN_STEP];
+    vec clamped[IN_STEP];
     exp_scale scale[IN_STEP];
     exp_parts parts[IN_STEP];
     for (int k = 0; k < count; k++) {
-        held[k] = v_min(highest, x[k]);
+        clamped[k] = v_min(highest, x[k]);
         scale[k] = exp_scale_of(v_set1(0), &no_temperature);
     }
-    exp_parts_in_step(held, count, scale, 0, parts);
+    exp_parts_in_step(clamped, count, scale, 0, parts);
     for (int k = 0; k < count; k++) {
         const vec e = v_fma(parts[k].power, parts[k].p, parts[k].power);
         const vec rounded = v_mul(e, v_set1(1 / (real)((real_bits)1 << HEADROOM)));

@@ -1,17 +1,19 @@
 /* The largest elements of a row.
 
-   log_softmax wants the sum without the maximum: at the maximum it is -log(1 + that sum), which is close to 0 when the
-   rest is small, and then a sum that held the 1 would have lost the rest. So its reduction finds the two largest
-   elements, ties counting as two, and adds up exp(x) for x <= second: without the maximum if it stands alone, else
-   with all that equal it, and finish takes one off. Terms are scaled by the second, or by the maximum - NEGLIGIBLE if
-   that is more. For softmax "second" is the maximum itself. NaNs are passed over; the sum meets them.
+   log_softmax needs the sum without the maximum: its result at the maximum is -log(1 + that sum), which is close to 0
+   when the other terms are small, and a sum that included the 1 would have lost their digits. So its reduction finds
+   the two largest elements (a tie counts as two) and adds up exp(x) for x <= second. That sum is without the maximum if
+   the maximum stands alone; else it has all elements that are equal to the maximum, and finish subtracts one of them.
+   The terms are scaled by the second largest element, or by the maximum - NEGLIGIBLE if that is more. For softmax,
+   "second" is the maximum itself. NaNs are passed over here; they show in the sum.
 
-   Cross-entropy wants that sum, and every exponential for its gradient: there the terms are relative to the maximum, so
-   that it can be kept, the sum starts where one relative to the second would, and is brought to its scale at the end. All
-   by powers of two, so only what is less than the smallest subnormal loss gets lost. */
+   Cross-entropy needs that sum, and every exponential for its gradient. Its terms are relative to the maximum, so that
+   they can be saved; the sum starts where a sum relative to the second largest element would start, and is brought to
+   that scale at the end. All factors are powers of two, so nothing is lost but what is below the smallest subnormal
+   loss. */
 
-/* What is summed up, and what is kept of it. */
-enum sum_of { ALL, OTHERS, OTHERS_KEEPING_ALL };
+/* What is added up, and what is saved of it. */
+enum sum_of { ALL, OTHERS, OTHERS_SAVING_ALL };
 
 typedef struct {
     vec first, second;
@@ -54,20 +56,20 @@ SMX_INLINE largest largest_of_lanes(largest m, enum sum_of what) {
     return largest_end(m, what);
 }
 
-/* In the first lane. */
+/* The result is in the first lane. */
 SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) {
-    enum { CHAINS = 4 }; /* independent maxima, to apply_mask the latency */
+    enum { CHAINS = 4 }; /* independent maxima, which hide the latency */
     largest m[CHAINS];
     for (int c = 0; c < CHAINS; c++)
         m[c] = largest_begin();
-    /* From the first vector that lies within a line of the cache on: a load across two takes twice as long. */
+    /* Starts at the first vector that lies within a cache line: a load across two cache lines takes twice as long. */
     ptrdiff_t i = n < 4 * CHAINS * LANES ? 0 : (ptrdiff_t)(-(uintptr_t)x % sizeof(vec) / sizeof(real));
     if (i > 0)
         m[0] = largest_add(m[0], v_load_first(x, i, MINUS_INFINITY), what);
     for (; i + CHAINS * LANES <= n; i += CHAINS * LANES)
         for (int c = 0; c < CHAINS; c++)
             m[c] = largest_add(m[c], v_load(x + i + c * LANES), what);
-    /* Each chain by a number that the compiler knows: so they stay in registers. */
+    /* The compiler knows the number of each chain, so the chains stay in registers. */
     for (int c = 0; c < CHAINS - 1 && i + LANES <= n; c++, i += LANES)
         m[c] = largest_add(m[c], v_load(x + i), what);
     if (i < n)
@@ -75,22 +77,23 @@ SMX_INLINE largest largest_of_row(const real *x, ptrdiff_t n, enum sum_of what) 
     return largest_of_lanes(largest_merge(largest_merge(m[0], m[1]), largest_merge(m[2], m[3])), what);
 }
 
-/* Of so many strips from row on, each lane another row; left: rows of the last. */
+/* The largest elements of `strips` strips from `row` on, each lane another row. left: rows of the last strip, LANES or
+   more if it is whole. */
 SMX_INLINE void largest_of_strips(const smx_tile *tile, int row, int strips, ptrdiff_t left, enum sum_of what,
                                   largest *m) {
-    const ptrdiff_t n = tile->n, pitch = tile->in[0].element_stride;
+    const ptrdiff_t n = tile->n, stride = tile->in[0].element_stride;
     const real *x = row_of(&tile->in[0], row);
     for (int s = 0; s < strips; s++)
         m[s] = largest_begin();
     for (ptrdiff_t j = 0; j < n; j++)
         for (int s = 0; s < strips; s++)
-            m[s] = largest_add(m[s], load_left(x + j * pitch + s * LANES, left), what);
+            m[s] = largest_add(m[s], load_left(x + j * stride + s * LANES, left), what);
     for (int s = 0; s < strips; s++) {
         m[s] = largest_end(m[s], what);
         if (!v_all_le(v_abs(m[s].first), HUGEST)) {
-            const vec nans = nans_of_columns(x + s * LANES, pitch, n, left);
-            const vec seen = v_select_le(nans, v_set1(0), m[s].first, EVERY_NAN);
-            m[s].first = v_select_le(v_abs(m[s].first), HUGEST, m[s].first, seen);
+            const vec nans = nans_of_columns(x + s * LANES, stride, n, left);
+            const vec non_finite = v_select_le(nans, v_set1(0), m[s].first, CANONICAL_NAN);
+            m[s].first = v_select_le(v_abs(m[s].first), HUGEST, m[s].first, non_finite);
         }
     }
 }

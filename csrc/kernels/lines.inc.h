@@ -1,86 +1,89 @@
-/* Long COLUMNS that are to_half and lie in memory line after line: taken as they are, by whole vectors.
+/* Long COLUMNS with few rows whose lines follow one another in memory. They are read as they lie, by whole vectors.
 
-   A line is one element of every row. SUMS lines, a round, are as many whole vectors as a line has elements, whatever
-   their number; strip by strip, a line of ten would leave six of sixteen lanes empty. Element i of a row belongs to
-   partial sum i mod SUMS, so lines of one number in all rounds add up to one line of partial sums: each vector of a
-   round, and what lies a round, two rounds and so on further, is like a row of its own whose lanes are such sums, of
-   several rows. So the order of the sums is that of any layout. Constants are repeated for the lines of a round. */
+   A line is one element of every row. A cycle is SUMS lines: it has SUMS times as many elements as a line has, so it is
+   a number of whole vectors, however short the line. Strip by strip, a line of ten would leave six of sixteen lanes
+   empty. Element i of a row belongs to partial sum i mod SUMS. So the lines that have the same number in all cycles add
+   up to one line of partial sums, and a vector at a place of the cycle, with the vectors one cycle, two cycles and so
+   on further, is treated like a row of its own whose lanes are partial sums of several rows. This keeps the order of
+   the sums that every layout has. Constants are repeated for each line of a cycle. */
 
 enum {
-    WIDEST_LINE = 2 * SUMS, /* beyond, few lanes of the last strip are empty */
-    ROUND = WIDEST_LINE * SUMS + SMX_STEP, /* with room for a vector that begins at its last element */
+    WIDEST_LINE = 2 * SUMS, /* in wider lines, few lanes of the last strip are empty */
+    CYCLE = WIDEST_LINE * SUMS + SMX_STEP, /* with room for a vector that begins at the last element */
 };
 
-/* A round of equal lines. */
-SMX_INLINE void repeat_line(real *round, const real *line, int width) {
+/* Fills a cycle with equal lines. */
+SMX_INLINE void repeat_line(real *cycle, const real *line, int rows) {
     for (int i = 0; i < SUMS; i++)
-        for (int row = 0; row < width; row += LANES)
-            v_store(round + i * width + row, v_load(line + row));
+        for (int row = 0; row < rows; row += LANES)
+            v_store(cycle + i * rows + row, v_load(line + row));
 }
 
 SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
-    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->rows;
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const int rows = tile->rows;
     const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
-    const ptrdiff_t n = tile->n, round = width * SUMS, size = n * width;
-    real first[ROUND], second[ROUND], rounder[ROUND], floor[ROUND], start[ROUND], high[ROUND], low[ROUND], small[ROUND];
+    const ptrdiff_t n = tile->n, cycle = rows * SUMS, size = n * rows;
+    real first[CYCLE], second[CYCLE], rounder[CYCLE], floor[CYCLE], start[CYCLE], high[CYCLE], low[CYCLE], small[CYCLE];
     real line[4][WIDEST_LINE], root[WIDEST_LINE];
 
-    for (ptrdiff_t at = 0; at < round; at += LANES) {
+    for (ptrdiff_t at = 0; at < cycle; at += LANES) {
         v_store(first + at, MINUS_INFINITY);
         v_store(second + at, MINUS_INFINITY);
     }
-    for (ptrdiff_t i = 0; i < size; i += 4 * round)
-        for (ptrdiff_t at = 0; at < round; at += LANES) {
+    for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
+        for (ptrdiff_t at = 0; at < cycle; at += LANES) {
             largest m = {v_load(first + at), v_load(second + at)};
-            for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round)
+            for (ptrdiff_t k = i + at; k < i + 4 * cycle && k < size; k += cycle)
                 m = largest_add(m, k + LANES <= size ? v_load(x + k) : v_load_first(x + k, size - k, MINUS_INFINITY),
                                 what);
             v_store(first + at, m.first);
             v_store(second + at, m.second);
         }
-    for (int row = 0; row < width; row += LANES) {
-        const ptrdiff_t left = width - row;
+    for (int row = 0; row < rows; row += LANES) {
+        const ptrdiff_t left = rows - row;
         largest m = largest_begin();
         for (int i = 0; i < SUMS; i++) {
-            const largest of_line = {load_left(first + i * width + row, left),
-                                     load_left(second + i * width + row, left)};
+            const largest of_line = {load_left(first + i * rows + row, left), load_left(second + i * rows + row, left)};
             m = what == ALL ? largest_add(m, of_line.first, what) : largest_merge(m, of_line);
         }
         m = largest_end(m, what);
         if (!v_all_le(v_abs(m.first), HUGEST)) {
-            const vec seen = nans_of_columns(x + row, width, n, left);
-            m.first = v_select_le(v_abs(m.first), HUGEST, m.first, v_select_le(seen, v_set1(0), m.first, EVERY_NAN));
+            const vec nans = nans_of_columns(x + row, rows, n, left);
+            m.first =
+                v_select_le(v_abs(m.first), HUGEST, m.first, v_select_le(nans, v_set1(0), m.first, CANONICAL_NAN));
         }
         const exp_frame frame = exp_frame_of(m, what, t);
-        v_store(partial + partial_at(0, width, row), m.first);
-        v_store(partial + partial_at(1, width, row), m.second);
+        v_store(partial + partial_at(0, rows, row), m.first);
+        v_store(partial + partial_at(1, rows, row), m.second);
         v_store(line[0] + row, m.second);
         v_store(line[1] + row, frame.rounder);
         v_store(line[2] + row, frame.floor);
         v_store(line[3] + row, frame.start);
         v_store(root + row, frame.root);
     }
-    repeat_line(second, line[0], width);
-    repeat_line(rounder, line[1], width);
-    repeat_line(floor, line[2], width);
-    repeat_line(start, line[3], width);
+    repeat_line(second, line[0], rows);
+    repeat_line(rounder, line[1], rows);
+    repeat_line(floor, line[2], rows);
+    repeat_line(start, line[3], rows);
 
-    for (ptrdiff_t at = 0; at < round + LANES; at += LANES) { /* one more is read with the last line */
-        v_store(high + at, at < round ? v_load(start + at) : v_set1(0));
+    for (ptrdiff_t at = 0; at < cycle + LANES; at += LANES) { /* one vector more, because the last line is read by whole
+                                                                 vectors */
+        v_store(high + at, at < cycle ? v_load(start + at) : v_set1(0));
         v_store(low + at, v_set1(0));
         v_store(small + at, v_set1(0));
     }
-    for (ptrdiff_t i = 0; i < size; i += 4 * round)
-        for (ptrdiff_t at = 0; at < round && i + at < size; at += LANES) {
-            const exp_scale scale = exp_scale_with(v_load(rounder + at), v_load(floor + at), t);
-            const vec threshold = v_load(second + at);
-            const ptrdiff_t here = i + at, left = (size - here + round - 1) / round;
+    for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
+        for (ptrdiff_t at = 0; at < cycle && i + at < size; at += LANES) {
+            const term_rule rule = {exp_scale_with(v_load(rounder + at), v_load(floor + at), t), v_load(second + at),
+                                    v_set1(0), what}; /* the sum has started */
+            const saved_parts nowhere = {NULL, 0};
+            const ptrdiff_t here = i + at, left = (size - here + cycle - 1) / cycle;
             exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
-#define STEP_OF(whole, k) exp_row_step(s, x + here, round, size - here, whole, k, scale, threshold, what, NULL, 0)
+#define STEP_OF(whole, k) exp_row_step(s, x + here, cycle, size - here, whole, k, &rule, nowhere)
             for (int k = 0; next && k < 4; k++)
-                SMX_PREFETCH(next + here + k * round + LANES - 1);
-            if (here + 3 * round + LANES <= size)
+                SMX_PREFETCH(next + here + k * cycle + LANES - 1);
+            if (here + 3 * cycle + LANES <= size)
                 s = STEP_OF(1, 4);
             else
                 s = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
@@ -89,26 +92,26 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             v_store(low + at, s.low);
             v_store(small + at, s.small);
         }
-    for (ptrdiff_t at = 0; at < round; at += LANES) {
+    for (ptrdiff_t at = 0; at < cycle; at += LANES) {
         const exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
         const pair sum = exp_sum_end(s, v_load(start + at), 0);
         v_store(high + at, sum.high);
         v_store(low + at, sum.low);
     }
-    for (int row = 0; row < width; row += LANES) {
+    for (int row = 0; row < rows; row += LANES) {
         pair s[SUMS];
         for (int i = 0; i < SUMS; i++)
-            s[i] = pair_of(v_load(high + i * width + row), v_load(low + i * width + row));
+            s[i] = pair_of(v_load(high + i * rows + row), v_load(low + i * rows + row));
         ADD_PAIRWISE(sum_add_sum, s, SUMS);
-        s[0] = exp_sum_settle(s[0], v_load(root + row), what);
-        v_store(partial + partial_at(2, width, row), s[0].high);
-        v_store(partial + partial_at(3, width, row), s[0].low);
+        s[0] = exp_sum_rescale(s[0], v_load(root + row), what);
+        v_store(partial + partial_at(2, rows, row), s[0].high);
+        v_store(partial + partial_at(3, rows, row), s[0].low);
     }
 }
 
-/* A round of partial sums. Of a derivative's, one kind is in use. */
+/* A cycle of partial sums of each kind. A derivative uses one kind. */
 typedef struct {
-    real high[ROUND], low[ROUND], lowest[ROUND];
+    real high[CYCLE], low[CYCLE], lowest[CYCLE];
 } long_sums;
 
 SMX_INLINE long_sum long_sum_at(const long_sums *sums, ptrdiff_t at) {
@@ -122,14 +125,14 @@ SMX_INLINE void put_long_sum(long_sums *sums, ptrdiff_t at, long_sum s) {
 
 #if REAL_BITS == 32
 typedef struct {
-    double wide[ROUND];
+    double wide[CYCLE];
 } product_sums;
 
 SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) { return v_wide_load(sums->wide + at); }
 SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) { v_wide_store(sums->wide + at, s); }
 #else
 typedef struct {
-    real high[ROUND], low[ROUND];
+    real high[CYCLE], low[CYCLE];
 } product_sums;
 
 SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) {
@@ -162,17 +165,18 @@ SMX_INLINE void put_derivative_sum(derivative_sums *sums, ptrdiff_t at, derivati
 }
 
 SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summand what) {
-    const int width = tile->rows;
+    const int rows = tile->rows;
     const real *y = row_of(&tile->in[0], 0), *g = row_of(&tile->in[1], 0);
     const real *y_next = next_strip(tile, 0, 0), *g_next = next_strip(tile, 1, 0);
-    const ptrdiff_t round = width * SUMS, size = tile->n * width;
+    const ptrdiff_t cycle = rows * SUMS, size = tile->n * rows;
     derivative_sums sums;
-    for (ptrdiff_t at = 0; at < round + LANES; at += LANES) /* one more is read with the last line */
+    for (ptrdiff_t at = 0; at < cycle + LANES; at += LANES) /* one vector more, because the last line is read by whole
+                                                               vectors */
         put_derivative_sum(&sums, at, derivative_sum_begin(), what);
-    for (ptrdiff_t i = 0; i < size; i += 4 * round)
-        for (ptrdiff_t at = 0; at < round && i + at < size; at += LANES) {
+    for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
+        for (ptrdiff_t at = 0; at < cycle && i + at < size; at += LANES) {
             derivative_sum s = derivative_sum_at(&sums, at, what);
-            for (ptrdiff_t k = i + at; k < i + 4 * round && k < size; k += round) {
+            for (ptrdiff_t k = i + at; k < i + 4 * cycle && k < size; k += cycle) {
                 if (y_next)
                     SMX_PREFETCH(y_next + k + LANES - 1);
                 if (g_next)
@@ -184,51 +188,50 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
             }
             put_derivative_sum(&sums, at, s, what);
         }
-    for (int row = 0; row < width; row += LANES) {
+    for (int row = 0; row < rows; row += LANES) {
         derivative_sum s[SUMS];
         for (int i = 0; i < SUMS; i++)
-            s[i] = derivative_sum_at(&sums, i * width + row, what);
+            s[i] = derivative_sum_at(&sums, i * rows + row, what);
         ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, SUMS);
-        store_long_sum(partial, width, row, derivative_sum_end(s[0], what));
+        store_long_sum(partial, rows, row, derivative_sum_end(s[0], what));
     }
 }
 
-/* Of so many vectors from place here on, of which left elements are there, by the constants from place at in a round on. */
-SMX_INLINE void apply_in_step(const smx_view *to, const smx_view *const *from, int inputs, ptrdiff_t here, int count,
-                              ptrdiff_t left, real of_round[][ROUND], ptrdiff_t at, int constant_count,
-                              const exp_temperature *t, formula f) {
-    terms of[IN_STEP];
+/* Writes `count` vectors at place `here` of the array, of which `left` elements exist, with the constants at place `at`
+   of the cycle. */
+SMX_INLINE void apply_in_step(const write_spec *spec, ptrdiff_t here, int count, ptrdiff_t left,
+                              real constants_of_cycle[][CYCLE], ptrdiff_t at, const exp_temperature *t) {
+    terms term[IN_STEP];
     vec y[IN_STEP];
     EACH {
-        for (int i = 0; i < constant_count; i++)
-            of[k].c[i] = v_load(of_round[i] + at + k * LANES);
-        for (int i = 0; i < inputs; i++)
-            of[k].v[i] = load_left(row_of(from[i], 0) + here + k * LANES, left);
+        for (int i = 0; i < spec->constant_count; i++)
+            term[k].c[i] = v_load(constants_of_cycle[i] + at + k * LANES);
+        for (int i = 0; i < spec->inputs; i++)
+            term[k].v[i] = load_left(row_of(spec->from[i], 0) + here + k * LANES, left);
     }
-    f(of, count, t, y);
+    spec->f(term, count, t, y);
     EACH {
         if (left >= LANES)
-            v_store(row_of(to, 0) + here + k * LANES, y[k]);
+            v_store(row_of(spec->to, 0) + here + k * LANES, y[k]);
         else
-            v_store_first(row_of(to, 0) + here + k * LANES, left, y[k]);
+            v_store_first(row_of(spec->to, 0) + here + k * LANES, left, y[k]);
     }
 }
 
-/* As apply_to_columns does. */
-SMX_INLINE void apply_to_lines(const smx_tile *tile, const smx_view *to, const smx_view *const *from, int inputs,
-                               const void *constants, int constant_count, formula f) {
-    const exp_temperature own = *(const exp_temperature *)tile->temperature, *t = &own;
-    const int width = tile->rows;
-    const ptrdiff_t round = width * SUMS, size = tile->n * width;
-    real of_round[SMX_CONSTANTS][ROUND];
-    for (int k = 0; k < constant_count; k++)
-        repeat_line(of_round[k], (const real *)constants + k * SMX_TILE_ROWS, width);
-    for (ptrdiff_t i = 0; i < size; i += round) {
-        const ptrdiff_t end = size - i < round ? size - i : round;
+/* Writes the formula of the spec->inputs, as apply_to_columns does. */
+SMX_INLINE void apply_to_lines(const smx_tile *tile, const write_spec *spec, const void *constants) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const int rows = tile->rows;
+    const ptrdiff_t cycle = rows * SUMS, size = tile->n * rows;
+    real constants_of_cycle[SMX_CONSTANTS][CYCLE];
+    for (int k = 0; k < spec->constant_count; k++)
+        repeat_line(constants_of_cycle[k], (const real *)constants + k * SMX_TILE_ROWS, rows);
+    for (ptrdiff_t i = 0; i < size; i += cycle) {
+        const ptrdiff_t end = size - i < cycle ? size - i : cycle;
         ptrdiff_t at = 0;
         for (; at + IN_STEP * LANES <= end; at += IN_STEP * LANES)
-            apply_in_step(to, from, inputs, i + at, IN_STEP, LANES, of_round, at, constant_count, t, f);
+            apply_in_step(spec, i + at, IN_STEP, LANES, constants_of_cycle, at, t);
         for (; at < end; at += LANES)
-            apply_in_step(to, from, inputs, i + at, 1, end - at, of_round, at, constant_count, t, f);
+            apply_in_step(spec, i + at, 1, end - at, constants_of_cycle, at, t);
     }
 }

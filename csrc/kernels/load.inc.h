@@ -1,18 +1,18 @@
-/* Vectors from memory and back, where there may be fewer elements than lanes, numbers of 16 bits, or a mask.
+/* Vectors from memory and back: where fewer elements are left than lanes, for numbers of 16 bits, and under a mask.
 
-   Numbers of 16 bits are read as float and rounded on writing: IEEE 754 binary16 ("float16", 11 bits of precision) and
-   bfloat16 (the upper half of a float, 8 bits). Every one of them is a float, so only writing rounds: to nearest, ties
-   to even, as all else does. */
+   Numbers of 16 bits are read as float and rounded on writing. They are IEEE 754 binary16 ("float16", 11 bits of
+   precision) and bfloat16 (the upper half of a float, 8 bits). Each of them is exactly a float, so only writing rounds,
+   to nearest, ties to even, as all arithmetic does. */
 
-/* LANES elements, zeros where fewer are left. */
+/* LANES elements; zeros where fewer are left. */
 SMX_INLINE vec load_left(const real *p, ptrdiff_t left) {
     return left >= LANES ? v_load(p) : v_load_first(p, left, v_set1(0));
 }
 
-/* How numbers are kept, in the loops that take them as they are. */
+/* The size of a stored number, for loops that read and write numbers as they are stored. */
 SMX_INLINE ptrdiff_t size_of(enum smx_storage storage) { return storage == SMX_REAL ? sizeof(real) : 2; }
 
-/* Up to LANES numbers; zeros where fewer are left. And back. */
+/* Between memory and a vector: up to LANES numbers, zeros where fewer are left. */
 SMX_INLINE vec load_stored(const char *from, ptrdiff_t left, enum smx_storage storage) {
 #if REAL_BITS == 32
     if (storage == SMX_FLOAT16)
@@ -39,7 +39,7 @@ SMX_INLINE void store_stored(char *to, ptrdiff_t left, vec a, enum smx_storage s
 
 /* ---- masks ------------------------------------------------------------------------------------------------------- */
 
-/* Of the derivatives' masks: nothing to be looked at, a byte for each lane, or one for a line of COLUMNS. */
+/* The mask of a derivative: none, a byte for each lane, or a byte for each line of COLUMNS. */
 enum masking { NO_MASK, BY_LANE, BY_LINE };
 
 SMX_INLINE enum masking masking_of(const smx_tile *tile) {
@@ -48,26 +48,31 @@ SMX_INLINE enum masking masking_of(const smx_tile *tile) {
 SMX_INLINE const unsigned char *mask_of(const smx_tile *tile, ptrdiff_t row) {
     return tile->mask.start ? (const unsigned char *)tile->mask.start + row * tile->mask.row_stride : NULL;
 }
-SMX_INLINE const unsigned char *mask_at(const unsigned char *mask, ptrdiff_t offset, enum masking how) {
-    return how == NO_MASK ? NULL : mask + offset;
+SMX_INLINE const unsigned char *mask_at(const unsigned char *mask, ptrdiff_t offset, enum masking masking) {
+    return masking == NO_MASK ? NULL : mask + offset;
 }
 
-/* A vector whose lanes share one byte of the mask: without branches, as guesses at it would often be wrong. */
-SMX_INLINE vec seen_or(unsigned char mask, vec a, vec fill) {
-    static const real hidden_or_seen[2] = {-1, 1};
-    return v_select_le(v_set1(0), v_set1(hidden_or_seen[mask != 0]), a, fill);
+/* A vector whose lanes share one byte of the mask. There are no branches, because their prediction would often be
+   wrong. */
+SMX_INLINE vec visible_or(unsigned char mask, vec a, vec fill) {
+    static const real hidden_or_visible[2] = {-1, 1};
+    return v_select_le(v_set1(0), v_set1(hidden_or_visible[mask != 0]), a, fill);
 }
-SMX_INLINE vec seen_or_0(const unsigned char *mask, ptrdiff_t left, vec a, enum masking how) {
+SMX_INLINE vec visible_or_0(const unsigned char *mask, ptrdiff_t left, vec a, enum masking masking) {
     const vec zero = v_set1(0);
-    return how == NO_MASK ? a : how == BY_LANE ? v_select_bytes(mask, left, a, zero) : seen_or(*mask, a, zero);
+    return masking == NO_MASK   ? a
+           : masking == BY_LANE ? v_select_bytes(mask, left, a, zero)
+                                : visible_or(*mask, a, zero);
 }
 
-/* Reals without a mask have loops of their own for whole vectors, and for each number of partial sums. Of all else there
-   is one loop, since each is compiled for every formula. */
-SMX_INLINE int is_plain(enum smx_storage storage, enum masking how) { return storage == SMX_REAL && how == NO_MASK; }
+/* Reals without a mask have loops of their own for whole vectors, and for each number of partial sums. Everything else
+   shares one loop, because each loop is compiled again for every formula. */
+SMX_INLINE int is_plain(enum smx_storage storage, enum masking masking) {
+    return storage == SMX_REAL && masking == NO_MASK;
+}
 
-/* Hidden ones count as 0. */
-SMX_INLINE vec load_seen(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage,
-                         enum masking how) {
-    return seen_or_0(mask, left, load_stored(x, left, storage), how);
+/* Hidden elements count as 0. */
+SMX_INLINE vec load_visible(const char *x, const unsigned char *mask, ptrdiff_t left, enum smx_storage storage,
+                            enum masking masking) {
+    return visible_or_0(mask, left, load_stored(x, left, storage), masking);
 }

@@ -1,15 +1,16 @@
-/* log(1 + z) for z >= 0, z and the result being pairs high + low.
+/* log(1 + z) for z >= 0. z and the result are pairs, high + low.
 
-   1 + z = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)], and with s = f / (2 + f), after fdlibm (Sun Microsystems, 1993),
+   1 + z = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)], and with s = f / (2 + f), after fdlibm (Sun Microsystems,
+   1993),
 
        log(1 + f) = 2 artanh(s) = f - f^2/2 + s (f^2/2 + R(s^2)),    R minimax (coefficients.py)
 
-   f is found without loss: the 1 cancels exactly, so that a small z comes through with all its bits; that is what keeps
-   log_softmax accurate where it is close to 0. The parts k ln2 (its leading bits, exact), f and the rest, small beside
-   f, are added last and kept as a pair.
+   f is found without loss: the 1 cancels exactly, so a small z keeps all its bits, and this makes log_softmax accurate
+   where it is close to 0. The result is k ln2 (its leading bits, exact), plus f, plus a rest that is small beside f;
+   these three are added last, and kept as a pair.
 
-   tests/exhaustive runs float over every argument, double over a dense sample. Error of the pair, in u of it; in
-   "pair", z has a low part:
+   tests/exhaustive runs float over every argument, and double over a dense sample. The error of the pair is in u of the
+   result; in log_of_1_plus_pair, z has a low part:
 
    claim: log_of_1_plus float32 <= 0.47 u; found 0.458 at hex: 0x1.a65a58p-2
    claim: log_of_1_plus float64 <= 0.47 u; found 0.447 at hex: 0x1.a434416d960ecp-2
@@ -28,7 +29,7 @@ SMX_INLINE pair log_of_1_plus(pair z) {
 
     /* f = (m - 1) + what 1 + z.high lost + z.low, again as a pair */
     const vec scale = power_of_two(v_sub(v_set1(0), k));
-    pair f = sum_settle(pair_of(v_sub(m, one), v_mul(w.low, scale)));
+    pair f = sum_renormalize(pair_of(v_sub(m, one), v_mul(w.low, scale)));
     f.low = v_fma(z.low, scale, f.low);
 
     const vec s = v_div(f.high, v_add(v_set1(2), f.high));
@@ -54,5 +55,5 @@ SMX_INLINE pair log_of_1_plus(pair z) {
     /* k ln2 is 0 or larger than f */
     pair result = sum_add_smaller(pair_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
     result.low = v_add(result.low, rest);
-    return sum_settle(result);
+    return sum_renormalize(result);
 }

@@ -5,8 +5,8 @@
        log_softmax_vjp     sum g             g - exp(y) d
        log_softmax_jvp     sum exp(y) g      g - d
 
-   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. u is half the
-   machine epsilon times an element's natural scale: y (|g| + sum y |g|), |g| + p |sum g|, |g| + sum p |g|.
+   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. u is half
+   the machine epsilon times an element's natural scale: y (|g| + sum y |g|), |g| + p |sum g|, |g| + sum p |g|.
 
    claim: softmax_vjp float32 <= 4 u; found 2.98 at hex: 0x1.005de6p-1, 0x1.ff4436p-2, 0x1.001594p+1, -0x1.afb2p-9
    claim: softmax_vjp float64 <= 4 u; found 2.98 at hex: 0x1.0062e31de38ccp-109, 0x1.ffffffffffffep-1,
@@ -23,7 +23,7 @@
      -0x1.4831a96a2b2a8p+3, -0x1.048b79f5c1daep+1, 0x1.1f0fe27f564p-11, -0x1.01905cd500e23p-10,
      -0x1.41e5e8404ec3p-12, 0x1.ed5e8d5e816e4p+2 */
 
-/* The reductions of a derivative; those with packed rows have a sum_reduce_run beside them. */
+/* The reductions of a derivative, except sum_reduce_packed. */
 #define REDUCTIONS(op, what)                                                                                           \
     static void op##_reduce_stored_columns(const smx_tile *tile, void *partial) {                                      \
         sum_reduce_stored(tile, partial, SMX_COLUMNS, what);                                                           \
@@ -50,68 +50,68 @@
 REDUCTIONS(softmax_vjp, PRODUCT)
 REDUCTIONS(log_softmax_vjp, GRADIENT)
 REDUCTIONS(log_softmax_jvp, EXP_PRODUCT)
-REDUCE(softmax_vjp, packed) { sum_reduce_run(tile, partial, PRODUCT); }
-REDUCE(log_softmax_vjp, packed) { sum_reduce_run(tile, partial, GRADIENT); }
+REDUCE(softmax_vjp, packed) { sum_reduce_packed(tile, partial, PRODUCT); }
+REDUCE(log_softmax_vjp, packed) { sum_reduce_packed(tile, partial, GRADIENT); }
 
-/* The gradient of a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to it. */
-#define MASKED_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
+/* The gradient that stands for a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to this. */
+#define HIDDEN_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
 
-/* Less than what could make a finite g - d infinite, and y (g - d) NaN where y is 0. */
+/* If |d| is below this, g - d is finite for every finite g, so y (g - d) is not NaN where y is 0. */
 #define MODERATE_SUM (REAL_BITS == 32 ? 0x1p102 : 0x1p969)
 
 static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                       void *constants) {
-    const int width = tile->rows;
+    const int rows = tile->rows;
     int flags = 0;
     (void)shift;
-    for (int row = 0; row < width; row += LANES) {
-        long_sum total = read_long_sum(partials, width, row);
+    for (int row = 0; row < rows; row += LANES) {
+        long_sum total = read_long_sum(partials, rows, row);
         for (ptrdiff_t i = 1; i < pieces; i++) {
-            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, width, 0);
-            total = long_sum_add_sum(total, read_long_sum(partial, width, row));
+            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0);
+            total = long_sum_add_sum(total, read_long_sum(partial, rows, row));
         }
-        /* Of an infinite sum, what was lost is NaN. */
-        const pair s = sum_settle(sum_add(pair_of(total.high, total.lowest), total.low));
+        /* If the sum is infinite, the part that its roundings lost is NaN. */
+        const pair s = sum_renormalize(sum_add(pair_of(total.high, total.lowest), total.low));
         v_store((real *)constants + row, v_select_le(v_abs(total.high), HUGEST, s.high, total.high));
         flags |= v_all_le(v_abs(s.high), v_set1((real)MODERATE_SUM)) ? 0 : SMX_NOT_FINITE;
     }
-    return flags; /* a NaN of y may come up at any element of log_softmax_vjp all the same: its formula sees to it */
+    return flags; /* A NaN of y may still come up at any element of log_softmax_vjp; its formula takes care of it. */
 }
 
-/* Of these two, no NaN that is seen unless sum_finish has seen it coming: where d is finite so is all of y and g that enters
-   the result, where it is moderate so is g - d. */
-SMX_INLINE void softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+/* softmax_vjp and log_softmax_jvp leave no NaN in a visible element unless sum_finish has set SMX_NOT_FINITE: where d
+   is finite, all of y and g that enter the result are finite; where d is moderate, g - d is finite. */
+SMX_INLINE void softmax_vjp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = v_mul(of[k].v[0], v_sub(of[k].v[1], of[k].c[0]));
+    EACH y[k] = v_mul(term[k].v[0], v_sub(term[k].v[1], term[k].c[0]));
 }
-SMX_INLINE void log_softmax_jvp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void log_softmax_jvp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = v_sub(of[k].v[0], of[k].c[0]);
+    EACH y[k] = v_sub(term[k].v[0], term[k].c[0]);
 }
-SMX_INLINE void log_softmax_vjp_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     vec x[IN_STEP], e[IN_STEP];
     (void)t;
-    EACH x[k] = of[k].v[0];
+    EACH x[k] = term[k].v[0];
     exp_alone_in_step(x, count, e);
-    EACH y[k] = one_nan(v_fnma(e[k], of[k].c[0], of[k].v[1]));
+    EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[0], term[k].v[1]));
 }
 
-/* The writes of a derivative, from so many inputs. */
+/* The writes of a derivative; `inputs` of the views that follow. */
 #define WRITES(op, inputs, ...)                                                                                        \
-    SMX_INLINE write_of op##_from(const smx_tile *tile) {                                                              \
-        const write_of of = {{__VA_ARGS__}, inputs, 1, 1, op##_of};                                                    \
-        return of;                                                                                                     \
+    SMX_INLINE write_spec op##_from(const smx_tile *tile) {                                                            \
+        const write_spec spec = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                    \
+        return spec;                                                                                                   \
     }                                                                                                                  \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
-        const write_of of = op##_from(tile);                                                                           \
-        write_walk(tile, walk, &of, constants);                                                                        \
+        const write_spec spec = op##_from(tile);                                                                       \
+        write_walk(tile, walk, &spec, constants);                                                                      \
     }                                                                                                                  \
     WRITE(op, rows) { op##_write(tile, SMX_WALK_ROWS, constants); }                                                    \
     WRITE(op, packed) { op##_write(tile, SMX_WALK_PACKED, constants); }                                                \
     WRITE(op, columns) { op##_write(tile, SMX_WALK_COLUMNS, constants); }                                              \
     WRITE(op, narrow_lines) {                                                                                          \
-        const write_of of = op##_from(tile);                                                                           \
-        write_lines(tile, &of, constants);                                                                             \
+        const write_spec spec = op##_from(tile);                                                                       \
+        write_lines(tile, &spec, constants);                                                                           \
     }
 WRITES(softmax_vjp, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_vjp, 2, &tile->in[0], &tile->in[1])
@@ -133,7 +133,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
-     .hidden = HIDDEN(0, MASKED_GRADIENT, 0, 1),                                                                       \
+     .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
 #define LOG_SOFTMAX_VJP_ROW                                                                                            \

@@ -1,6 +1,6 @@
 /* log_softmax: x / T - log sum exp(x / T).
 
-   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. One ULP is
+   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the true value.
 
    claim: log_softmax float32 <= 2 ulp; found 1.44 at hex: -0x1.b8c932p-4, -0x1.604bdcp+0
@@ -12,42 +12,42 @@ REDUCE(log_softmax, columns) { exp_reduce_long_columns(tile, partial, OTHERS); }
 REDUCE(log_softmax, narrow_lines) { exp_reduce_lines(tile, partial, OTHERS); }
 REDUCE(log_softmax, short_columns) { exp_reduce_short_columns(tile, partial, OTHERS, 0); }
 
-/* The last one where T is not 1; where it is, the pair includes the maximum. */
+/* LOG_MAXIMUM is read only where T is not 1; where T is 1, the pair includes the maximum. */
 enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
 
 static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                               void *constants) {
-    const int width = tile->rows;
+    const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
-    tile_logarithms of;
+    tile_logarithms logs;
     int flags = 0;
     (void)shift;
-    log_over_maximum(&of, tile, pieces, partials);
-    for (int row = 0; row < width; row += LANES) {
+    log_over_maximum(&logs, tile, pieces, partials);
+    for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
-        const exp_total total = of.total[row / LANES];
-        pair logarithm = of.logarithm[row / LANES];
+        const exp_total total = logs.total[row / LANES];
+        pair logarithm = logs.logarithm[row / LANES];
         if (t->inverse == 1)
             logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
-        v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
+        v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, CANONICAL_NAN));
         v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
         v_store(constant + LOG_MAXIMUM * SMX_TILE_ROWS, total.m.first);
-        flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
+        flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
 }
 
-SMX_INLINE void log_softmax_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void log_softmax_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = v_sub(v_sub(of[k].v[0], of[k].c[LOG_HIGH]), of[k].c[LOG_LOW]);
+    EACH y[k] = v_sub(v_sub(term[k].v[0], term[k].c[LOG_HIGH]), term[k].c[LOG_LOW]);
 }
-/* (x - maximum) / T as a pair, so that all of its digits are there where it is close to the logarithm. */
-SMX_INLINE void log_softmax_tempered_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+/* (x - maximum) / T is a pair, so that it has all its digits where it is close to the logarithm. */
+SMX_INLINE void log_softmax_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
-        const vec *c = of[k].c, gap = v_sub(of[k].v[0], c[LOG_MAXIMUM]);
+        const vec *c = term[k].c, gap = v_sub(term[k].v[0], c[LOG_MAXIMUM]);
         const pair quotient = two_product(gap, v_set1(t->inverse));
         const vec low = v_fma(gap, v_set1(t->inverse_low), quotient.low);
-        /* of an infinite one, what was lost is NaN */
+        /* if the quotient is infinite, the part that its rounding lost is NaN */
         const vec finite = v_select_le(v_abs(quotient.high), HUGEST, low, v_set1(0));
         y[k] = v_sub(v_sub(quotient.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
     }
@@ -55,14 +55,14 @@ SMX_INLINE void log_softmax_tempered_of(const terms *of, int count, const exp_te
 
 SMX_INLINE void log_softmax_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {
     const exp_temperature *t = tile->temperature;
-    const write_of plain = {{&tile->in[0]}, 1, LOG_LOW + 1, 0, log_softmax_of};
-    const write_of tempered = {{&tile->in[0]}, 1, LOG_MAXIMUM + 1, 0, log_softmax_tempered_of};
-    const write_of *of = t->inverse == 1 ? &plain : &tempered;
-    if (walk == SMX_WALK_NARROW_LINES && of == &plain)
+    const write_spec plain = {&tile->out, {&tile->in[0]}, 1, LOG_LOW + 1, 0, log_softmax_of};
+    const write_spec tempered = {&tile->out, {&tile->in[0]}, 1, LOG_MAXIMUM + 1, 0, log_softmax_tempered_of};
+    const write_spec *spec = t->inverse == 1 ? &plain : &tempered;
+    if (walk == SMX_WALK_NARROW_LINES && spec == &plain)
         write_lines(tile, &plain, constants);
     else if (walk == SMX_WALK_NARROW_LINES)
         write_lines(tile, &tempered, constants);
-    else if (of == &plain)
+    else if (spec == &plain)
         write_walk(tile, walk, &plain, constants);
     else
         write_walk(tile, walk, &tempered, constants);

@@ -1,6 +1,6 @@
-/* logsumexp: log sum exp(x). It reduces as log_softmax does; finish leaves the results, and there is no write.
+/* logsumexp: log sum exp(x). Its reduce is that of log_softmax; finish leaves the results, and there is no write.
 
-   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. One ULP is
+   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the larger of the true value and the maximum.
 
    claim: logsumexp float32 <= 2 ulp; found 1.59 at hex: -0x1.d1430cp+2, -0x1.a84794p+0, -0x1.7e4e9cp+1,
@@ -10,20 +10,20 @@
 
 static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                             void *constants) {
-    const int width = tile->rows;
+    const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
-    tile_logarithms of;
+    tile_logarithms logs;
     int flags = 0;
-    log_over_maximum(&of, tile, pieces, partials);
-    for (int row = 0; row < width; row += LANES) {
+    log_over_maximum(&logs, tile, pieces, partials);
+    for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
-        const exp_total total = of.total[row / LANES];
+        const exp_total total = logs.total[row / LANES];
         const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
         const pair maximum = sum_add(pair_of(shifted_by, v_set1(0)), total.m.first);
-        const pair logarithm = sum_add_sum(maximum, of.logarithm[row / LANES]);
+        const pair logarithm = sum_add_sum(maximum, logs.logarithm[row / LANES]);
         const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
-        v_store(constant, one_nan(value));
-        flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
+        v_store(constant, canonical_nan(value));
+        flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
 }

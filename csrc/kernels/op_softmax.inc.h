@@ -1,6 +1,6 @@
 /* softmax: exp(x / T) / sum exp(x / T).
 
-   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. One ULP is
+   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the true value.
 
    claim: softmax float32 <= 2 ulp; found 1.13 at hex: -0x1.9679d8p+6, -0x1.ebedfp-2, -0x1.f502ep-2, 0x1.86ca9p-5,
@@ -25,89 +25,90 @@ enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_FACTOR, SOFTMAX_ROUNDER, SOFTMAX_FLO
 
 static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                           void *constants) {
-    const int width = tile->rows;
+    const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
     int flags = 0;
     (void)shift;
-    for (int row = 0; row < width; row += LANES) {
+    for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, width, row, t);
+        const exp_total total = exp_combine(partials, pieces, rows, row, t);
         const exp_scale scale = exp_scale_of(total.reference, t);
-        /* 1 / sum = inverse (1 + rest): one Newton step on the quotient, rounded to fewer bits */
+        /* 1 / sum = inverse (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
         const vec inverse = exp_factor(v_div(v_set1(1), total.s.high));
         const vec rest = v_fnma(inverse, total.s.low, v_fnma(inverse, total.s.high, v_set1(1)));
-        v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, EVERY_NAN));
+        v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, CANONICAL_NAN));
         v_store(constant + SOFTMAX_REST * SMX_TILE_ROWS, rest);
         v_store(constant + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), rest));
         v_store(constant + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
         v_store(constant + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
-        flags |= exp_flags(total, width - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
+        flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
 }
 
-/* exp(x) / sum - less, the inverse of the sum being scale (1 + rest): scale M (1 + p) (1 + rest), of which scale M is exact,
-   and all that is added to it is small. Where the result is subnormal, that product may be as well: it costs half a unit in
-   the last place there, and nothing elsewhere. */
-SMX_INLINE vec softmax_less(vec power, vec p, const vec *c, vec less) {
+/* exp(x) / sum - subtrahend. The inverse of the sum is scale (1 + rest), so the quotient is scale M (1 + p) (1 + rest):
+   scale M is exact, and everything that is added to it is small. Where the result is subnormal, scale M may be
+   subnormal as well; this costs half a unit in the last place there, and nothing elsewhere. */
+SMX_INLINE vec softmax_minus(vec power, vec p, const vec *c, vec subtrahend) {
     const vec scaled = v_mul(c[SOFTMAX_SCALE], power);
-    return v_fma(scaled, v_fma(p, c[SOFTMAX_FACTOR], c[SOFTMAX_REST]), v_sub(scaled, less));
+    return v_fma(scaled, v_fma(p, c[SOFTMAX_FACTOR], c[SOFTMAX_REST]), v_sub(scaled, subtrahend));
 }
-SMX_INLINE void softmax_of_parts(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void softmax_of_parts(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = softmax_less(of[k].v[0], of[k].v[1], of[k].c, v_set1(0));
+    EACH y[k] = softmax_minus(term[k].v[0], term[k].v[1], term[k].c, v_set1(0));
 }
 
-/* The exponentials of the first inputs, by the rounders and floors of their rows. */
-SMX_INLINE void exp_of_terms(const terms *of, int count, const exp_temperature *t, exp_parts *e) {
+/* The exponentials of the first input, by the rounders and floors of its rows. */
+SMX_INLINE void exp_of_terms(const terms *term, int count, const exp_temperature *t, exp_parts *e) {
     vec x[IN_STEP];
     exp_scale scale[IN_STEP];
-    EACH x[k] = of[k].v[0];
-    EACH scale[k] = exp_scale_with(of[k].c[SOFTMAX_ROUNDER], of[k].c[SOFTMAX_FLOOR], t);
+    EACH x[k] = term[k].v[0];
+    EACH scale[k] = exp_scale_with(term[k].c[SOFTMAX_ROUNDER], term[k].c[SOFTMAX_FLOOR], t);
     exp_parts_in_step(x, count, scale, 1, e);
 }
-SMX_INLINE void softmax_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+SMX_INLINE void softmax_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     exp_parts e[IN_STEP];
-    exp_of_terms(of, count, t, e);
-    EACH y[k] = softmax_less(e[k].power, e[k].p, of[k].c, v_set1(0));
+    exp_of_terms(term, count, t, e);
+    EACH y[k] = softmax_minus(e[k].power, e[k].p, term[k].c, v_set1(0));
 }
 
-/* From what reduce has saved, and from the elements once more. */
-SMX_INLINE write_of softmax_from_saved(const smx_tile *tile) {
-    const write_of of = {{&tile->saved[0], &tile->saved[1]}, 2, SOFTMAX_FACTOR + 1, 0, softmax_of_parts};
-    return of;
+/* softmax is written from what reduce has saved, or from the elements once more. */
+SMX_INLINE write_spec softmax_from_saved(const smx_tile *tile) {
+    const write_spec spec = {&tile->out,      {&tile->saved[0], &tile->saved[1]}, 2, SOFTMAX_FACTOR + 1, 0,
+                             softmax_of_parts};
+    return spec;
 }
-SMX_INLINE write_of softmax_from_elements(const smx_tile *tile) {
-    const write_of of = {{&tile->in[0]}, 1, SOFTMAX_CONSTANTS, 0, softmax_of};
-    return of;
+SMX_INLINE write_spec softmax_from_elements(const smx_tile *tile) {
+    const write_spec spec = {&tile->out, {&tile->in[0]}, 1, SOFTMAX_CONSTANTS, 0, softmax_of};
+    return spec;
 }
 
 WRITE(softmax, rows) {
-    const write_of saved = softmax_from_saved(tile), elements = softmax_from_elements(tile);
+    const write_spec saved = softmax_from_saved(tile), elements = softmax_from_elements(tile);
     if (tile->saved[0].start)
         write_walk(tile, SMX_WALK_ROWS, &saved, constants);
     else
         write_walk(tile, SMX_WALK_ROWS, &elements, constants);
 }
 WRITE(softmax, short_rows) {
-    const write_of of = softmax_from_saved(tile);
-    write_walk(tile, SMX_WALK_SHORT_ROWS, &of, constants);
+    const write_spec spec = softmax_from_saved(tile);
+    write_walk(tile, SMX_WALK_SHORT_ROWS, &spec, constants);
 }
 WRITE(softmax, columns) {
-    const write_of of = softmax_from_elements(tile);
-    write_walk(tile, SMX_WALK_COLUMNS, &of, constants);
+    const write_spec spec = softmax_from_elements(tile);
+    write_walk(tile, SMX_WALK_COLUMNS, &spec, constants);
 }
 WRITE(softmax, narrow_lines) {
-    const write_of of = softmax_from_elements(tile);
-    write_lines(tile, &of, constants);
+    const write_spec spec = softmax_from_elements(tile);
+    write_lines(tile, &spec, constants);
 }
 WRITE(softmax, short_columns) {
-    const write_of of = softmax_from_saved(tile);
-    write_walk(tile, SMX_WALK_COLUMNS, &of, constants);
+    const write_spec spec = softmax_from_saved(tile);
+    write_walk(tile, SMX_WALK_COLUMNS, &spec, constants);
 }
 WRITE(softmax, transposed) {
-    const write_of of = softmax_from_saved(tile);
-    write_transposed(tile, &of, constants);
+    const write_spec spec = softmax_from_saved(tile);
+    write_transposed(tile, &spec, constants);
 }
 
 #define SOFTMAX_ROW                                                                                                    \

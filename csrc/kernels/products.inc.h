@@ -1,21 +1,21 @@
-/* Sums of products, for the derivatives and for cross-entropy. sum.inc.h says in which order. */
+/* Sums of products, for the derivatives and for cross-entropy. sum.inc.h describes the order of the terms. */
 
-/* x y, and what its rounding lost, found by a fused multiply-add. */
+/* x y, and what its rounding lost, which a fused multiply-add finds. */
 SMX_INLINE pair two_product(vec x, vec y) {
     const vec product = v_mul(x, y);
     return pair_of(product, v_fms(x, y, product));
 }
 
-/* s + x y (Ogita, Rump, Oishi 2005, Dot2). What the two roundings lost is added up first: so low waits for one addition a
-   term, as high does. */
+/* s + x y (Ogita, Rump, Oishi 2005, Dot2). The losses of the two roundings are added to each other first, so that low
+   waits for one addition a term, as high does. */
 SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
     const pair product = two_product(x, y), t = two_sum_spread(s.high, product.high);
     return pair_of(t.high, v_add(s.low, v_add(t.low, product.low)));
 }
 
-/* A sum of products; of a short row, in so many partial sums. Products of floats are exact in double, and so is their sum
-   but for one rounding a term, far below what a float can tell: the sum of doubles costs half of what a pair of floats
-   does. Doubles have no such wider type. */
+/* A sum of products. A short row has SHORT_PRODUCT_SUMS partial sums. Products of floats are exact in double, and their
+   sum is exact but for one rounding a term, far below the precision of a float; a sum of doubles costs half of what a
+   pair of floats does. Doubles have no such wider type. */
 #if REAL_BITS == 32
 #define SHORT_PRODUCT_SUMS 4
 typedef wide product_sum;
@@ -27,10 +27,10 @@ SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const re
 }
 SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return v_wide_add(s, t); }
 
-/* In every lane its sum; and of all lanes one sum. */
+/* The end of a sum: product_sum_end leaves a sum in every lane, product_sum_lanes one sum of all lanes. */
 SMX_INLINE long_sum product_sum_end(product_sum s) {
-    const vec high = v_narrow(s);
-    return long_sum_of(pair_of(high, v_narrow(v_wide_sub(s, high))), v_set1(0));
+    const vec high = v_wide_round(s);
+    return long_sum_of(pair_of(high, v_wide_round(v_wide_sub(s, high))), v_set1(0));
 }
 SMX_INLINE long_sum product_sum_lanes(product_sum s) {
     const double total = v_wide_sum(s);
@@ -52,10 +52,12 @@ SMX_INLINE long_sum product_sum_end(product_sum s) { return long_sum_of(s, v_set
 SMX_INLINE long_sum product_sum_lanes(product_sum s) { return product_sum_end(sum_lanes(s)); }
 #endif
 
-/* Of sum y g, an element is as sensitive to sum y |g|, so twice the precision does; of sum g only to the sum itself. */
+/* What a derivative adds up: y g, exp(y) g, or g. The claim for a sum of products is relative to sum y |g|, so twice
+   the working precision is enough. The claim for sum g is relative to |sum g| itself, and its terms may cancel, so this
+   sum has three parts. */
 enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
 
-/* One of them is in use. */
+/* One member is in use. */
 typedef struct {
     product_sum products;
     long_sum gradients;
@@ -67,8 +69,8 @@ SMX_INLINE derivative_sum derivative_sum_begin(void) {
     return s;
 }
 
-/* Whether its lanes are reals (of products of floats they are doubles); and one made of such, where a sum of products has
-   no third part. */
+/* SUMS_IN_PARTS: true if the lanes of a sum are reals; the lanes of a sum of products of floats are doubles. The
+   function makes such a sum from its parts; a sum of products has no third part. */
 #define SUMS_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
 SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest, enum summand what) {
     derivative_sum s = derivative_sum_begin();
@@ -81,7 +83,7 @@ SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest,
     return s;
 }
 
-/* Zeros leave it as it is. */
+/* Adding zeros leaves the sum as it is. */
 SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enum summand what) {
     if (what == GRADIENT)
         s.gradients = long_sum_add_spread(s.gradients, g);
@@ -90,7 +92,7 @@ SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enu
     return s;
 }
 
-/* The same of vectors that are in memory. */
+/* The same for vectors that are in memory. */
 SMX_INLINE derivative_sum derivative_sum_add_at(derivative_sum s, const real *y, const real *g, enum summand what) {
     if (what != PRODUCT)
         return derivative_sum_add(s, v_load(y), v_load(g), what);
@@ -108,7 +110,7 @@ SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_su
 
 #define ADD_DERIVATIVE_SUMS(s, t) derivative_sum_add_sum(s, t, what)
 
-/* In every lane its sum; and of all lanes one sum. */
+/* The end of a sum: derivative_sum_end leaves a sum in every lane, derivative_sum_lanes one sum of all lanes. */
 SMX_INLINE long_sum derivative_sum_end(derivative_sum s, enum summand what) {
     return what == GRADIENT ? s.gradients : product_sum_end(s.products);
 }
@@ -116,5 +118,5 @@ SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
     return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
 }
 
-/* Partial sums of a short row. */
+/* The number of partial sums of a short row. */
 #define SHORT_SUMS(what) ((what) == GRADIENT ? 1 : SHORT_PRODUCT_SUMS)

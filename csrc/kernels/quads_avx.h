@@ -1,5 +1,5 @@
-/* Four doubles in a register of 256 bits: quads, for sums of products of short rows of floats (vec_scalar.h says what the
-   operations mean). Of both levels that have such registers. */
+/* Quads: four doubles in a register of 256 bits, for sums of products of short rows of floats. Both levels that have
+   such registers include this file; vec_scalar.h says what the operations mean. */
 
 typedef __m256d quad;
 
@@ -13,7 +13,7 @@ SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, p
     return _mm256_fmadd_pd(_mm256_cvtps_pd(_mm_maskload_ps(x, first)), _mm256_cvtps_pd(_mm_maskload_ps(y, first)), s);
 }
 
-/* Of four quads, the sum of each. */
+/* The sum of each of four quads. */
 SMX_INLINE __m256d sums_of_quads(const quad *s) {
     const __m256d even =
         _mm256_add_pd(_mm256_permute2f128_pd(s[0], s[2], 0x20), _mm256_permute2f128_pd(s[0], s[2], 0x31));

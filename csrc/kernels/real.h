@@ -1,5 +1,5 @@
-/* The type of a kernel: set REAL_BITS to 32 or 64 and include. Everything that differs between float and double, but
-   for the instructions, is here. */
+/* The type of a kernel: set REAL_BITS to 32 or 64, then include this file. It holds everything that differs between
+   float and double, except the instructions. */
 
 #include "../arch.h"
 #include "../kernel.h"
@@ -18,7 +18,7 @@ typedef uint32_t real_bits;
 #define FRACTION_BITS 23    /* explicit bits of the significand */
 #define BIAS 127            /* of the exponent */
 #define HEADROOM 31         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
-#define LARGE 0x1p15f       /* |max / T| up to which x itself is reduced: see exp.inc.h */
+#define LARGE 0x1p15f       /* x itself is reduced if |max / T| is at most this: see exp.inc.h */
 #define NEGLIGIBLE 0x1.b8p6f /* 110: exp(-110) is below half of the smallest subnormal */
 #define ROUNDER 0x1.8p23f   /* adding it rounds to an integer, ties to even, and leaves it in the low bits */
 #define QUIET_NAN 0x7fc00000u

@@ -1,26 +1,27 @@
 /* Sums that keep what rounding drops, in an order that depends on nothing but the row's length.
 
-   The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to
-   partial sum i mod L, where L = SUMS, the lanes of the widest vector of any level, but for rows of up to SMX_SHORT
-   elements: there L = 1, or 4 for products of floats. Each partial sum takes its elements in order (exponentials four
-   at a time; where L > 1, their small parts after the powers of the next four), and the partial sums of a piece are
-   added pairwise, upper half onto lower half; the pieces then in order. Whether the L sums lie in the lanes of one
-   register (ROWS), of several narrower ones, or in L registers each of which holds another row in every lane
-   (COLUMNS), each of them sees the same operations on the same numbers. Hence the same bits. Missing elements at the
-   end count as 0 (exp: as -inf), and adding 0 changes no bit.
+   The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
+   sum i mod L. L is SUMS, the lanes of the widest vector of any level; but rows of up to SMX_SHORT elements have L = 1,
+   or 4 for products of floats. Each partial sum takes its elements in order (exponentials four at a time; where L > 1,
+   their small parts after the powers of the next four). The partial sums of a piece are added pairwise, upper half onto
+   lower half; then the pieces are added in order. The L sums may lie in the lanes of one register (ROWS), of several
+   narrower registers, or in L registers each of which holds another row in every lane (COLUMNS): each sum sees the same
+   operations on the same numbers. Hence the same bits. Missing elements at the end count as 0 (in a sum of exponentials
+   as -inf), and adding 0 changes no bit.
 
-   A sum is a pair, high + low: high is the rounded sum, low the sum of what the roundings lost, which is known exactly
-   (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). The pair is as good as about twice the working precision. Only sums of products
-   of floats are doubles instead, until they are stored. */
+   A sum is a pair, high + low: high is the rounded sum, and low is the sum of what the roundings lost, which is known
+   exactly (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). A pair is about as good as twice the working precision. Only sums of
+   products of floats are doubles instead, until they are stored. */
 
-/* s + x for any s and x, and what its rounding lost: Knuth's TwoSum, six operations ... */
+/* s + x for any s and x, and what its rounding lost: Knuth's TwoSum, in six operations. */
 SMX_INLINE pair two_sum(vec s, vec x) {
     const vec t = v_add(s, x);
     const vec x_seen = v_sub(t, s);
     const vec s_seen = v_sub(t, x_seen);
     return pair_of(t, v_add(v_sub(s, s_seen), v_sub(x, x_seen)));
 }
-/* ... and by both kinds of units, for loops that do little else; it takes longer by itself. */
+/* The same by the units that add and by those that multiply, for loops that do little else. A single such sum takes
+   longer. */
 SMX_INLINE pair two_sum_spread(vec s, vec x) {
     const vec t = v_add(s, x);
     const vec x_seen = v_sub_fused(t, s);
@@ -46,8 +47,8 @@ SMX_INLINE pair sum_add_sum(pair s, pair t) {
     return s;
 }
 
-/* A sum in three parts, for terms that may cancel: what low's own roundings lose goes into lowest. As if in three times
-   the working precision. */
+/* A sum in three parts, for terms that may cancel: lowest is the sum of what the roundings of low lose. The result is
+   about as good as three times the working precision. */
 typedef struct {
     vec high, low, lowest;
 } long_sum;
@@ -67,24 +68,26 @@ SMX_INLINE long_sum long_sum_add_spread(long_sum s, vec x) {
 }
 
 SMX_INLINE long_sum long_sum_add_sum(long_sum s, long_sum t) {
-    /* Of an infinite one, what was lost is NaN: it must not make one of the sum. (inf - inf <= 0 is false.) */
+    /* If t is infinite, the part that its roundings lost is NaN, which must not make a NaN of the sum. (inf - inf <= 0
+       is false.) */
     const vec low = v_keep_le(v_sub(t.high, t.high), v_set1(0), t.low);
     s = long_sum_add(long_sum_add(s, t.high), low);
     s.lowest = v_add(s.lowest, t.lowest);
     return s;
 }
 
-/* high + low, high being that sum rounded. */
-SMX_INLINE pair sum_settle(pair s) {
+/* The same sum, renormalized: high becomes the rounded sum high + low. */
+SMX_INLINE pair sum_renormalize(pair s) {
     const vec high = v_add(s.high, s.low);
     return pair_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
-/* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times the
-   power of two of the largest term), so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
-   exp_sum_end takes the start off again, exactly. Of the small parts M p, four are added plainly first, by fused steps:
-   that loses less than u/5 of the four terms' sum (of four with p at its lowest, 0.17 u were seen). It takes so long that
-   they are added only after the next four M, which would have to wait otherwise. */
+/* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times
+   the power of two of the largest term), so that the cheaper Fast2Sum is exact for every term, in any order of the
+   terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly by fours, in fused
+   steps: that loses less than u/5 of the sum of the four terms (the largest loss seen was 0.17 u, with p at its lowest
+   in all four). These steps take so long that their result is added only after the next four M, which would otherwise
+   have to wait. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
 typedef struct {
@@ -98,8 +101,8 @@ SMX_INLINE exp_sum exp_sum_of(pair s, vec small) {
 
 SMX_INLINE exp_sum exp_sum_begin(vec start) { return exp_sum_of(pair_of(start, v_set1(0)), v_set1(0)); }
 
-/* Up to four terms; fewer give the bits that four with 0 for the missing ones would. is_short: of a row with one partial sum,
-   which soon ends; its small parts are not put off. */
+/* Adds up to four terms. Fewer terms give the same bits as four of which the missing ones are 0. is_short: the row has
+   one partial sum and ends soon, so its small parts are added at once. */
 SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count, int is_short) {
     pair s = pair_of(sum.high, sum.low);
     for (int k = 0; k < count; k++) {
@@ -121,13 +124,14 @@ SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {
     return pair_of(v_sub(s.high, start), s.low);
 }
 
-/* The partial sums of a piece, pairwise: s[0] = the sum of count vectors, a partial sum each ... */
+/* The partial sums of a piece, pairwise, where s is `count` vectors that hold a partial sum each: s[0] becomes the
+   sum. */
 #define ADD_PAIRWISE(add, s, count)                                                                                    \
     for (int half_ = (count) / 2; half_ > 0; half_ /= 2)                                                               \
         for (int i_ = 0; i_ < half_; i_++)                                                                             \
     (s)[i_] = add((s)[i_], (s)[i_ + half_])
 
-/* ... or a lane for each; the first lane of the result counts. */
+/* The same where each lane holds a partial sum. The first lane of the result counts. */
 SMX_INLINE pair sum_lanes(pair s) {
     for (int half = LANES / 2; half > 0; half /= 2)
         s = sum_add_sum(s, pair_of(v_move_down(s.high, half), v_move_down(s.low, half)));

@@ -1,8 +1,8 @@
 /* The kernels of one level for one type: every operation, written once, in terms of vectors (vec_<level>.h) of reals
    (real.h), and the table that holds them.
 
-   kernel.h says what reduce, finish and write are, and what a tile is. Here each operation is a reduction of a row to
-   a few constants, then a formula for an element:
+   kernel.h says what reduce, finish and write are, and what a tile is. Here each operation reduces a row to a few
+   constants, then applies a formula to each element:
 
        operation           reduction                           element
        softmax             max, sum exp(x)                     exp(x) / sum
@@ -13,8 +13,8 @@
        log_softmax_jvp     d = sum exp(y) g                    g - d
        cross-entropy       see op_loss.inc.h
 
-   A level's file includes its vectors, then this. Each file below is included once, and uses only what stands above
-   it. */
+   A level's file includes its vectors, then this file. Each file below is included once, and uses only what stands
+   above it. */
 
 /* arithmetic */
 #include "exp.inc.h"
@@ -33,17 +33,20 @@
 /* the loops */
 #include "reduce_exp.inc.h"
 #include "reduce_products.inc.h"
+#include "reduce_targets.inc.h"
 #include "formula.inc.h"
 #include "lines.inc.h"
 #include "write.inc.h"
 #include "walk.inc.h"
 #include "combine_exp.inc.h"
 
-/* Entries of a row of the table. Measured: bench/README.md. In thousands of floats; doubles take twice the time. */
+/* Entries of a row of the table. MIN_ELEMENTS_PER_THREAD is in thousands of floats; doubles take twice the time.
+   bench/README.md says how it was measured. */
 #define MIN_ELEMENTS_PER_THREAD(thousands) ((thousands) * 1024 * 32 / REAL_BITS)
 #define HIDDEN(first, second, out, follows_from_in) {{first, second}, out, follows_from_in}
 
-/* The operations. Each file defines its rows of the table, as macros: C11 lets no constant object initialize another. */
+/* The operations. Each file defines its rows of the table as macros, because in C11 no constant object can initialize
+   another. */
 #include "op_softmax.inc.h"
 #include "op_log_softmax.inc.h"
 #include "op_logsumexp.inc.h"

@@ -1,37 +1,39 @@
-/* A tile in memory: how much of it a loop takes at a time, where its rows are, and where the numbers of a partial are. */
+/* A tile in memory: how much of it a loop takes at a time, where its rows are, and where the numbers of a partial
+   are. */
 
 #define STEP (4 * SUMS) /* elements that a loop over exponentials takes at a time */
 #define GROUPS (SUMS / LANES) /* registers that hold the SUMS partial sums of a row */
-#define STRIPS IN_STEP /* of LANES rows side by side, written together */
-#define LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* past the cache: as many as fill a line of it */
+#define STRIPS IN_STEP /* strips of LANES rows that are written together */
+#define CACHE_LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* strips that fill a cache line */
 
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row_stride; }
 
-/* Loops are compiled for each number of partial sums: of few, the registers stay in the loop. */
+/* Loops are compiled for each number of partial sums: if there are few sums, their registers stay in the loop. */
 SMX_INLINE int is_short(const smx_tile *tile) { return tile->row_length <= SMX_SHORT; }
 
 /* ---- partials ---------------------------------------------------------------------------------------------------- */
 
-/* Number k of the partials of rows row to row + LANES. */
-SMX_INLINE ptrdiff_t partial_at(int k, int width, int row) { return k * ((width + SUMS - 1) / SUMS * SUMS) + row; }
+/* Where number k of the partials of rows row to row + LANES is. */
+SMX_INLINE ptrdiff_t partial_at(int k, int rows, int row) { return k * ((rows + SUMS - 1) / SUMS * SUMS) + row; }
 
 static const real lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-/* A number of one row after the other: the first lane of value, into the row's lane of all, and those above, which no row may
-   follow. Whole vectors are stored, as they will be read: a vector of numbers that have been stored one by one would have to
-   wait until every store before it has reached the cache, which takes as long as a hundred elements do. */
+/* Stores a number of one row, when rows come one after the other: the first lane of value goes into the row's lane of
+   all. The lanes above it may be overwritten, because their rows come later. Whole vectors are stored, because they are
+   read as such: a vector load of numbers that were stored one by one would wait until every store before it has reached
+   the cache, which takes as long as a hundred elements do. */
 SMX_INLINE void put_number(real *numbers, int row, vec *all, vec value) {
     *all = v_select_le(v_set1((real)(row % LANES)), v_load(lane_numbers), v_set1(v_first(value)), *all);
     v_store(numbers + row - row % LANES, *all);
 }
-SMX_INLINE void put_row(real *partial, int k, int width, int row, vec *all, vec value) {
-    put_number(partial + partial_at(k, width, 0), row, all, value);
+SMX_INLINE void put_row(real *partial, int k, int rows, int row, vec *all, vec value) {
+    put_number(partial + partial_at(k, rows, 0), row, all, value);
 }
 
-SMX_INLINE pair read_sum(const real *partial, int k, int width, int row) {
-    return pair_of(v_load(partial + partial_at(k, width, row)), v_load(partial + partial_at(k + 1, width, row)));
+SMX_INLINE pair read_sum(const real *partial, int k, int rows, int row) {
+    return pair_of(v_load(partial + partial_at(k, rows, row)), v_load(partial + partial_at(k + 1, rows, row)));
 }
-SMX_INLINE void store_pair(real *partial, int k, int width, int row, pair s) {
-    v_store(partial + partial_at(k, width, row), s.high);
-    v_store(partial + partial_at(k + 1, width, row), s.low);
+SMX_INLINE void store_pair(real *partial, int k, int rows, int row, pair s) {
+    v_store(partial + partial_at(k, rows, row), s.high);
+    v_store(partial + partial_at(k + 1, rows, row), s.low);
 }

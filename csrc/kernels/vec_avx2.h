@@ -1,4 +1,5 @@
-/* Vectors of level "avx2": 8 floats or 4 doubles, with AVX2, FMA and F16C. vec_scalar.h says what each operation means. */
+/* Vectors of level "avx2": 8 floats or 4 doubles, with AVX2, FMA and F16C. vec_scalar.h says what each operation
+   means. */
 
 #include <immintrin.h>
 
@@ -76,14 +77,14 @@ SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
 SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
 
-/* Eight floats can be looked up at once, doubles only as pairs of floats. */
+/* Eight floats can be looked up at once; doubles can be looked up only as pairs of floats. */
 #if REAL_BITS == 32
 typedef vec table;
 SMX_INLINE vec v_permute(vec a, vec index) { return _mm256_permutevar8x32_ps(a, AS_INT(index)); }
 SMX_INLINE table v_table(const real entries[8]) { return v_load(entries); }
 SMX_INLINE vec v_look_up(table t, vec index) { return v_permute(t, index); }
 #else
-/* The lower and the upper halves of the entries. */
+/* The lower halves of the entries, and the upper halves. */
 typedef struct {
     __m256 lower, upper;
 } table;
@@ -100,7 +101,7 @@ SMX_INLINE vec v_look_up(table t, vec index) {
     const __m256 upper = _mm256_permutevar8x32_ps(t.upper, SHIFT_LEFT(AS_INT(index), 32));
     return _mm256_castps_pd(_mm256_blend_ps(lower, upper, 0xaa));
 }
-/* Lane j is floats 2 j and 2 j + 1. */
+/* Lane j of the doubles is floats 2 j and 2 j + 1. */
 SMX_INLINE vec v_permute(vec a, vec index) {
     const __m256i twice = _mm256_shuffle_epi32(_mm256_add_epi32(AS_INT(index), AS_INT(index)), 0xa0);
     const __m256i floats = _mm256_or_si256(twice, _mm256_set1_epi64x((long long)1 << 32));
@@ -133,7 +134,8 @@ SMX_INLINE vec v_move_down(vec a, int by) {
 #endif
 }
 
-/* An integer below 2^FRACTION_BITS in the significand of 2^FRACTION_BITS is that sum: no conversion is needed. */
+/* An integer below 2^FRACTION_BITS, in the significand of 2^FRACTION_BITS, makes the sum of both: no conversion is
+   needed. */
 SMX_INLINE vec v_exponent_field(vec a) {
     const vec base = v_set1((real)((real_bits)1 << FRACTION_BITS));
     return v_sub(V(or)(AS_REAL(SHIFT_RIGHT(AS_INT(a), FRACTION_BITS)), base), base);
@@ -143,8 +145,8 @@ SMX_INLINE vec v_significand(vec a) {
     return V(or)(V(and)(a, fraction), v_set1(1));
 }
 
-/* Float: four elements of a row fill half a register straight from memory; with rows i and 4 + i in register i,
-   transposing within the halves leaves the rows in order. Double: a row's four fill a register. */
+/* Float: four elements of a row fill half a register straight from memory; register i holds rows i and 4 + i, and
+   transposing within the halves leaves the rows in order. Double: four elements of a row fill a register. */
 #if REAL_BITS == 32
 
 SMX_INLINE void transpose_parts(vec a[4]) {
@@ -217,8 +219,8 @@ SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
 #endif
 }
 
-/* Of three registers of triples, each lane belongs to another column in each: two blends gather a column, out of order,
-   and a permutation puts it in order; the other way round likewise. */
+/* Three registers hold LANES triples, and a lane belongs to another column in each register. So two blends gather a
+   column, out of order, and a permutation puts it in order; the stores do the reverse. */
 #if REAL_BITS == 32
 #define ORDER(a, ...) _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(__VA_ARGS__))
 #define ONE_COLUMN(a, b, c) BLEND(BLEND(a, b, 0x92), c, 0x24) /* lanes of a: 0 3 6; b: 1 4 7; c: 2 5 */
@@ -311,7 +313,7 @@ SMX_INLINE double doubles_sum(doubles by_4) {
 
 #include "wide.inc.h"
 
-SMX_INLINE vec v_narrow(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper), _mm256_cvtpd_ps(s.lower)); }
+SMX_INLINE vec v_wide_round(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper), _mm256_cvtpd_ps(s.lower)); }
 
 #include "quads_avx.h"
 

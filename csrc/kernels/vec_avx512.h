@@ -77,7 +77,7 @@ SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(
 SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
 SMX_INLINE vec v_permute(vec a, vec index) { return V(permutexvar)(AS_INT(index), a); }
 
-/* Eight floats stand in the register twice, so that a further bit of an index does no harm. */
+/* A register holds the eight floats twice, so a further bit of an index does no harm. */
 #if REAL_BITS == 32
 SMX_INLINE table v_table(const real entries[8]) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(entries)); }
 #else
@@ -114,7 +114,8 @@ SMX_INLINE vec v_move_down(vec a, int by) {
 #endif
 }
 
-/* An integer below 2^FRACTION_BITS in the significand of 2^FRACTION_BITS is that sum: no conversion is needed. */
+/* An integer below 2^FRACTION_BITS, in the significand of 2^FRACTION_BITS, makes the sum of both: no conversion is
+   needed. */
 SMX_INLINE vec v_exponent_field(vec a) {
     const vec base = v_set1((real)((real_bits)1 << FRACTION_BITS));
     const __m512i field = SHIFT_RIGHT(AS_INT(a), FRACTION_BITS);
@@ -125,8 +126,8 @@ SMX_INLINE vec v_significand(vec a) {
     return AS_REAL(_mm512_or_si512(_mm512_and_si512(AS_INT(a), fraction), AS_INT(v_set1(1))));
 }
 
-/* Four elements of a row fill a quarter (float) or a half (double) of a register straight from memory; with rows
-   4 q + i (float) or 4 h + i (double) in register i, transposing within those parts leaves the rows in order. */
+/* Four elements of a row fill a quarter (float) or a half (double) of a register straight from memory. Register i holds
+   rows 4 q + i (float) or 4 h + i (double), and transposing within those parts leaves the rows in order. */
 #if REAL_BITS == 32
 
 SMX_INLINE void transpose_parts(vec a[4]) {
@@ -218,8 +219,8 @@ SMX_INLINE void v_store_pairs(real *p, const vec column[2]) {
 }
 
 /* Number f of the 3 LANES in memory is lane f % LANES of register f / LANES, and lane f / 3 of column f % 3. So a lane
-   belongs to another column in each register, and two blends gather a column, out of order; lane i of it is then found
-   at (3 i + k) % LANES. The other way round likewise. */
+   belongs to another column in each register. Two blends gather a column, out of order: lane i of the column is then at
+   (3 i + k) % LANES. The stores do the reverse. */
 SMX_INLINE vec every_third(vec a, vec b, vec c) {
     return V(mask_blend)(THIRD_AND_SIXTH, V(mask_blend)(SECOND_AND_FIFTH, a, b), c);
 }
@@ -284,7 +285,7 @@ SMX_INLINE double doubles_sum(doubles by_8) {
 
 #include "wide.inc.h"
 
-SMX_INLINE vec v_narrow(wide s) {
+SMX_INLINE vec v_wide_round(wide s) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(s.lower)), _mm512_cvtpd_ps(s.upper), 1);
 }
 

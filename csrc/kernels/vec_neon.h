@@ -59,10 +59,10 @@ SMX_INLINE vec v_set1(real x) {
 }
 SMX_INLINE vec v_load(const real *p) { return V(vld1)(p); }
 SMX_INLINE void v_store(real *p, vec a) { V(vst1)(p, a); }
-SMX_INLINE void v_stream(real *p, vec a) { v_store(p, a); } /* no such intrinsic */
+SMX_INLINE void v_stream(real *p, vec a) { v_store(p, a); } /* there is no such intrinsic */
 SMX_INLINE void v_stream_end(void) {}
 
-/* There are no masked moves: a few scalar ones through the stack. */
+/* There are no masked moves: scalar ones go through the stack. */
 SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) {
     real lane[LANES];
     v_store(lane, fill);
@@ -86,7 +86,7 @@ SMX_INLINE vec v_fms(vec a, vec b, vec c) { return V(vfma)(V(vneg)(c), a, b); }
 SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return V(vfms)(c, a, b); }
 SMX_INLINE vec v_sub_fused(vec a, vec b) { return v_sub(a, b); }
 
-/* By comparison: the instructions for maxima treat NaN and signed zeros in ways of their own. */
+/* By comparison, because the instructions for maxima treat NaN and signed zeros differently. */
 SMX_INLINE vec v_max(vec a, vec b) { return V(vbsl)(V(vcgt)(a, b), a, b); }
 SMX_INLINE vec v_min(vec a, vec b) { return V(vbsl)(V(vclt)(a, b), a, b); }
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(vbsl)(V(vcle)(a, b), yes, no); }
@@ -103,7 +103,8 @@ SMX_INLINE table v_table(const real entries[8]) {
         t.bytes.val[k] = vld1q_u8((const uint8_t *)entries + 16 * k);
     return t;
 }
-/* Of the number, below count, in the low bits of each lane: where its bytes are in a row of reals. */
+/* The low bits of each lane hold a number below count. The result says where the bytes of that entry are in a row of
+   reals. */
 SMX_INLINE uint8x16_t bytes_of_entry(vec index, uint8_t count) {
     static const uint8_t lowest[16] = {
 #if REAL_BITS == 32
@@ -247,7 +248,7 @@ SMX_INLINE double doubles_sum(doubles by_2) { return vaddvq_f64(by_2); }
 
 #include "wide.inc.h"
 
-SMX_INLINE vec v_narrow(wide s) { return vcvt_high_f32_f64(vcvt_f32_f64(s.lower), s.upper); }
+SMX_INLINE vec v_wide_round(wide s) { return vcvt_high_f32_f64(vcvt_f32_f64(s.lower), s.upper); }
 
 typedef wide quad;
 

@@ -1,8 +1,8 @@
-/* Vectors of level "scalar": one lane, in portable C. Also the definition of what each operation means; the other
-   levels' headers give the same names the same meaning.
+/* Vectors of level "scalar": one lane, in portable C. This header also defines what each operation means; the headers
+   of the other levels give the same names the same meaning.
 
-   The compiler may find no instruction for fma, which then is a slow library call: this level is the yardstick and
-   the last resort, not a fast path. */
+   The compiler may find no instruction for fma, which then is a slow library call: this level is the yardstick and the
+   last resort, not a fast path. */
 
 #include "real.h"
 
@@ -19,11 +19,12 @@ SMX_INLINE vec v_set1(real x) { return x; }
 SMX_INLINE vec v_load(const real *p) { return *p; }
 SMX_INLINE void v_store(real *p, vec a) { *p = a; }
 
-/* Stores past the cache, where there is such a thing; p is aligned to a vector. Ended by v_stream_end. */
+/* A store past the cache, on levels that have one; p is aligned to a vector. v_stream_end ends a series of such
+   stores. */
 SMX_INLINE void v_stream(real *p, vec a) { *p = a; }
 SMX_INLINE void v_stream_end(void) {}
 
-/* The first count elements from p, the other lanes fill; count may be anything, 0 or less reads nothing. */
+/* The first count elements from p; the other lanes are those of fill. If count is 0 or less, nothing is read. */
 SMX_INLINE vec v_load_first(const real *p, ptrdiff_t count, vec fill) { return count > 0 ? *p : fill; }
 SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) {
     if (count > 0)
@@ -38,34 +39,35 @@ SMX_INLINE vec v_fma(vec a, vec b, vec c) { return REAL_FMA(a, b, c); }   /* a b
 SMX_INLINE vec v_fms(vec a, vec b, vec c) { return REAL_FMA(a, b, -c); }  /* a b - c */
 SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return REAL_FMA(-a, b, c); } /* c - a b */
 
-/* The same as v_sub, by the units that multiply, where these are not those that add: for long runs of sums. (GCC leaves it
-   so; Clang sees through it, and subtracts.) */
+/* The same as v_sub, but done by the units that multiply, where these are not the units that add: for long series of
+   sums. (GCC leaves it so; Clang recognizes it, and subtracts.) */
 SMX_INLINE vec v_sub_fused(vec a, vec b) { return a - b; }
 
-/* Where either is NaN, the second. */
+/* If a or b is NaN, the result is b. */
 SMX_INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 SMX_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
 
-/* a <= b ? yes : no, and a <= b ? yes : 0; where either is NaN, no. */
+/* a <= b ? yes : no, and a <= b ? yes : 0. If a or b is NaN, the comparison is false. */
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return a <= b ? yes : no; }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return a <= b ? yes : 0; }
 
-/* Whether a <= b in every lane. */
+/* True if a <= b in every lane. */
 SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 
-/* The bits moved up until the lowest of the significand is the lowest of the exponent. */
+/* Moves the bits up until the lowest bit of the significand is the lowest bit of the exponent. */
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return real_from_bits(bits_of_real(a) << FRACTION_BITS); }
 
-/* The bits moved up until the three lowest are the highest of the significand: 8 k + j becomes 2^(k - BIAS) (1 + j / 8). */
+/* Moves the bits up until the three lowest bits are the highest of the significand: 8 k + j becomes 2^(k - BIAS) (1 + j
+   / 8). */
 SMX_INLINE vec v_eighths(vec a) { return real_from_bits(bits_of_real(a) << (FRACTION_BITS - 3)); }
 
-/* In each lane, the lane of a whose number is in the low bits of index. */
+/* Each lane of the result is the lane of a whose number is in the low bits of index. */
 SMX_INLINE vec v_permute(vec a, vec index) {
     (void)index;
     return a;
 }
 
-/* The entry that the three lowest bits of an index name. */
+/* Each lane of the result is the entry whose number is in the three lowest bits of index. */
 SMX_INLINE table v_table(const real entries[8]) {
     table t;
     memcpy(t.entry, entries, sizeof t.entry);
@@ -75,20 +77,21 @@ SMX_INLINE vec v_look_up(table t, vec index) { return t.entry[bits_of_real(index
 
 /* The first lane. */
 SMX_INLINE real v_first(vec a) { return a; }
-/* Lane i is lane i + by of a, by being a power of two below LANES; the last lanes may hold anything. */
+/* Lane i of the result is lane i + by of a; by is a power of two below LANES. The last lanes may hold anything. */
 SMX_INLINE vec v_move_down(vec a, int by) {
     (void)by;
     return a;
 }
 
-/* Of positive normal numbers: the exponent's field, as a number; the significand, in [1, 2). */
+/* For positive normal numbers: the exponent field, as a number; and the significand, in [1, 2). */
 SMX_INLINE vec v_exponent_field(vec a) { return (real)(bits_of_real(a) >> FRACTION_BITS); }
 SMX_INLINE vec v_significand(vec a) {
     const real_bits mask = ((real_bits)1 << FRACTION_BITS) - 1;
     return real_from_bits((bits_of_real(a) & mask) | bits_of_real(1));
 }
 
-/* Elements j to j + 3 of LANES rows, transposed: column[k] holds element j + k of each. */
+/* Transposes elements j to j + 3 of LANES rows: column[k] holds element j + k of each row. v_store_columns does the
+   reverse. */
 SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
     for (int k = 0; k < 4; k++)
         column[k] = rows[0][j + k];
@@ -98,20 +101,20 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
         rows[0][j + k] = column[k];
 }
 
-/* LANES rows of two or of three elements that follow one another, taken apart and put together. */
+/* Separates LANES packed rows of two or three elements into columns; the stores do the reverse. */
 SMX_INLINE void v_load_pairs(const real *p, vec column[2]) { column[0] = p[0], column[1] = p[1]; }
 SMX_INLINE void v_store_pairs(real *p, const vec column[2]) { p[0] = column[0], p[1] = column[1]; }
 SMX_INLINE void v_load_triples(const real *p, vec column[3]) { column[0] = p[0], column[1] = p[1], column[2] = p[2]; }
 SMX_INLINE void v_store_triples(real *p, const vec column[3]) { p[0] = column[0], p[1] = column[1], p[2] = column[2]; }
 
-/* a where the byte of its lane is not 0, else fill, as beyond the first count bytes. */
+/* a where the byte of the lane is not 0, else fill; also fill in the lanes from count on. */
 SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, vec fill) {
     return count > 0 && *p ? a : fill;
 }
 
-/* LANES numbers of 16 bits: between memory of any alignment and a register, where those beyond count are 0; widened to
-   reals; and reals rounded to nearest, ties to even. A NaN that is rounded to bfloat16 is the one quiet NaN, whose bits
-   survive it. */
+/* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
+   from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
+   bfloat16 is the canonical NaN, whose bits survive the rounding. */
 #if REAL_BITS == 32
 
 typedef uint16_t halves;
@@ -154,9 +157,9 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* LANES doubles, for sums of products of reals, which are exact among them: s + x y, x and y in registers or in memory (from
-   there they need not be taken apart into halves); a + b; s - x; the sum of the lanes, upper half onto lower; and rounded to
-   reals. */
+/* LANES doubles, for sums of products of reals; the products are exact. The operations: s + x y, with x and y in
+   registers or in memory (loads from memory need not separate the halves of a register); a + b; s - x; the sum of the
+   lanes, upper half onto lower half; and the doubles rounded to reals. */
 typedef double wide;
 
 SMX_INLINE wide v_wide_zero(void) { return 0; }
@@ -167,10 +170,10 @@ SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) { re
 SMX_INLINE wide v_wide_add(wide a, wide b) { return a + b; }
 SMX_INLINE wide v_wide_sub(wide s, vec x) { return s - x; }
 SMX_INLINE double v_wide_sum(wide s) { return s; }
-SMX_INLINE vec v_narrow(wide s) { return (real)s; }
+SMX_INLINE vec v_wide_round(wide s) { return (real)s; }
 
-/* Four doubles, the partial sums of a short row of floats: s + x y of four elements, or of the first count; and of LANES
-   quads the sum of each, pairwise, upper half onto lower half. */
+/* A quad: four doubles that hold the partial sums of a short row of floats. The operations: s + x y for four elements,
+   or for the first count of them; and the sum of each of LANES quads, pairwise, upper half onto lower half. */
 typedef struct {
     double part[4];
 } quad;

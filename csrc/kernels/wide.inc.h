@@ -1,8 +1,8 @@
-/* As many doubles as a register has floats, in two registers: for sums of products of floats, which are exact among them.
-   Included by each level's header that has more than one lane; vec_scalar.h says what the operations mean. A level brings
-   `doubles`, a register of half as many: doubles_zero, _add, _sub, _fma (x y + s), _get and _put (doubles in memory), _load
-   (floats from memory), _lower and _upper (the halves of a vector of floats), and _sum (the sum of its lanes, upper half
-   onto lower). */
+/* As many doubles as a register has floats, in two registers. They hold sums of products of floats; the products are
+   exact. The header of each level that has more than one lane includes this file; vec_scalar.h says what the operations
+   mean. A level defines `doubles`, a register of half as many doubles, with doubles_zero, _add, _sub, _fma (x y + s),
+   _get and _put (doubles in memory), _load (floats in memory), _lower and _upper (the halves of a vector of floats),
+   and _sum (the sum of the lanes, upper half onto lower). */
 
 typedef struct {
     doubles lower, upper;
@@ -22,7 +22,7 @@ SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
     return wide_of(doubles_fma(doubles_lower(x), doubles_lower(y), s.lower),
                    doubles_fma(doubles_upper(x), doubles_upper(y), s.upper));
 }
-/* From memory, halves need not be taken out of a register. */
+/* If the floats are in memory, their halves need not be extracted from a register. */
 SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) {
     return wide_of(doubles_fma(doubles_load(x), doubles_load(y), s.lower),
                    doubles_fma(doubles_load(x + LANES / 2), doubles_load(y + LANES / 2), s.upper));

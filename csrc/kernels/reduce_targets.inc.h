@@ -1,0 +1,159 @@
+/* The loops of a reduce that adds up targets, for cross-entropy: T, the sum of a row's targets t_j, and
+   S = sum t_j (max - x_j).
+
+   S of a piece is relative to the maximum of the piece; target_combine makes it relative to the maximum of the row. The
+   targets of labels are looked up row by row. The three losses differ in which other targets there are. */
+
+typedef struct {
+    pair t, s;
+} target_sums;
+
+SMX_INLINE target_sums target_begin(void) {
+    const pair zero = pair_of(v_set1(0), v_set1(0));
+    const target_sums none = {zero, zero};
+    return none;
+}
+
+/* v holds x, weight and, if there are three inputs, q. Zeros add nothing. */
+SMX_INLINE target_sums target_add(target_sums sums, const vec v[SMX_MAX_INPUTS], int inputs, vec keep, vec spread,
+                                  vec maximum) {
+    const vec zero = v_set1(0);
+    const vec share = inputs > 2 ? v_fma(keep, v[2], spread) : spread;
+    const vec target = v_mul(v[1], share);
+    const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, v[0]));
+    sums.t = sum_add_product(sums.t, v[1], share);
+    sums.s = sum_add_product(sums.s, target, gap);
+    return sums;
+}
+
+SMX_INLINE target_sums target_add_sums(target_sums a, target_sums b) {
+    a.t = sum_add_sum(a.t, b.t);
+    a.s = sum_add_sum(a.s, b.s);
+    return a;
+}
+
+/* The partial of a piece: first that of the exponentials, then T, then S. */
+enum { PARTIAL_T = 4, PARTIAL_S = 6 };
+
+/* The reference of a piece's S. It is finite, even if all elements are -inf. */
+SMX_INLINE vec piece_maximum(vec first) { return v_max(v_sub(v_set1(0), HUGEST), first); }
+
+SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inputs) {
+    const int rows = tile->rows;
+    const ptrdiff_t n = tile->n;
+    const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
+    const vec zero = v_set1(0);
+    vec t_high = zero, t_low = zero, s_high = zero, s_low = zero;
+    for (int row = 0; row < rows; row++) {
+        const vec maximum = piece_maximum(v_set1(partial[partial_at(0, rows, row)]));
+        const real *in[SMX_MAX_INPUTS];
+        for (int k = 0; k < inputs; k++)
+            in[k] = row_of(&tile->in[k], row);
+        target_sums sums[GROUPS];
+        vec v[SMX_MAX_INPUTS];
+        for (int g = 0; g < GROUPS; g++)
+            sums[g] = target_begin();
+        ptrdiff_t i = 0;
+        for (; i + SUMS <= n; i += SUMS)
+            for (int g = 0; g < GROUPS; g++) {
+                for (int k = 0; k < inputs; k++)
+                    v[k] = v_load(in[k] + i + g * LANES);
+                sums[g] = target_add(sums[g], v, inputs, keep, spread, maximum);
+            }
+        for (int g = 0; i < n; i += LANES, g++) {
+            for (int k = 0; k < inputs; k++)
+                v[k] = v_load_first(in[k] + i, n - i, zero);
+            sums[g] = target_add(sums[g], v, inputs, keep, spread, maximum);
+        }
+        ADD_PAIRWISE(target_add_sums, sums, GROUPS);
+        const pair t = sum_lanes(sums[0].t), s = sum_lanes(sums[0].s);
+        put_row(partial, PARTIAL_T, rows, row, &t_high, t.high);
+        put_row(partial, PARTIAL_T + 1, rows, row, &t_low, t.low);
+        put_row(partial, PARTIAL_S, rows, row, &s_high, s.high);
+        put_row(partial, PARTIAL_S + 1, rows, row, &s_low, s.low);
+    }
+}
+
+SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int sum_count, int inputs) {
+    const int rows = tile->rows;
+    const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
+    for (int row = 0; row < rows; row += LANES) {
+        const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
+        target_sums sums[SUMS];
+        for (int i = 0; i < sum_count; i++)
+            sums[i] = target_begin();
+        for (ptrdiff_t j = 0; j < tile->n; j += sum_count)
+            for (int i = 0; i < sum_count && j + i < tile->n; i++) {
+                vec v[SMX_MAX_INPUTS];
+                for (int k = 0; k < inputs; k++)
+                    v[k] = v_load(row_of(&tile->in[k], row) + (j + i) * tile->in[k].element_stride);
+                sums[i] = target_add(sums[i], v, inputs, keep, spread, maximum);
+            }
+        ADD_PAIRWISE(target_add_sums, sums, sum_count);
+        store_pair(partial, PARTIAL_T, rows, row, sums[0].t);
+        store_pair(partial, PARTIAL_S, rows, row, sums[0].s);
+    }
+}
+
+SMX_INLINE void target_reduce(const smx_tile *tile, real *partial, enum smx_walk walk, int inputs) {
+    if (walk == SMX_WALK_ROWS)
+        target_reduce_rows(tile, partial, inputs);
+    else
+        target_reduce_columns(tile, partial, walk == SMX_WALK_SHORT_COLUMNS ? 1 : SUMS, inputs);
+}
+
+/* The logit and the target of each row's label. The target is 0 if the label is not in this piece. */
+typedef struct {
+    real x[SMX_TILE_ROWS], target[SMX_TILE_ROWS];
+} labels;
+
+SMX_INLINE void label_find(const smx_tile *tile, labels *found) {
+    const int rows = tile->rows;
+    const int64_t *label = tile->label, first = tile->piece_start, n = tile->n;
+    const real *factor = tile->factor;
+    const smx_view x = tile->in[0];
+    for (int row = 0; row < rows; row++) {
+        const int64_t at = label[row] - first;
+        const int is_here = (uint64_t)at < (uint64_t)n;
+        found->x[row] = row_of(&x, row)[(is_here ? at : 0) * x.element_stride];
+        found->target[row] = is_here ? factor[row] : 0;
+    }
+    for (int row = rows; row % LANES != 0; row++)
+        found->x[row] = found->target[row] = 0;
+}
+
+/* Adds the labels' targets to S and T. alone: there are no other targets. */
+SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *partial, int alone) {
+    const int rows = tile->rows;
+    const vec zero = v_set1(0);
+    for (int row = 0; row < rows; row += LANES) {
+        const vec x = v_load(found->x + row), target = v_load(found->target + row);
+        const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
+        const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, x));
+        pair t = pair_of(zero, zero), s = t;
+        if (!alone) {
+            t = read_sum(partial, PARTIAL_T, rows, row);
+            s = read_sum(partial, PARTIAL_S, rows, row);
+        }
+        store_pair(partial, PARTIAL_T, rows, row, sum_add(t, target));
+        store_pair(partial, PARTIAL_S, rows, row, sum_add_product(s, target, gap));
+    }
+}
+
+/* S and T of the rows whose maximum is `maximum`. */
+SMX_INLINE target_sums target_combine(const real *partials, ptrdiff_t pieces, int rows, int row, vec maximum) {
+    target_sums total = target_begin();
+    for (ptrdiff_t i = 0; i < pieces; i++) {
+        const real *partial = partials + i * partial_at(SMX_PARTIALS, rows, 0);
+        const pair t = read_sum(partial, PARTIAL_T, rows, row);
+        const vec gap = v_sub(maximum, piece_maximum(v_load(partial + partial_at(0, rows, row))));
+        total.t = sum_add_sum(total.t, t);
+        total.s = sum_add_sum(total.s, read_sum(partial, PARTIAL_S, rows, row));
+        if (pieces > 1) {
+            total.s = sum_add_product(total.s, t.high, gap);
+            total.s.low = v_fma(t.low, gap, total.s.low);
+        }
+    }
+    total.t = sum_renormalize(total.t);
+    return total;
+}
