@@ -863,7 +863,9 @@ static int run_serial(const job *j) {
 static int run_tiles(const job *j) {
     smx_shares tiles;
     int failed = 0;
-    smx_share_out(&tiles, j->tiles, least(4096, most(1, j->tiles / (8 * (ptrdiff_t)j->threads))), j->threads);
+    smx_share_out(&tiles, j->tiles, least(4096, most(1, j->tiles / (8 * (ptrdiff_t)j->threads))), j->threads,
+                  j->plan->call);
+    smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
         WORKER_BEGIN(w, j);
@@ -931,8 +933,9 @@ static int run_pieces(job *j) {
     j->scratch_bytes -= j->partial_bytes; /* which are everybody's */
     for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
         smx_shares reduced, written;
-        smx_share_out(&reduced, items, 1, j->threads);
-        smx_share_out(&written, items, 1, j->threads);
+        smx_share_out(&reduced, items, 1, j->threads, j->plan->call);
+        smx_share_out(&written, items, 1, j->threads, j->plan->call);
+        smx_share_begins(j->plan->call);
         are_left = 0;
 #pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
         {
@@ -942,6 +945,8 @@ static int run_pieces(job *j) {
             if (ready)
                 do_pieces(&w, &reduced, round, 0, partials);
 #pragma omp barrier
+#pragma omp master
+            smx_share_begins(j->plan->call);
             if (ready)
                 are_left |= do_pieces(&w, &written, round, 1, partials);
             WORKER_END();
@@ -1064,11 +1069,14 @@ int smx_run(smx_plan *plan) {
         elements *= plan->inner_shape[d];
     for (int d = 0; d < plan->outer_dims; d++)
         elements *= plan->outer_shape[d];
-    const int may_share = smx_threads_for(plan, elements) > 1;
-    if (may_share && !smx_are_threads_awake() && elements < WORTH_WAKING * worth_a_thread(plan))
-        plan->threads = 1;
+    const int threads = smx_threads_for(plan, elements);
+    smx_call call;
+    if (threads > 1) {
+        plan->threads = smx_call_enter(&call, threads, elements >= WORTH_WAKING * worth_a_thread(plan));
+        plan->call = &call;
+    }
     const int status = plan->indptr ? smx_run_segments(plan) : smx_run_rows(plan);
-    if (may_share)
-        smx_threads_rest();
+    if (threads > 1)
+        smx_call_leave(&call);
     return status;
 }

@@ -12,6 +12,7 @@ import os
 from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
 from libc.string cimport memset, strcpy
 cimport numpy as cnp
 
@@ -137,8 +138,26 @@ cdef extern from "threads.h":
     void smx_threads_begin(int limit)
     void smx_set_threads(int limit)
     int smx_get_threads()
-    void smx_keep_threads_awake(int always)
+    void smx_always_use_threads(int always)
+    void smx_ask_runtime(int *processors, int *threads)
+    void smx_count_calls(int64_t *together, int64_t *alone)
     int smx_openmp_version()
+
+cdef extern from "policy.h":
+    enum smx_policy_state:
+        SMX_SETTLED
+    ctypedef struct smx_policy:
+        smx_policy_state state
+        int width
+        int64_t rest
+    ctypedef struct smx_measurement:
+        int64_t now
+        int64_t took
+        int64_t serial
+        int width
+        int is_crowded
+    int smx_policy_width(smx_policy *policy, int64_t now, int limit)
+    void smx_policy_learn(smx_policy *policy, const smx_measurement *call)
 
 
 # ---- levels and threads ---------------------------------------------------------------------------------------------
@@ -171,20 +190,51 @@ def _set_isa(name):
     raise ValueError(f"name: got {name!r}, expected one of {', '.join(_isa_available())}")
 
 
-def _keep_threads_awake(always):
-    """For tests: a call that comes alone uses threads like any other."""
-    smx_keep_threads_awake(always)
+def _always_use_threads(always):
+    """For tests: any call that could use threads does, whatever came before it and whatever else the machine does."""
+    smx_always_use_threads(always)
+
+
+cdef class _Policy:
+    """The policy of csrc/policy.h, with a state of its own; for tests. Times are in nanoseconds."""
+
+    cdef smx_policy _state
+
+    def __cinit__(self):
+        memset(&self._state, 0, sizeof(self._state))
+
+    def width(self, now, limit):
+        """The number of threads of a call that begins now."""
+        return smx_policy_width(&self._state, now, limit)
+
+    def learn(self, now, took, serial, width, is_crowded=False):
+        """Tell what a call that ends now has shown."""
+        cdef smx_measurement call
+        call.now, call.took, call.serial, call.width, call.is_crowded = now, took, serial, width, is_crowded
+        smx_policy_learn(&self._state, &call)
+
+    @property
+    def is_settled(self):
+        return self._state.state == SMX_SETTLED
+
+    @property
+    def rest(self):
+        return self._state.rest
 
 
 def _build_info():
     """What `show_config` reports of this module."""
     runtime = SMX_OPENMP_RUNTIME.decode()
+    cdef int64_t together = 0, alone = 0
+    smx_count_calls(&together, &alone)
     return {
         "isa": _level.name.decode(),
         "isa_available": _isa_available(),
         "compiler": SMX_COMPILER.decode(),
         "openmp": f"{runtime} ({smx_openmp_version()})" if runtime else None,
         "threads": smx_get_threads(),
+        "calls_together": together,
+        "calls_alone": alone,
         "buffer_limit": smx_get_buffer_limit(),
     }
 
@@ -355,7 +405,9 @@ def _begin():
         raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
     _set_isa(asked or available[len(available) - 1])
     smx_run_begin(smx_last_cache())
-    smx_threads_begin(default_threads())
+    cdef int processors, threads
+    smx_ask_runtime(&processors, &threads)
+    smx_threads_begin(default_threads(processors, threads))
     smx_buffers_begin()
     smx_set_buffer_limit(default_buffer_limit())
 

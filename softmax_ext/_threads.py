@@ -30,11 +30,23 @@ def brief_waits() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def default_threads() -> int:
+MOST_THREADS = 1 << 16
+NO_QUOTA = 1 << 20  # CPUs: more than any machine has
+
+
+def default_threads(processors: int, runtime_threads: int) -> int:
     """Return the number of threads used until `set_num_threads` says otherwise.
 
     The first of these that is set: ``SOFTMAX_EXT_NUM_THREADS``; ``OMP_NUM_THREADS``; the CPUs that this process may
     use, by its affinity and by the CPU quota of its control group.
+
+    Parameters
+    ----------
+    processors : int
+        CPUs that the OpenMP runtime has found, 0 for none. ``OMP_PROC_BIND``, ``OMP_PLACES`` and ``GOMP_CPU_AFFINITY``
+        have it bind the thread that loads it to a single one: so the affinity says no more how many there were.
+    runtime_threads : int
+        Threads that the runtime would use: what it has made of ``OMP_NUM_THREADS``.
 
     Returns
     -------
@@ -43,18 +55,21 @@ def default_threads() -> int:
     Raises
     ------
     ImportError
-        If ``SOFTMAX_EXT_NUM_THREADS`` is not a positive integer.
+        If ``SOFTMAX_EXT_NUM_THREADS`` is not an integer from 1 to 65536.
     """
     asked = os.environ.get("SOFTMAX_EXT_NUM_THREADS", "").strip()
     if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise ImportError(f"SOFTMAX_EXT_NUM_THREADS: got {asked!r}, expected a positive integer")
+        # Python refuses to read thousands of digits.
+        if not asked.isdecimal() or len(asked) > 100 or not 1 <= int(asked) <= MOST_THREADS:
+            raise ImportError(
+                f"SOFTMAX_EXT_NUM_THREADS: got {asked[:100]!r}, expected a positive integer up to {MOST_THREADS}"
+            )
         return int(asked)
-    # A list is for nested regions, the outermost first. What is no number the OpenMP runtime ignores too.
+    # A list is for nested regions, the outermost first. What is no number, or too large, the OpenMP runtime ignores, too.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return max(1, min(_cpus(), _quota()))
+    if asked.isdecimal() and asked.strip("0"):
+        return min(int(asked) if len(asked) < 10 else runtime_threads, max(runtime_threads, 1), MOST_THREADS)
+    return max(1, min(processors or _cpus(), _quota()))
 
 
 def _cpus() -> int:
@@ -64,19 +79,58 @@ def _cpus() -> int:
         return os.cpu_count() or 1
 
 
-def _quota(root: str = "/sys/fs/cgroup") -> int:
-    """Return the CPUs that the control group's quota is worth, rounded up; without one, more than any machine has."""
-    try:
-        with open(f"{root}/cpu.max") as file:  # version 2: "quota period" or "max period"
-            quota, period = file.read().split()
-    except (OSError, ValueError):
-        try:
-            with open(f"{root}/cpu/cpu.cfs_quota_us") as file:  # version 1: -1 for none
-                quota = file.read().strip()
-            with open(f"{root}/cpu/cpu.cfs_period_us") as file:
-                period = file.read().strip()
-        except OSError:
-            quota = "max"
-    if not quota.isdecimal():
-        return 1 << 20
+def _quota(root: str = "/") -> int:
+    """Return the CPUs that the quotas of this process's control groups are worth, rounded up.
+
+    Each group has a share of its parent's, so the least of all on the way up counts. In a container, the root of what is
+    mounted may be the process's own group, or the path that the kernel tells may lead nowhere below it: what is not
+    there sets no limit.
+
+    Parameters
+    ----------
+    root : str
+        Where ``proc`` and ``sys`` are; for tests.
+
+    Returns
+    -------
+    int
+        `NO_QUOTA` if there is none.
+    """
+    mounted = os.path.join(root, "sys/fs/cgroup")
+    least = NO_QUOTA
+    for line in _read(os.path.join(root, "proc/self/cgroup")).splitlines() or ["0::/"]:
+        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if controllers == "":  # version 2, alone or beside version 1
+            tops, read = [mounted, os.path.join(mounted, "unified")], _quota_2
+        elif "cpu" in controllers.split(","):
+            tops, read = [os.path.join(mounted, name) for name in ("cpu", controllers)], _quota_1
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for top in tops:
+            for depth in range(len(parts) + 1):
+                least = min(least, read(os.path.join(top, *parts[:depth])))
+    return least
+
+
+def _quota_2(group: str) -> int:
+    return _whole_cpus(*(_read(os.path.join(group, "cpu.max")).split() + ["", ""])[:2])  # or "max period"
+
+
+def _quota_1(group: str) -> int:
+    quota, period = (_read(os.path.join(group, f"cpu.cfs_{name}_us")).strip() for name in ("quota", "period"))
+    return _whole_cpus(quota, period)  # -1 for none
+
+
+def _whole_cpus(quota: str, period: str) -> int:
+    if not (quota.isdecimal() and period.isdecimal() and int(period)):
+        return NO_QUOTA
     return max(1, -(-int(quota) // int(period)))
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
