@@ -54,10 +54,7 @@ enum {
     /* Elements of a call that are so few that how they are cut would be most of the work; and bytes of a block of them, which
        is on the stack. */
     AT_ONCE = 1024,
-    BLOCK_AT_ONCE = 8 * AT_ONCE,
-    /* Shares for a thread that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they
-       would do then pays from 200 us on. */
-    WORTH_WAKING = 32
+    BLOCK_AT_ONCE = 8 * AT_ONCE
 };
 
 /* The same for this machine's cache. Inputs and results of more than three eighths of it each leave no room. What is asked for
@@ -1072,7 +1069,7 @@ int smx_run(smx_plan *plan) {
     const int threads = smx_threads_for(plan, elements);
     smx_call call;
     if (threads > 1) {
-        plan->threads = smx_call_enter(&call, threads, elements >= WORTH_WAKING * worth_a_thread(plan));
+        plan->threads = smx_call_enter(&call, threads, elements / worth_a_thread(plan));
         plan->call = &call;
     }
     const int status = plan->indptr ? smx_run_segments(plan) : smx_run_rows(plan);

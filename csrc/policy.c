@@ -124,7 +124,9 @@ void smx_policy_learn(smx_policy *p, const smx_measurement *call) {
     if (p->calls_left > 0)
         p->calls_left--;
     if (call->is_crowded) {
-        settle(p, call->now, 1, most(p->rest, CROWDED_REST), 0);
+        /* Longer if it has happened again, as soon as that was over. */
+        const int is_resting = p->state == SMX_SETTLED && p->width == 1;
+        settle(p, call->now, 1, most(is_resting ? p->rest : 2 * p->rest, CROWDED_REST), 0);
         begin_run(p, call->now);
         return;
     }

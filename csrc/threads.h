@@ -23,14 +23,15 @@ int smx_get_threads(void);
 typedef struct {
     int64_t start, mark, serial; /* ns */
     ptrdiff_t taken; /* items of the region that this thread has done */
-    int threads;     /* that the call may use */
+    int work;        /* in shares that are worth a thread */
+    int threads;     /* that the call uses at most */
     int regions;
     int is_owner; /* no other thread of the process was in such a call when it began */
 } smx_call;
 
-/* Begins a call that could use so many threads, and returns how many it is to use. is_worth_waking: it has so much work that
-   it may wake threads that sleep. */
-int smx_call_enter(smx_call *call, int threads, int is_worth_waking);
+/* Begins a call that could use so many threads, and returns how many it is to use. work: how many threads it would be worth
+   if there were any number. */
+int smx_call_enter(smx_call *call, int threads, ptrdiff_t work);
 void smx_call_leave(smx_call *call);
 
 /* By the calling thread alone: it begins its share of a region's items; it has done what it could get of them. */

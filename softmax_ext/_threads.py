@@ -65,10 +65,13 @@ def default_threads(processors: int, runtime_threads: int) -> int:
                 f"SOFTMAX_EXT_NUM_THREADS: got {asked[:100]!r}, expected a positive integer up to {MOST_THREADS}"
             )
         return int(asked)
-    # A list is for nested regions, the outermost first. What is no number, or too large, the OpenMP runtime ignores, too.
+    # A list is for nested regions, the outermost first. The runtime ignores what is no number, and may make of one that is
+    # too large what it likes, even something negative.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if asked.isdecimal() and asked.strip("0"):
-        return min(int(asked) if len(asked) < 10 else runtime_threads, max(runtime_threads, 1), MOST_THREADS)
+    if asked.isdecimal() and len(asked) < 10 and int(asked) > 0:
+        return min(int(asked), MOST_THREADS)
+    if asked.isdecimal() and 0 < runtime_threads <= MOST_THREADS:
+        return runtime_threads
     return max(1, min(processors or _cpus(), _quota()))
 
 
