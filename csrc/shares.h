@@ -26,7 +26,7 @@ typedef struct {
     _Alignas(SMX_CACHE_LINE) smx_share share[SMX_SHARES];
     int count;
     ptrdiff_t items, at_once; /* all; those that a thread takes at a time */
-    smx_call *call;           /* is told how the calling thread's own share goes */
+    smx_call *call; /* is told how the calling thread's own share goes */
 } smx_shares;
 
 static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_once, int threads, smx_call *call) {

@@ -65,8 +65,8 @@ def default_threads(processors: int, runtime_threads: int) -> int:
                 f"SOFTMAX_EXT_NUM_THREADS: got {asked[:100]!r}, expected a positive integer up to {MOST_THREADS}"
             )
         return int(asked)
-    # A list is for nested regions, the outermost first. The runtime ignores what is no number, and may make of one that is
-    # too large what it likes, even something negative.
+    # A list is for nested regions, the outermost first. The runtime ignores what is no number; what it makes of a number
+    # that is too large may be anything, even something negative.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdecimal() and len(asked) < 10 and int(asked) > 0:
         return min(int(asked), MOST_THREADS)
@@ -85,9 +85,8 @@ def _cpus() -> int:
 def _quota(root: str = "/") -> int:
     """Return the CPUs that the quotas of this process's control groups are worth, rounded up.
 
-    Each group has a share of its parent's, so the least of all on the way up counts. In a container, the root of what is
-    mounted may be the process's own group, or the path that the kernel tells may lead nowhere below it: what is not
-    there sets no limit.
+    A group has a share of its parent's, so the least quota on the way up counts. In a container, the mounted root may
+    be the process's own group, and the path that the kernel tells may lead nowhere: a missing file sets no limit.
 
     Parameters
     ----------
@@ -102,7 +101,7 @@ def _quota(root: str = "/") -> int:
     mounted = os.path.join(root, "sys/fs/cgroup")
     least = NO_QUOTA
     for line in _read(os.path.join(root, "proc/self/cgroup")).splitlines() or ["0::/"]:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers == "":  # version 2, alone or beside version 1
             tops, read = [mounted, os.path.join(mounted, "unified")], _quota_2
         elif "cpu" in controllers.split(","):
@@ -117,7 +116,8 @@ def _quota(root: str = "/") -> int:
 
 
 def _quota_2(group: str) -> int:
-    return _whole_cpus(*(_read(os.path.join(group, "cpu.max")).split() + ["", ""])[:2])  # or "max period"
+    quota, period, *_ = [*_read(os.path.join(group, "cpu.max")).split(), "", ""]  # or "max period"
+    return _whole_cpus(quota, period)
 
 
 def _quota_1(group: str) -> int:

@@ -85,7 +85,7 @@ MACHINES = [quiet, hiccups, one_busy_loop, full, bistable, no_gain, never_woken]
 @pytest.mark.parametrize("serial", SIZES, ids=lambda t: f"{t // US}us")
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda f: f.__name__)
 def test_threads_never_cost_more_than_they_bring(machine, serial, gap):
-    """The promise: mean and 99th percentile within 1.3 of one thread's, whose time is `serial` on all these machines."""
+    """The promise: mean and 99th percentile within 1.3 of one thread's, whose time is `serial` everywhere."""
     took = run(machine, serial, gap=gap, seconds=4 if serial < MS else 20)[:, 1]
     assert took.mean() <= 1.3 * serial
     assert np.quantile(took, 0.99) <= 1.3 * serial
@@ -121,7 +121,9 @@ def test_threads_are_used_again_within_a_second_or_so():
 
 def test_rests_grow_while_probes_fail_and_are_bounded():
     """And each probe is several calls in a row: the first find the threads asleep."""
-    calls = run(lambda rng, now, serial, width, awake: serial * (1.1 if width > 1 else 1), 23 * US, seconds=10)
+    calls = run(
+        lambda rng, now, serial, width, awake: serial * (1.1 if width > 1 else 1), 23 * US, seconds=10
+    )
     probes = [
         (begin, len(list(members)))
         for begin, members in (
@@ -135,7 +137,8 @@ def test_rests_grow_while_probes_fail_and_are_bounded():
     assert np.all(lengths >= 5)
     pauses = np.diff(begins)
     assert pauses[0] >= 160 * 23 * US  # calls for each that may have been slow
-    assert np.all(np.diff(pauses) >= 0.9 * pauses[:-1].clip(10 * MS, 0.5 * S) - 10 * MS)
+    assert np.all(np.diff(pauses) >= -MS)
+    assert np.count_nonzero(pauses < 0.9 * S) <= 12
     assert 0.9 * S <= pauses.max() <= 1.1 * S
 
 
@@ -208,7 +211,9 @@ CLEAN = {"SOFTMAX_EXT_NUM_THREADS": None, "OMP_NUM_THREADS": None}
 
 
 @needs_openmp
-@pytest.mark.parametrize("binding", [{"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores"}, {"OMP_PROC_BIND": "spread"}])
+@pytest.mark.parametrize(
+    "binding", [{"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores"}, {"OMP_PROC_BIND": "spread"}]
+)
 def test_a_runtime_that_binds_threads_leaves_their_number(python, binding):
     """It binds the thread that loads it, whose affinity then is one processor."""
     assert python("-c", NUMBER, **CLEAN, **binding) == python("-c", NUMBER, **CLEAN)
