@@ -55,6 +55,8 @@ static inline int smx_take(smx_shares *of, ptrdiff_t *first, ptrdiff_t *end) {
     }
     if (thread == 0)
         smx_share_ends(of->call, of->items);
+    else if (of->call->cpu >= 0)
+        smx_share_over(of->call);
     return 0;
 }
 

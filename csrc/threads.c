@@ -17,7 +17,7 @@
    threads. One call of a process at a time does, and is measured: others that come meanwhile have a thread already. */
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* clock_gettime */
+#define _GNU_SOURCE /* clock_gettime, sched_getcpu */
 #endif
 
 #include "threads.h"
@@ -28,6 +28,9 @@
 #ifdef _OPENMP
 #include <omp.h>
 #include <time.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #endif
 
 #if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
@@ -106,6 +109,7 @@ static int64_t now_of(const smx_call *call) {
 static smx_policy policy;
 static smx_atomic inside = 0, was_crowded = 0;
 static smx_atomic rest_began = 0, always = 0;
+static int64_t together_ended = 0; /* the owner's, too */
 static smx_atomic together = 0, alone = 0;
 
 int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
@@ -114,6 +118,7 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     call->serial = 0;
     call->taken = 0;
     call->regions = 0;
+    call->cpu = -1;
     call->is_owner = SMX_FETCH_ADD_ORDERED(inside, 1) == 0;
     call->threads = threads;
     if (SMX_READ(always))
@@ -129,6 +134,10 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     const int wanted = smx_policy_width(&policy, call->start, smx_get_threads());
     if (wanted == 1)
         SMX_FETCH_ADD(alone, 1);
+#if defined(__linux__)
+    else if (call->start - together_ended > AWAKE || policy.state == SMX_PROBING)
+        call->cpu = sched_getcpu();
+#endif
     return call->threads = wanted < threads ? wanted : threads;
 }
 
@@ -146,6 +155,8 @@ void smx_call_leave(smx_call *call) {
                                           is_parallel ? call->threads : 1, SMX_READ(was_crowded) != 0};
         SMX_WRITE(was_crowded, 0);
         smx_policy_learn(&policy, &measured);
+        if (is_parallel)
+            together_ended = end;
     }
     SMX_FETCH_ADD_ORDERED(inside, -1);
 }
@@ -158,6 +169,23 @@ void smx_share_ends(smx_call *call, ptrdiff_t items) {
     const int64_t own = now_of(call) - call->mark;
     call->serial += call->taken > 0 ? (int64_t)((double)own / (double)call->taken * (double)items) : own;
     call->taken = 0;
+}
+
+/* Linux may wake a thread on the processor of the thread that waits for it, and leave it there for as long as each of them
+   gives way to the other by sleeping: then no call has two processors. So a thread that has just been woken, and finds itself
+   there, goes where it is allowed to be otherwise. */
+void smx_share_over(const smx_call *call) {
+#if defined(__linux__)
+    cpu_set_t allowed, others;
+    if (sched_getcpu() != call->cpu || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    others = allowed;
+    CPU_CLR(call->cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+    (void)call;
+#endif
 }
 
 void smx_always_use_threads(int value) { SMX_WRITE(always, value); }

@@ -26,6 +26,7 @@ typedef struct {
     int work;        /* in shares that are worth a thread */
     int threads;     /* that the call uses at most */
     int regions;
+    int cpu; /* this thread's processor, where another thread that is found on it is to leave it; else -1 */
     int is_owner; /* no other thread of the process was in such a call when it began */
 } smx_call;
 
@@ -37,6 +38,9 @@ void smx_call_leave(smx_call *call);
 /* By the calling thread alone: it begins its share of a region's items; it has done what it could get of them. */
 void smx_share_begins(smx_call *call);
 void smx_share_ends(smx_call *call, ptrdiff_t items);
+
+/* By each of the others, when nothing is left to do. */
+void smx_share_over(const smx_call *call);
 
 /* For tests, which want threads to be used whatever the time and the policy say. */
 void smx_always_use_threads(int always);
