@@ -13,7 +13,7 @@
 
 enum {
     PRICE = 32,
-    RARITY = 160,
+    RARITY = 200,
     PAYING_REST_CALLS = 16, /* after a run that has paid */
     /* Of a probe: calls that find the threads asleep, or on the processor of the thread that waits for them, and are not
        judged; those that are. */
@@ -27,15 +27,17 @@ enum {
     ONE = 1024, /* of ratio */
     TOO_MUCH = ONE * 98 / 100,
     AVERAGED = 32,
-    /* A slow call adds SLOW, another one takes 1 off: so one in SLOW is borne, and a few at once. */
-    SLOW = 128,
-    TOO_SLOW = 3 * SLOW
+    /* A slow call adds SLOW, another one takes 1 off: so one in SLOW is borne, and two at once are not. */
+    SLOW = 256,
+    TOO_SLOW = 2 * SLOW
 };
 
 static const int64_t LONG = 200 * US;
 static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED_REST = 5 * MS;
 static const int64_t CREDIT = 300 * US;
-static const int64_t VERY_LATE = 500 * US; /* ends a probe at once */
+/* Ends a probe at once, but for its first call: that may have woken a thread on the processor of the thread that waits for
+   it, which it leaves then (threads.c). */
+static const int64_t VERY_LATE = 500 * US;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -67,20 +69,22 @@ static void settle(smx_policy *p, int64_t now, int width, int64_t rest, int call
         p->ratio = ONE;
 }
 
-/* The run is over, and goes on with fewer threads. */
-static void retreat(smx_policy *p, int64_t now, int width) {
+/* The run is over, and goes on with fewer threads. The rest is so many calls, too, as there may be pauses between them. */
+static void retreat(smx_policy *p, const smx_measurement *call, int width) {
+    const int64_t price = PRICE * p->lost, slow_calls = most(p->slow_calls, 1);
     const int has_paid = p->brought >= 0 && p->calls >= RARITY * p->slow_calls;
     if (has_paid)
-        settle(p, now, width, least(p->rest / 2, (now - p->began) / 64), PAYING_REST_CALLS);
+        settle(p, call->now, width, least(p->rest / 2, (call->now - p->began) / 64), PAYING_REST_CALLS);
     else
-        settle(p, now, width, most(2 * p->rest, PRICE * p->lost), RARITY * (p->slow_calls > 0 ? p->slow_calls : 1));
-    begin_run(p, now);
+        settle(p, call->now, width, most(2 * p->rest, price),
+               (int)most(RARITY * slow_calls, least(price, LONGEST_REST) / most(call->serial, US)));
+    begin_run(p, call->now);
 }
 
 static void learn_from_probe(smx_policy *p, const smx_measurement *call, int64_t brings) {
     const int is_long = call->serial >= LONG;
-    if (brings < -VERY_LATE) {
-        retreat(p, call->now, p->width);
+    if (brings < -VERY_LATE && p->calls > 1) {
+        retreat(p, call, p->width);
         return;
     }
     if (p->calls <= (is_long ? LONG_WAKING_CALLS : WAKING_CALLS))
@@ -94,7 +98,7 @@ static void learn_from_probe(smx_policy *p, const smx_measurement *call, int64_t
         settle(p, call->now, p->tried, p->rest, PAYING_REST_CALLS);
         p->ratio = (int)(p->judged_took * ONE / p->judged_serial);
     } else {
-        retreat(p, call->now, p->width);
+        retreat(p, call, p->width);
     }
 }
 
@@ -104,7 +108,7 @@ static void learn_settled(smx_policy *p, const smx_measurement *call, int64_t br
     p->credit = least(p->credit + brings, CREDIT + call->serial);
     p->slowness = (int)most(0, p->slowness + (is_slow ? SLOW : -1));
     if (p->credit < 0 || p->slowness >= TOO_SLOW || p->ratio > TOO_MUCH)
-        retreat(p, call->now, p->width / 2);
+        retreat(p, call, p->width / 2);
 }
 
 int smx_policy_width(smx_policy *p, int64_t now, int limit) {
