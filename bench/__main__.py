@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bench import cases, environment, report
+from bench.company import Company
 from bench.peers import PEERS
 from bench.rounds import Rounds
 
@@ -81,6 +82,20 @@ def measure(options, results, console):
         if time.monotonic() - drawn > 0.2:
             progress.refresh()
             drawn = time.monotonic()
+
+    if options.in_company:
+        company = Company(options.peers, options.threads, options.timeout, options.rounds, tick)
+        results |= {"peers": [], "digits": [], "accuracy": [], "speed": [], "company": company.records}
+        try:
+            with progress, company:
+                total = sum(company.cost() for _, members in options.sets for _ in members)
+                progress.update(task, total=total)
+                for _, members in options.sets:
+                    for case in members:
+                        company.measure(case, options.busy, options.processes, options.gap * 1e-6)
+        except KeyboardInterrupt:
+            return False
+        return True
 
     rounds = Rounds(options.peers, options.threads, options.timeout, options.rounds, tick)
     results |= rounds.results
@@ -156,6 +171,9 @@ def read_options():
         metavar="N,M",
         help="numbers of threads, side by side (%(default)s)",
     )
+    add("--busy", type=int, default=0, metavar="N", help="beside so many loops that keep a CPU busy each")
+    add("--processes", type=int, default=1, metavar="N", help="so many copies of each peer at once")
+    add("--gap", type=float, default=0, metavar="US", help="microseconds of sleep between calls")
     add("--rounds", type=int, default=5, help="turns that each peer gets in a case (%(default)s)")
     add("--timeout", type=float, default=120, help="seconds to wait for a peer (%(default)s)")
 
@@ -191,6 +209,13 @@ def check(options):
         raise ValueError("--threads takes numbers from 1 up, with commas between them")
     if options.rounds < 1:
         raise ValueError("--rounds takes a number from 1 up")
+    if options.busy < 0 or options.processes < 1 or options.gap < 0:
+        raise ValueError("--busy and --gap take numbers from 0 up, --processes from 1 up")
+    options.in_company = options.busy > 0 or options.processes > 1 or options.gap > 0
+    if options.in_company and (options.accuracy or options.out or options.plot):
+        raise ValueError(
+            "--busy, --processes and --gap only time calls: no --accuracy, --out or --plot with them"
+        )
     for path in (options.load, options.compare):
         if path and not path.is_file():
             raise ValueError(f"there is no file {path}")

@@ -33,6 +33,8 @@ class Worker:
     threads : int
     timeout : float
         Seconds after which an answer is given up, and the process ended.
+    is_free : bool, default False
+        Whether it may run on any CPU, whatever its number of threads.
 
     Attributes
     ----------
@@ -40,12 +42,12 @@ class Worker:
         Once `greet` has returned: the peer's version, configuration and thread pools.
     """
 
-    def __init__(self, peer, threads, timeout):
+    def __init__(self, peer, threads, timeout, is_free=False):
         self.peer, self.threads, self.timeout = peer, threads, timeout
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         counts = ("OMP", "MKL", "OPENBLAS", "NUMBA", "SOFTMAX_EXT")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", peer, str(threads)],
+            [sys.executable, "-m", "bench.worker", peer, str(threads), *["free"] * is_free],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -78,11 +80,19 @@ class Worker:
         Refused
             If the method raised an error.
         """
+        self.send(request, **arguments)
+        return self.receive()
+
+    def send(self, request, **arguments):
+        """The first half of `ask`, for workers that are to work at the same time."""
         try:
             pickle.dump((request, arguments), self.process.stdin)
             self.process.stdin.flush()
         except OSError:
             pass  # It has died; reading tells how.
+
+    def receive(self):
+        """The second half of `ask`: wait for the answer."""
         answer = self._receive(self.timeout)
         if "error" in answer:
             raise Refused(answer["error"])

@@ -80,7 +80,29 @@ def show(console, results):
     show_scaling(console, own)
     if results["accuracy"]:
         show_accuracy(console, results["accuracy"])
+    if results.get("company"):
+        show_company(console, results["company"])
     show_troubles(console, results)
+
+
+def show_company(console, records):
+    """Print what calls take in company: with one thread, and with more against that."""
+    first = records[0]
+    loops, processes, pause = first["busy"], first["processes"], 1e6 * first["gap"]
+    title = f"{loops} busy loops, {processes} processes, pauses of {pause:g} µs; times in µs"
+    columns = ("mean", "median", "99 %", "mean / 1 thread", "99 % / 1 thread")
+    made = table(console, title, "", "threads", *columns)
+    one = {(r["case"], r["peer"]): r for r in records if r["threads"] == 1 and not r["error"]}
+    for record in records:
+        cells = [f"{short(record['case'])} {record['peer']}", str(record["threads"])]
+        if record["error"]:
+            made.add_row(*cells, record["error"])
+            continue
+        base = one.get((record["case"], record["peer"]), {})
+        cells += [micro(record[key]) for key in ("mean", "median", "p99")]
+        cells += [times(record[key] / base[key] if base else None) for key in ("mean", "p99")]
+        made.add_row(*cells)
+    console.print(made)
 
 
 def show_machine(console, results):

@@ -1,4 +1,6 @@
-"""One peer in a process of its own: ``python -m bench.worker PEER THREADS``.
+"""One peer in a process of its own: ``python -m bench.worker PEER THREADS [free]``.
+
+With fewer threads than CPUs it keeps to as many CPUs, unless it is to be free to run on any.
 
 Reads pickled requests from standard input and answers each on standard output: a dict, in which
 ``error`` or ``missing`` says what went wrong. Ends when its input ends, so that it outlives no
@@ -18,6 +20,7 @@ from bench.environment import usable_cpus
 SAMPLE = 2e-3  # Seconds that one sample takes at least.
 SAMPLES = 5  # In a turn; fewer, down to one, if they take longer than
 TURN = 0.1  # seconds.
+ONE = (None,)  # What a timer goes through to make one call.
 IDLE = 5e-3  # Seconds over which the threads' rest is watched.
 
 
@@ -98,6 +101,24 @@ class Session:
         settle()
         return seconds
 
+    def every_call(self, seconds, gap):
+        """Time each call of the case's own form, for so long; between calls, sleep for `gap` seconds.
+
+        Returns
+        -------
+        list of float
+            Seconds of each call, without those of the first tenth of the time.
+        """
+        timer, _ = self.timers["own"]
+        start, once, found = time.perf_counter(), timer.inner, []
+        while (now := time.perf_counter() - start) < seconds:
+            if gap:
+                time.sleep(gap)
+            took = once(ONE, time.perf_counter)
+            if now > seconds / 10:
+                found.append(took)
+        return found
+
     def results(self, op, arrays):
         """Compute an operation over the last axis, by the first of the peer's statements.
 
@@ -171,7 +192,7 @@ def main():
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     cpus = usable_cpus()
-    if hasattr(os, "sched_setaffinity") and threads < len(cpus):
+    if hasattr(os, "sched_setaffinity") and threads < len(cpus) and "free" not in sys.argv:
         os.sched_setaffinity(0, cpus[:threads])
 
     def answer(reply):

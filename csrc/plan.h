@@ -13,6 +13,7 @@
 #define SMX_PLAN_H
 
 #include "kernel.h"
+#include "threads.h"
 
 enum {
     SMX_MAX_DIMS = 64, /* NumPy's own limit */
@@ -38,6 +39,7 @@ typedef struct {
     enum smx_op op;
     const smx_kernels *kernels; /* which fixes the type */
     int threads;                /* at most; fewer are used for small work */
+    smx_call *call;             /* set by smx_run */
     double temperature;         /* 1: none; read by softmax and log_softmax */
     int outer_dims, inner_dims;
     ptrdiff_t outer_shape[SMX_MAX_DIMS], inner_shape[SMX_MAX_DIMS];

@@ -9,6 +9,7 @@
 #include "ragged.h"
 
 #include "fpstate.h"
+#include "shares.h"
 #include "strided.h"
 #include "window.h"
 
@@ -201,15 +202,17 @@ static int run_with_all_threads(const job *j) {
 }
 
 static int run_parallel(const job *j) {
+    smx_shares parts;
     int failed = 0;
+    smx_share_out(&parts, j->parts, 1, j->threads, j->plan->call);
+    smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
         worker *w = open_worker(j);
         const smx_fpstate before = smx_enter_fpstate();
-#pragma omp for schedule(dynamic, 1) nowait
-        for (int part = 0; part < j->parts; part++)
-            if (w)
-                do_part(w, part);
+        for (ptrdiff_t part, end; w && smx_take(&parts, &part, &end);)
+            for (; part < end; part++)
+                do_part(w, (int)part);
         smx_leave_fpstate(before);
         failed |= !w || w->failed;
         free(w);

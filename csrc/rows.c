@@ -67,7 +67,9 @@ static int run_serial(const smx_job *j) {
 static int run_tiles(const smx_job *j) {
     smx_shares tiles;
     int failed = 0;
-    smx_share_out(&tiles, j->tiles, smx_min(4096, smx_max(1, j->tiles / (8 * (ptrdiff_t)j->threads))), j->threads);
+    smx_share_out(&tiles, j->tiles, smx_min(4096, smx_max(1, j->tiles / (8 * (ptrdiff_t)j->threads))), j->threads,
+                  j->plan->call);
+    smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
         WORKER_BEGIN(w, j);
@@ -135,8 +137,9 @@ static int run_pieces(smx_job *j) {
     j->scratch_bytes -= j->partial_bytes; /* which all threads share */
     for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
         smx_shares reduced, written;
-        smx_share_out(&reduced, items, 1, j->threads);
-        smx_share_out(&written, items, 1, j->threads);
+        smx_share_out(&reduced, items, 1, j->threads, j->plan->call);
+        smx_share_out(&written, items, 1, j->threads, j->plan->call);
+        smx_share_begins(j->plan->call);
         are_left = 0;
 #pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
         {
@@ -146,6 +149,8 @@ static int run_pieces(smx_job *j) {
             if (ready)
                 do_pieces(&w, &reduced, round, 0, partials);
 #pragma omp barrier
+#pragma omp master
+            smx_share_begins(j->plan->call);
             if (ready)
                 are_left |= do_pieces(&w, &written, round, 1, partials);
             WORKER_END();

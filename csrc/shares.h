@@ -8,12 +8,11 @@
 #ifdef _OPENMP
 
 #include "arch.h"
+#include "atomics.h"
+#include "threads.h"
 
 #include <omp.h>
 #include <stddef.h>
-#if defined(_MSC_VER)
-#include <intrin.h>
-#endif
 
 enum { SMX_SHARES = 64 }; /* of more threads, several have one */
 
@@ -26,10 +25,13 @@ typedef struct {
 typedef struct {
     _Alignas(SMX_CACHE_LINE) smx_share share[SMX_SHARES];
     int count;
-    ptrdiff_t at_once; /* items that a thread takes at a time */
+    ptrdiff_t items, at_once; /* all; those that a thread takes at a time */
+    smx_call *call; /* is told how the calling thread's own share goes */
 } smx_shares;
 
-static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_once, int threads) {
+static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_once, int threads, smx_call *call) {
+    of->call = call;
+    of->items = items;
     of->count = threads < SMX_SHARES ? threads : SMX_SHARES;
     of->at_once = at_once;
     for (int k = 0; k < of->count; k++) {
@@ -38,24 +40,23 @@ static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_o
     }
 }
 
-/* Nothing else is told by it: what one thread leaves for another waits at a barrier. */
-#if defined(_MSC_VER) && !defined(__clang__)
-#define SMX_ADVANCE(next, items) _InterlockedExchangeAdd64(&(next), (items))
-#else
-#define SMX_ADVANCE(next, items) __atomic_fetch_add(&(next), (items), __ATOMIC_RELAXED)
-#endif
-
-/* Items from *first to before *end are the calling thread's to do. 0: all have been taken. */
+/* Nothing else is told by what a share says is next: what one thread leaves for another waits at a barrier. Items from *first to before *end are the calling thread's to do. 0: all have been taken. */
 static inline int smx_take(smx_shares *of, ptrdiff_t *first, ptrdiff_t *end) {
-    const int own = omp_get_thread_num() % of->count;
+    const int thread = omp_get_thread_num(), own = thread % of->count;
     for (int k = 0; k < of->count; k++) {
         smx_share *share = &of->share[(own + k) % of->count];
-        *first = SMX_ADVANCE(share->next, of->at_once);
+        *first = SMX_FETCH_ADD(share->next, of->at_once);
         if (*first < share->end) {
             *end = *first + of->at_once < share->end ? *first + of->at_once : share->end;
+            if (thread == 0)
+                of->call->taken += *end - *first;
             return 1;
         }
     }
+    if (thread == 0)
+        smx_share_ends(of->call, of->items);
+    else if (of->call->cpu >= 0)
+        smx_share_over(of->call);
     return 0;
 }
 

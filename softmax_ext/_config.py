@@ -22,6 +22,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         With "dicts": ``version``; ``isa``, the instruction set level in use; ``isa_available``, the levels that this
         machine can run, from the plainest to the best; ``compiler``; ``openmp``, the runtime that this was built for
         and the date of the specification, or None for a serial build; ``threads``, as from `get_num_threads`;
+        ``calls_together`` and ``calls_alone``, how many calls so far have used several threads, and how many that
+        could have went alone, since other programs or other Python threads kept the CPUs busy;
         ``buffer_limit``, as from `get_buffer_limit`.
 
     Raises
@@ -43,5 +45,5 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     for key, value in config.items():
         if key == "openmp" and value is None:
             value = "none: built without OpenMP, every call is serial"
-        print(f"{key + ':':15}{', '.join(value) if isinstance(value, list) else value}")
+        print(f"{key + ':':16}{', '.join(value) if isinstance(value, list) else value}")
     return None

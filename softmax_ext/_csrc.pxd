@@ -2,6 +2,7 @@
 # are used are listed here.
 
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
 
 
 cdef extern from "build.h":
@@ -122,5 +123,26 @@ cdef extern from "threads.h":
     void smx_threads_begin(int limit)
     void smx_set_threads(int limit)
     int smx_get_threads()
-    void smx_keep_threads_awake(int always)
+    void smx_always_use_threads(int always)
+    void smx_ask_runtime(int *processors, int *threads)
+    void smx_count_calls(int64_t *together, int64_t *alone)
     int smx_openmp_version()
+
+cdef extern from "policy.h":
+    enum smx_policy_state:
+        SMX_SETTLED
+
+    ctypedef struct smx_policy:
+        smx_policy_state state
+        int width
+        int64_t rest
+
+    ctypedef struct smx_measurement:
+        int64_t now
+        int64_t took
+        int64_t serial
+        int width
+        int is_crowded
+
+    int smx_policy_width(smx_policy *policy, int64_t now, int limit)
+    void smx_policy_learn(smx_policy *policy, const smx_measurement *call)

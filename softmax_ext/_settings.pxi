@@ -2,9 +2,13 @@
 
 import os
 
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
 from softmax_ext._csrc cimport (
-    SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, smx_buffers_begin, smx_get_buffer_limit, smx_get_threads,
-    smx_keep_threads_awake, smx_last_cache, smx_level, smx_levels, smx_openmp_version, smx_run_begin,
+    SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, SMX_SETTLED, smx_always_use_threads, smx_ask_runtime,
+    smx_buffers_begin, smx_count_calls, smx_get_buffer_limit, smx_get_threads, smx_last_cache, smx_level, smx_levels,
+    smx_measurement, smx_openmp_version, smx_policy, smx_policy_learn, smx_policy_width, smx_run_begin,
     smx_set_buffer_limit, smx_threads_begin,
 )
 
@@ -40,20 +44,51 @@ def _operation_names():
     return [_level.f64.op[i].name.decode() for i in range(SMX_OP_COUNT)]
 
 
-def _keep_threads_awake(always):
-    """For tests: if True, calls use threads even when the last parallel call ended long ago."""
-    smx_keep_threads_awake(always)
+def _always_use_threads(always):
+    """For tests: any call that could use threads does, whatever came before it and whatever else the machine does."""
+    smx_always_use_threads(always)
+
+
+cdef class _Policy:
+    """The policy of csrc/policy.h, with a state of its own; for tests. Times are in nanoseconds."""
+
+    cdef smx_policy _state
+
+    def __cinit__(self):
+        memset(&self._state, 0, sizeof(self._state))
+
+    def width(self, now, limit):
+        """The number of threads of a call that begins now."""
+        return smx_policy_width(&self._state, now, limit)
+
+    def learn(self, now, took, serial, width, is_crowded=False):
+        """Tell what a call that ends now has shown."""
+        cdef smx_measurement call
+        call.now, call.took, call.serial, call.width, call.is_crowded = now, took, serial, width, is_crowded
+        smx_policy_learn(&self._state, &call)
+
+    @property
+    def is_settled(self):
+        return self._state.state == SMX_SETTLED
+
+    @property
+    def rest(self):
+        return self._state.rest
 
 
 def _build_info():
     """What `show_config` reports about this module."""
     runtime = SMX_OPENMP_RUNTIME.decode()
+    cdef int64_t together = 0, alone = 0
+    smx_count_calls(&together, &alone)
     return {
         "isa": _level.name.decode(),
         "isa_available": _isa_available(),
         "compiler": SMX_COMPILER.decode(),
         "openmp": f"{runtime} ({smx_openmp_version()})" if runtime else None,
         "threads": smx_get_threads(),
+        "calls_together": together,
+        "calls_alone": alone,
         "buffer_limit": smx_get_buffer_limit(),
     }
 
@@ -66,6 +101,8 @@ def _initialize():
         raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
     _set_isa(asked or available[len(available) - 1])
     smx_run_begin(smx_last_cache())
-    smx_threads_begin(default_threads())
+    cdef int processors, threads
+    smx_ask_runtime(&processors, &threads)
+    smx_threads_begin(default_threads(processors, threads))
     smx_buffers_begin()
     smx_set_buffer_limit(default_buffer_limit())

@@ -40,9 +40,9 @@ def isa(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _threads_awake():
+def _threads_used():
     """Have threads used by calls that come alone, as those of tests do; not in processes of their own."""
-    softmax_ext._core._keep_threads_awake(True)
+    softmax_ext._core._always_use_threads(True)
 
 
 @pytest.fixture

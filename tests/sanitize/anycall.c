@@ -457,7 +457,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         set_states(state, threads);
     if (ways.alone && below(&s, 8) == 1)
         starve_after(below(&s, 3));
-    smx_keep_threads_awake(1);
+    smx_always_use_threads(1);
     const int status = smx_run(&made), starved = starve_end();
     const int state_kept = !is_real || are_states(state, threads);
     if (is_real)

@@ -1,0 +1,149 @@
+/* The table of states is in policy.h; this is what its words mean in numbers.
+
+   The promise: with other programs on the processors, mean and 99th percentile of a call's time are within 1.3 of what
+   one thread takes. So a rest is PRICE times as long as what the run before it has lost, and RARITY calls long for each
+   slow call of that run: the loss is a few percent of the time at most, and fewer than one call in a hundred is slow. */
+
+#include "policy.h"
+
+#include <string.h>
+
+#define US INT64_C(1000)
+#define MS INT64_C(1000000)
+
+enum {
+    PRICE = 32,
+    RARITY = 200,
+    PAYING_REST_CALLS = 16, /* after a run that has paid */
+    /* Of a probe: calls that find the threads asleep, or on the processor of the thread that waits for them, and are not
+       judged; those that are. */
+    WAKING_CALLS = 3,
+    JUDGED_CALLS = 4,
+    /* The same for calls that last LONG: waking takes some 50 us. */
+    LONG_WAKING_CALLS = 1,
+    LONG_JUDGED_CALLS = 2,
+    /* Percents of the time at the narrower width that a probe's judged calls may take. */
+    GOOD = 92,
+    ONE = 1024, /* of ratio */
+    TOO_MUCH = ONE * 98 / 100,
+    AVERAGED = 32,
+    /* A slow call adds SLOW, another one takes 1 off: so one in SLOW is borne, and two at once are not. */
+    SLOW = 256,
+    TOO_SLOW = 2 * SLOW
+};
+
+static const int64_t LONG = 200 * US;
+static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED_REST = 5 * MS;
+static const int64_t CREDIT = 300 * US;
+/* Ends a probe at once, but for its first call: that may have woken a thread on the processor of the thread that waits for
+   it, which it leaves then (threads.c). */
+static const int64_t VERY_LATE = 500 * US;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static void begin_run(smx_policy *p, int64_t now) {
+    p->began = now;
+    p->brought = p->lost = 0;
+    p->calls = p->slow_calls = 0;
+    p->judged_took = p->judged_serial = 0;
+    p->judged = 0;
+}
+
+static void probe(smx_policy *p, int64_t now, int tried) {
+    p->state = SMX_PROBING;
+    p->tried = tried;
+    begin_run(p, now);
+}
+
+/* Goes on with so many threads, and rests so long. */
+static void settle(smx_policy *p, int64_t now, int width, int64_t rest, int calls) {
+    p->state = SMX_SETTLED;
+    p->width = width;
+    p->rest = least(most(rest, SHORTEST_REST), LONGEST_REST);
+    p->until = now + p->rest;
+    p->calls_left = calls;
+    p->credit = CREDIT / 2;
+    p->slowness = 0;
+    if (width == 1)
+        p->ratio = ONE;
+}
+
+/* The run is over, and goes on with fewer threads. The rest is so many calls, too, as there may be pauses between them. */
+static void retreat(smx_policy *p, const smx_measurement *call, int width) {
+    const int64_t price = PRICE * p->lost, slow_calls = most(p->slow_calls, 1);
+    const int has_paid = p->brought >= 0 && p->calls >= RARITY * p->slow_calls;
+    if (has_paid)
+        settle(p, call->now, width, least(p->rest / 2, (call->now - p->began) / 64), PAYING_REST_CALLS);
+    else
+        settle(p, call->now, width, most(2 * p->rest, price),
+               (int)most(RARITY * slow_calls, least(price, LONGEST_REST) / most(call->serial, US)));
+    begin_run(p, call->now);
+}
+
+static void learn_from_probe(smx_policy *p, const smx_measurement *call, int64_t brings) {
+    const int is_long = call->serial >= LONG;
+    if (brings < -VERY_LATE && p->calls > 1) {
+        retreat(p, call, p->width);
+        return;
+    }
+    if (p->calls <= (is_long ? LONG_WAKING_CALLS : WAKING_CALLS))
+        return;
+    p->judged++;
+    p->judged_took += call->took;
+    p->judged_serial += call->serial;
+    if (p->judged < (is_long ? LONG_JUDGED_CALLS : JUDGED_CALLS))
+        return;
+    if (p->judged_took / GOOD * 100 < p->judged_serial / ONE * p->ratio) {
+        settle(p, call->now, p->tried, p->rest, PAYING_REST_CALLS);
+        p->ratio = (int)(p->judged_took * ONE / p->judged_serial);
+    } else {
+        retreat(p, call, p->width);
+    }
+}
+
+static void learn_settled(smx_policy *p, const smx_measurement *call, int64_t brings, int is_slow) {
+    const int64_t ratio = call->took * ONE / most(call->serial, 1);
+    p->ratio += (int)(least(ratio, 2 * ONE) - p->ratio) / AVERAGED;
+    p->credit = least(p->credit + brings, CREDIT + call->serial);
+    p->slowness = (int)most(0, p->slowness + (is_slow ? SLOW : -1));
+    if (p->credit < 0 || p->slowness >= TOO_SLOW || p->ratio > TOO_MUCH)
+        retreat(p, call, p->width / 2);
+}
+
+int smx_policy_width(smx_policy *p, int64_t now, int limit) {
+    if (limit != p->limit) {
+        p->limit = limit;
+        p->width = limit > 1 ? limit / 2 : 1;
+        p->ratio = ONE;
+        p->rest = 0;
+        probe(p, now, limit);
+    }
+    if (p->state == SMX_SETTLED && p->width < limit && p->calls_left <= 0 && now >= p->until)
+        probe(p, now, (int)least(2 * p->width, limit));
+    return p->state == SMX_PROBING ? p->tried : p->width;
+}
+
+void smx_policy_learn(smx_policy *p, const smx_measurement *call) {
+    if (p->calls_left > 0)
+        p->calls_left--;
+    if (call->is_crowded) {
+        /* Longer if it has happened again, as soon as that was over. */
+        const int is_resting = p->state == SMX_SETTLED && p->width == 1;
+        settle(p, call->now, 1, most(is_resting ? p->rest : 2 * p->rest, CROWDED_REST), 0);
+        begin_run(p, call->now);
+        return;
+    }
+    if (call->width == 1)
+        return;
+    const int64_t brings = call->serial - call->took;
+    const int is_slow = call->took > call->serial + call->serial / 4 + 2 * US;
+    p->brought += brings;
+    p->lost += most(0, -brings);
+    p->calls++;
+    p->slow_calls += is_slow;
+    if (p->state == SMX_PROBING)
+        learn_from_probe(p, call, brings);
+    else
+        learn_settled(p, call, brings, is_slow);
+}

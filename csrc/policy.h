@@ -1,0 +1,59 @@
+/* How many threads a call uses, from what earlier calls have cost. Pure functions: no clock is read here, nothing is
+   global, and tests feed them traces (tests/test_threads.py). threads.c measures, and keeps the one state of the process. */
+
+#ifndef SMX_POLICY_H
+#define SMX_POLICY_H
+
+#include <stdint.h>
+
+/*  state      threads of the next call     left when                                      for
+    --------------------------------------------------------------------------------------------------------------------
+    SETTLED    width                        the calls lose time, or too many are slow      SETTLED, half the width; rests
+                                            the rest is over, and width < limit            PROBING
+    PROBING    tried: twice the width,      its last calls have brought time               SETTLED, width = tried
+               at the start the limit       they have not, or a call came very late        SETTLED; rests longer
+    any                                     another thread of this process is in a call    SETTLED, width 1; rests
+                                            the limit has changed                          PROBING, tried = limit
+
+    SETTLED with width 1 is a process that has gone alone; with width = limit there is nothing to probe for.
+
+    A call brings the time that one thread would have taken, less the time that it took. A run is a probe and the calls
+    that follow it at its width. A run that has brought time, and few slow calls, is followed by a short rest; one that has
+    not by a rest twice as long as the last, and so long that what it cost is a small share. */
+enum smx_policy_state { SMX_SETTLED, SMX_PROBING };
+
+/* All times are in nanoseconds, of any clock that does not go back. */
+typedef struct {
+    enum smx_policy_state state;
+    int limit, width, tried;
+
+    /* The rest: until that time, and for so many calls. */
+    int64_t rest, until;
+    int calls_left;
+
+    /* The run: when it began, what it has brought, its calls, and those that were slow. */
+    int64_t began, brought, lost;
+    int calls, slow_calls;
+    /* A probe's last calls. */
+    int64_t judged_took, judged_serial;
+    int judged;
+    /* What recent calls have brought, up to a bound; slow ones among them; took / serial of recent ones, in 1/1024. */
+    int64_t credit;
+    int slowness, ratio;
+} smx_policy;
+
+typedef struct {
+    int64_t now;    /* the call's end */
+    int64_t took;   /* its time */
+    int64_t serial; /* the time that one thread would have taken */
+    int width;      /* threads that it ran on */
+    int is_crowded; /* another thread of this process was in a call meanwhile */
+} smx_measurement;
+
+/* Of a process that has not called yet: all zeros. The number of threads for a call that begins now and may have limit. */
+int smx_policy_width(smx_policy *policy, int64_t now, int limit);
+
+/* What a call has shown. */
+void smx_policy_learn(smx_policy *policy, const smx_measurement *call);
+
+#endif
