@@ -12,7 +12,7 @@
 #define MS INT64_C(1000000)
 
 enum {
-    PRICE = 32,
+    PRICE = 8, /* doubled for each probe that fails again */
     RARITY = 200,
     PAYING_REST_CALLS = 16, /* after a run that has paid */
     /* Of a probe: calls that find the threads asleep, or on the processor of the thread that waits for them, and are not

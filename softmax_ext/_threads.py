@@ -65,8 +65,8 @@ def default_threads(processors: int, runtime_threads: int) -> int:
                 f"SOFTMAX_EXT_NUM_THREADS: got {asked[:100]!r}, expected a positive integer up to {MOST_THREADS}"
             )
         return int(asked)
-    # A list is for nested regions, the outermost first. The runtime ignores what is no number; what it makes of one that
-    # is too large may be anything, even something negative.
+    # A list is for nested regions, the outermost first. The runtime ignores what is no number. What it makes of one
+    # that is too large may be anything, even something negative.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdecimal() and len(asked) < 10 and int(asked) > 0:
         return min(int(asked), MOST_THREADS)
