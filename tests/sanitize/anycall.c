@@ -330,7 +330,6 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
             level = &levels[k];
     const int is_double = below(&s, 2);
     smx_plan plan;
-    plan.explanation = NULL;
     memset(&plan, 0, sizeof plan);
     plan.kernels = is_double ? level->f64 : level->f32;
     plan.op = choose_operation(&s, plan.kernels);
