@@ -1,10 +1,18 @@
-/* What is being compiled for what: the architecture, the compiler, and the one flag that would break every promise. */
+/* What is being compiled for what: the architecture, the compiler, and the flags that would break every promise. */
 
 #ifndef SMX_ARCH_H
 #define SMX_ARCH_H
 
-#ifdef __FAST_MATH__
-#error "softmax_ext relies on IEEE arithmetic: its error-free sums vanish under -ffast-math"
+#include <float.h>
+
+/* GCC names each part of -ffast-math, Clang the whole alone. */
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) ||                         \
+    defined(__NO_SIGNED_ZEROS__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST)
+#error "softmax_ext relies on IEEE arithmetic: its error-free sums vanish under -ffast-math, and under parts of it"
+#endif
+
+#if FLT_EVAL_METHOD != 0
+#error "softmax_ext needs float and double arithmetic that is rounded at once: -msse2 -mfpmath=sse on 32-bit x86"
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
