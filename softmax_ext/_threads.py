@@ -67,13 +67,13 @@ def _cpus() -> int:
 def _quota(root: str = "/sys/fs/cgroup") -> int:
     """Return the CPUs that the control group's quota is worth, rounded up; without one, more than any machine has."""
     try:
-        with open(f"{root}/cpu.max", encoding="ascii") as file:  # version 2: "quota period" or "max period"
+        with open(f"{root}/cpu.max", encoding="utf-8") as file:  # version 2: "quota period" or "max period"
             quota, period = file.read().split()
     except (OSError, ValueError):
         try:
-            with open(f"{root}/cpu/cpu.cfs_quota_us", encoding="ascii") as file:  # version 1: -1 for none
+            with open(f"{root}/cpu/cpu.cfs_quota_us", encoding="utf-8") as file:  # version 1: -1 for none
                 quota = file.read().strip()
-            with open(f"{root}/cpu/cpu.cfs_period_us", encoding="ascii") as file:
+            with open(f"{root}/cpu/cpu.cfs_period_us", encoding="utf-8") as file:
                 period = file.read().strip()
         except OSError:
             quota = "max"
