@@ -28,13 +28,23 @@
 #endif
 
 /* The loops are written as small functions that must melt into their callers: a vector passed through memory
-   would cost more than the arithmetic. (Not where a sanitizer looks on: it would take minutes to compile each file.) */
-#if defined(SMX_NO_INLINE)
+   would cost more than the arithmetic. (Not where a sanitizer looks on: it would take minutes to compile each file; nor where a
+   level wants SMX_COMPACT code, its arithmetic being slow anyway.) */
+#if (defined(SMX_NO_INLINE) || defined(SMX_COMPACT)) && defined(_MSC_VER) && !defined(__clang__)
+#define SMX_INLINE static
+#elif defined(SMX_NO_INLINE) || defined(SMX_COMPACT)
 #define SMX_INLINE static __attribute__((unused))
 #elif defined(_MSC_VER) && !defined(__clang__)
 #define SMX_INLINE static __forceinline
 #else
 #define SMX_INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+/* A function that is not to melt into its callers. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_APART static __declspec(noinline)
+#else
+#define SMX_APART static __attribute__((noinline, unused))
 #endif
 
 enum { SMX_CACHE_LINE = 64 }; /* bytes */

@@ -84,6 +84,7 @@ const smx_level *smx_levels(int *count) {
     static const smx_level all[] = {
         {"scalar", &smx_scalar_f32, &smx_scalar_f64},
 #if SMX_X86
+        {"sse2", &smx_sse2_f32, &smx_sse2_f64}, /* part of every 64-bit x86 */
         {"avx2", &smx_avx2_f32, &smx_avx2_f64},
         {"avx512", &smx_avx512_f32, &smx_avx512_f64},
 #elif SMX_ARM
@@ -93,7 +94,7 @@ const smx_level *smx_levels(int *count) {
 #if SMX_X86
     int avx2, avx512;
     detect(&avx2, &avx512);
-    *count = 1 + avx2 + avx512;
+    *count = 2 + avx2 + avx512;
 #else
     *count = (int)(sizeof all / sizeof *all);
 #endif
