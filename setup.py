@@ -34,7 +34,7 @@ from Cython.Distutils.build_ext import build_ext
 # Every operation has to be the IEEE one that was written, on every level: contraction would fuse some
 # multiply-adds and not others, and -ffast-math would undo the accuracy (the C code refuses it).
 UNIX_FLAGS = [
-    "-std=c11",
+    "-std=gnu11",  # under c11, GCC takes float arithmetic to double on s390x, as old standards there had it
     "-O3",
     "-ffp-contract=off",
     "-fno-math-errno",
@@ -255,7 +255,35 @@ def up_to_date(target, made_from):
     return max(file.stat().st_mtime for file in files) < target.stat().st_mtime
 
 
+def on_the_web():
+    """What PyPI shows: README and links, to the repository that builds, which GitHub's workflows name; else none.
+
+    README's links and pictures are relative, for a checkout and for forks; on PyPI's page they would lead nowhere.
+    """
+    text = Path("README.md").read_text(encoding="utf-8")
+    urls = {}
+    if repository := os.environ.get("GITHUB_REPOSITORY"):
+        here = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
+        version = re.search(
+            r'"(.*)"', Path("softmax_ext/_version.py").read_text(encoding="utf-8").split("=")[1]
+        )[1]
+        text = re.sub(r"\]\((?!https?:|#)", f"](%s/blob/v{version}/" % here, text)
+        text = re.sub(r'(src|srcset)="(?!https?:)', rf'\1="{here}/raw/v{version}/', text)
+        urls = {
+            "Source": here,
+            "Documentation": f"{here}#readme",
+            "Changes": f"{here}/blob/v{version}/CHANGELOG.md",
+            "Issues": f"{here}/issues",
+        }
+    return {
+        "long_description": text,
+        "long_description_content_type": "text/markdown",
+        "project_urls": urls,
+    }
+
+
 setup(
+    **on_the_web(),
     ext_modules=[
         Extension(
             "softmax_ext._core",
