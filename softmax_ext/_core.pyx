@@ -102,6 +102,7 @@ cdef extern from "cpu.h":
         const char *name
         const smx_kernels *f32
         const smx_kernels *f64
+        int has_fma
 
     const smx_level *smx_levels(int *count)
     size_t smx_last_cache()
@@ -169,6 +170,11 @@ def _set_isa(name):
             _level = &levels[i]
             return before
     raise ValueError(f"name: got {name!r}, expected one of {', '.join(_isa_available())}")
+
+
+def _has_fma():
+    """Whether the level in use has an instruction for fused multiply-adds."""
+    return bool(_level.has_fma)
 
 
 def _keep_threads_awake(always):
