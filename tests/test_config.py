@@ -8,7 +8,7 @@ import pytest
 import softmax_ext
 
 KEYS = ["version", "isa", "isa_available", "compiler", "openmp", "threads", "buffer_limit"]
-LEVELS = ["scalar", "avx2", "avx512", "neon"]
+LEVELS = ["scalar", "sse2", "avx2", "avx512", "neon"]
 
 
 def test_dicts():
