@@ -100,8 +100,8 @@ SMX_INLINE vec v_sub_fused(vec a, vec b) { return v_sub(a, b); }
 SMX_INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
 SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 
-SMX_INLINE vec select(vec where, vec yes, vec no) { return V(or)(V(and)(where, yes), V(andnot)(where, no)); }
-SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return select(V(cmple)(a, b), yes, no); }
+SMX_INLINE vec choose(vec where, vec yes, vec no) { return V(or)(V(and)(where, yes), V(andnot)(where, no)); }
+SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return choose(V(cmple)(a, b), yes, no); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmple)(a, b)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmple)(a, b)) == (1 << WIDTH) - 1; }
 
@@ -223,7 +223,7 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     real_bits lane[WIDTH];
     for (int i = 0; i < WIDTH; i++)
         lane[i] = i < count && p[i] ? ~(real_bits)0 : 0;
-    return select(AS_REAL(_mm_loadu_si128((const __m128i *)lane)), a, fill);
+    return choose(AS_REAL(_mm_loadu_si128((const __m128i *)lane)), a, fill);
 }
 
 #if REAL_BITS == 32
@@ -263,9 +263,9 @@ SMX_INLINE halves v_to_float16(vec a) {
     const __m128i rebased = _mm_sub_epi32(size, INTEGERS(((BIAS - 15) << FRACTION_BITS) - 0xfff));
     vec half = AS_REAL(SHIFT_RIGHT(_mm_add_epi32(rebased, odd), 13));
     const __m128i subnormal = _mm_sub_epi32(AS_INT(v_add(AS_REAL(size), v_set1(0.5f))), AS_INT(v_set1(0.5f)));
-    half = select(AS_REAL(_mm_cmplt_epi32(size, INTEGERS(0x38800000))), AS_REAL(subnormal), half);
-    half = select(AS_REAL(_mm_cmpgt_epi32(size, INTEGERS(0x477fefff))), AS_REAL(INTEGERS(0x7c00)), half);
-    half = select(AS_REAL(_mm_cmpgt_epi32(size, INTEGERS(0x7f800000))), AS_REAL(INTEGERS(0x7e00)), half);
+    half = choose(AS_REAL(_mm_cmplt_epi32(size, INTEGERS(0x38800000))), AS_REAL(subnormal), half);
+    half = choose(AS_REAL(_mm_cmpgt_epi32(size, INTEGERS(0x477fefff))), AS_REAL(INTEGERS(0x7c00)), half);
+    half = choose(AS_REAL(_mm_cmpgt_epi32(size, INTEGERS(0x7f800000))), AS_REAL(INTEGERS(0x7e00)), half);
     return lower_halves(_mm_or_si128(AS_INT(half), sign));
 }
 
