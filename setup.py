@@ -132,12 +132,16 @@ class BuildExt(build_ext):
         settings = self.settings(ext)
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != settings:
             self.force = True
-            stamp.unlink(missing_ok=True)  # until all is built anew
+            # Should this build fail, the next one of the same settings goes on where it ended: with these files gone,
+            # nothing that is left from before counts as up to date.
+            for made_from in Path(self.build_temp).rglob("*.o.d"):
+                made_from.unlink()
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(settings, encoding="utf-8")
         if not msvc:  # MSVC's compiler object sets itself up on first use: not for threads
             self.compile_in_parallel()
         super().build_extension(ext)
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(settings, encoding="utf-8")
 
     def settings(self, ext):
         """All that decides the objects besides the sources, as text."""
@@ -223,7 +227,7 @@ class BuildExt(build_ext):
             (target,) = self.compiler.object_filenames([source], output_dir=output_dir)
             made_from = Path(target + ".d")
             if force or not up_to_date(Path(target), made_from):
-                made_from.unlink(missing_ok=True)  # not there if the compiler fails
+                Path(target).unlink(missing_ok=True)  # not there if the compiler fails
                 flags = [*extra_postargs, "-MD", "-MF", str(made_from)]
                 compile_all([source], output_dir=output_dir, extra_postargs=flags, **options)
             return target

@@ -164,3 +164,10 @@ def test_objects_are_used_again_unless_what_they_were_made_from_changed(tmp_path
     os.utime(tmp_path / "csrc" / "a.h", (later, later))
     assert built() == {"a.o"}
     assert built(CFLAGS="-DOTHER") == everything
+    # A build that fails does not cost the next one more than the file that is mended.
+    (tmp_path / "csrc" / "b.c").write_text("no C\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        built(CFLAGS="-DTHIRD")
+    (tmp_path / "csrc" / "b.c").write_text("int b(void) { return 2; }\n")
+    assert "b.o" in built(CFLAGS="-DTHIRD")
+    assert built(CFLAGS="-DTHIRD") == set()

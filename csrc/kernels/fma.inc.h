@@ -6,16 +6,17 @@
    a middle unless it is one (Boldo and Melquiond, 2008): of the two doubles next to an inexact sum, the one whose last bit
    is 1.
 
-   Double: the product as a sum of two doubles (Dekker, 1971; split as Veltkamp does); then three numbers are added with one
-   rounding, as the same authors show: the two small remainders of two exact sums, added and rounded to odd, go onto the
-   large one. All of that must neither overflow nor lose bits below the range. Where numbers are too large or too small for
-   it, lane by lane, integers do it.
+   Double: the product as a sum of two doubles (Dekker, 1971), and with the third number two exact sums; that leaves a large
+   term and two remainders. Their sum, rounded, goes onto the large one, rounded again. What the first of these roundings
+   loses decides only where the second had to break a tie: what the second loses is then a power of two. Such numbers, and
+   those too large or too small for exact products and sums (the result is NaN then, or the product small), are left to
+   integers.
 
    Included by a level's header after its loads and stores, which brings `doubles`, a register of doubles: doubles_add, _sub
-   and _mul; doubles_odd(s, e), s moved to the odd one of the doubles on both sides of s + e, e being what s lost in rounding,
-   unless e is 0 or NaN; and for double doubles_tame(a, b, p, c): whether in every lane |a| and |b| are below FMA_FACTOR, p,
-   the rounded product, and c below FMA_LARGE, and |p| is FMA_SMALL at least or a factor 0 (a NaN is none of that); and
-   doubles_join(a, b, z): z with its sign bit set also where those of a and b are.
+   and _mul; for float, doubles_odd(s, e): s moved to the odd one of the doubles on both sides of s + e, e being what s lost
+   in rounding, unless e is 0 or NaN; for double, doubles_half(a): a rounded to the upper half of its bits, doubles_doubt(a,
+   b, p, z, lost): whether in any lane z is NaN, |p| is below FMA_SMALL without a factor that is 0, or lost a power of two; and
+   doubles_join(a, b, z): z with its sign bit set also where those of both a and b are.
 
    tests/exhaustive/fma.c holds it to the instruction. */
 
@@ -177,45 +178,36 @@ SMX_INLINE doubles_pair doubles_two_sum(doubles x, doubles y) {
     return exact;
 }
 
-SMX_INLINE doubles doubles_add_to_odd(doubles x, doubles y) {
-    const doubles_pair sum = doubles_two_sum(x, y);
-    return doubles_odd(sum.high, sum.low);
-}
-
 #if REAL_BITS == 32
 
 /* Of floats; what comes out has to be rounded to float. */
 SMX_INLINE doubles doubles_fma_of_floats(doubles a, doubles b, doubles c) {
-    return doubles_add_to_odd(doubles_mul(a, b), c);
+    const doubles_pair sum = doubles_two_sum(doubles_mul(a, b), c);
+    return doubles_odd(sum.high, sum.low);
 }
 
 #else
 
-/* The upper half of the bits; what it lacks is the lower half. */
-SMX_INLINE doubles doubles_upper_half(doubles a) {
-    const doubles more = doubles_mul(a, doubles_set1(0x1p27 + 1));
-    return doubles_sub(more, doubles_sub(more, a));
-}
-
 SMX_APART doubles doubles_fma_exactly(doubles a, doubles b, doubles c) {
+    const doubles a_high = doubles_half(a), a_low = doubles_sub(a, a_high);
+    const doubles b_high = doubles_half(b), b_low = doubles_sub(b, b_high);
     const doubles p = doubles_mul(a, b);
-    if (!doubles_tame(a, b, p, c)) {
-        double x[WIDTH], y[WIDTH], z[WIDTH];
-        v_store(x, a);
-        v_store(y, b);
-        v_store(z, c);
-        for (int i = 0; i < WIDTH; i++)
-            z[i] = fma_by_integers(x[i], y[i], z[i]);
-        return v_load(z);
-    }
-    const doubles a_high = doubles_upper_half(a), a_low = doubles_sub(a, a_high);
-    const doubles b_high = doubles_upper_half(b), b_low = doubles_sub(b, b_high);
     doubles p_low = doubles_sub(doubles_mul(a_high, b_high), p);
     p_low = doubles_add(p_low, doubles_mul(a_high, b_low));
     p_low = doubles_add(p_low, doubles_mul(a_low, b_high));
     p_low = doubles_add(p_low, doubles_mul(a_low, b_low));
     const doubles_pair small = doubles_two_sum(c, p_low), large = doubles_two_sum(p, small.high);
-    const doubles z = doubles_add(large.high, doubles_add_to_odd(large.low, small.low));
+    const doubles rest = doubles_add(large.low, small.low), z = doubles_add(large.high, rest);
+    const doubles lost = doubles_sub(rest, doubles_sub(z, large.high));
+    if (doubles_doubt(a, b, p, z, lost)) {
+        double x[WIDTH], y[WIDTH], sum[WIDTH];
+        v_store(x, a);
+        v_store(y, b);
+        v_store(sum, c);
+        for (int i = 0; i < WIDTH; i++)
+            sum[i] = fma_by_integers(x[i], y[i], sum[i]);
+        return v_load(sum);
+    }
     /* Of two terms that are negative, or -0, the sum is; p_low may have been +0. */
     return doubles_join(p, c, z);
 }

@@ -42,10 +42,8 @@ typedef uint64_t real_bits;
 
 #endif
 
-/* Of doubles, whatever the type; a level without an instruction for it has another, and its bounds (fma.inc.h). */
+/* Of doubles, whatever the type; a level without an instruction for it has another, and its bound (fma.inc.h). */
 #define DOUBLE_FMA fma
-#define FMA_FACTOR 0x1p990
-#define FMA_LARGE 0x1p1020
 #define FMA_SMALL 0x1p-960
 
 SMX_INLINE real real_from_bits(real_bits bits) {

@@ -45,10 +45,10 @@ SMX_INLINE vec v_fma(vec a, vec b, vec c) { return fma(a, b, c); }
 #else
 typedef double doubles;
 
-SMX_INLINE doubles doubles_set1(double x) { return x; }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return a + b; }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return a - b; }
 SMX_INLINE doubles doubles_mul(doubles a, doubles b) { return a * b; }
+#if REAL_BITS == 32
 SMX_INLINE doubles doubles_odd(doubles s, doubles e) {
     uint64_t bits;
     memcpy(&bits, &s, sizeof bits);
@@ -57,13 +57,18 @@ SMX_INLINE doubles doubles_odd(doubles s, doubles e) {
     memcpy(&s, &bits, sizeof s);
     return s;
 }
-SMX_INLINE int doubles_tame(doubles a, doubles b, doubles p, doubles c) {
-    return fabs(a) < FMA_FACTOR && fabs(b) < FMA_FACTOR && fabs(p) < FMA_LARGE && fabs(c) < FMA_LARGE &&
-           (fabs(p) >= FMA_SMALL || a == 0 || b == 0);
+#else
+SMX_INLINE doubles doubles_half(doubles a) {
+    return real_from_bits((bits_of_real(a) + ((real_bits)1 << 26)) & ~(real_bits)0 << 27);
+}
+SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles lost) {
+    const int is_power = (bits_of_real(lost) << (REAL_BITS - FRACTION_BITS)) == 0;
+    return z != z || (fabs(p) < FMA_SMALL && a != 0 && b != 0) || (is_power && lost != 0);
 }
 SMX_INLINE doubles doubles_join(doubles a, doubles b, doubles z) {
     return signbit(a) && signbit(b) ? copysign(z, -1) : z;
 }
+#endif
 
 #include "fma.inc.h"
 

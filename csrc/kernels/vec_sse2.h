@@ -51,10 +51,10 @@ SMX_INLINE void v_store_first(real *p, ptrdiff_t count, vec a) {
 
 typedef __m128d doubles;
 
-SMX_INLINE doubles doubles_set1(double x) { return _mm_set1_pd(x); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return _mm_add_pd(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return _mm_sub_pd(a, b); }
 SMX_INLINE doubles doubles_mul(doubles a, doubles b) { return _mm_mul_pd(a, b); }
+#if REAL_BITS == 32
 /* Integers grow as the numbers move away from 0: one less where e points to it, then the last bit set. */
 SMX_INLINE doubles doubles_odd(doubles s, doubles e) {
     const doubles outward = _mm_xor_pd(e, _mm_and_pd(s, _mm_set1_pd(-0.0)));
@@ -63,18 +63,23 @@ SMX_INLINE doubles doubles_odd(doubles s, doubles e) {
     const __m128i last = _mm_srli_epi64(_mm_or_si128(less, more), 63);
     return _mm_castsi128_pd(_mm_or_si128(_mm_add_epi64(_mm_castpd_si128(s), less), last));
 }
-SMX_INLINE int doubles_tame(doubles a, doubles b, doubles p, doubles c) {
-    const doubles sign = _mm_set1_pd(-0.0), large = _mm_set1_pd(FMA_LARGE);
-    a = _mm_andnot_pd(sign, a), b = _mm_andnot_pd(sign, b), p = _mm_andnot_pd(sign, p), c = _mm_andnot_pd(sign, c);
-    const doubles factors = _mm_cmplt_pd(_mm_max_pd(a, b), _mm_set1_pd(FMA_FACTOR));
-    const doubles terms = _mm_and_pd(_mm_cmplt_pd(p, large), _mm_cmplt_pd(c, large));
-    const doubles zero = _mm_cmpeq_pd(_mm_min_pd(a, b), _mm_setzero_pd());
-    const doubles product = _mm_or_pd(_mm_cmpge_pd(p, _mm_set1_pd(FMA_SMALL)), zero);
-    return _mm_movemask_pd(_mm_and_pd(_mm_and_pd(factors, terms), product)) == 3;
+#else
+SMX_INLINE doubles doubles_half(doubles a) {
+    const __m128i rounded = _mm_add_epi64(AS_INT(a), INTEGERS((real_bits)1 << 26));
+    return AS_REAL(_mm_and_si128(rounded, INTEGERS(~(real_bits)0 << 27)));
+}
+SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles lost) {
+    const doubles zero = _mm_setzero_pd(), one = _mm_set1_pd(1), size = _mm_andnot_pd(_mm_set1_pd(-0.0), p);
+    const doubles exact = _mm_or_pd(_mm_cmpeq_pd(a, zero), _mm_cmpeq_pd(b, zero));
+    const doubles small = _mm_andnot_pd(exact, _mm_cmplt_pd(size, _mm_set1_pd(FMA_SMALL)));
+    const doubles fraction = _mm_and_pd(lost, AS_REAL(INTEGERS(((real_bits)1 << FRACTION_BITS) - 1)));
+    const doubles tie = _mm_and_pd(_mm_cmpeq_pd(_mm_or_pd(fraction, one), one), _mm_cmpneq_pd(lost, zero));
+    return _mm_movemask_pd(_mm_or_pd(_mm_or_pd(small, tie), _mm_cmpunord_pd(z, z))) != 0;
 }
 SMX_INLINE doubles doubles_join(doubles a, doubles b, doubles z) {
     return _mm_or_pd(z, _mm_and_pd(_mm_and_pd(a, b), _mm_set1_pd(-0.0)));
 }
+#endif
 
 #include "fma.inc.h"
 
