@@ -8,14 +8,15 @@
 
    Double: the product as a sum of two doubles (Dekker, 1971), and with the third number two exact sums; that leaves a large
    term and two remainders. Their sum, rounded, goes onto the large one, rounded again. What the first of these roundings
-   loses decides only where the second had to break a tie: what the second loses is then a power of two. Such numbers, and
+   loses decides only where the second had to break a tie: what the second loses is then a power of two. Such numbers (not where one remainder is 0, and their sum exact), and
    those too large or too small for exact products and sums (the result is NaN then, or the product small), are left to
    integers.
 
    Included by a level's header after its loads and stores, which brings `doubles`, a register of doubles: doubles_add, _sub
    and _mul; for float, doubles_odd(s, e): s moved to the odd one of the doubles on both sides of s + e, e being what s lost
    in rounding, unless e is 0 or NaN; for double, doubles_half(a): a rounded to the upper half of its bits, doubles_doubt(a,
-   b, p, z, lost): whether in any lane z is NaN, |p| is below FMA_SMALL without a factor that is 0, or lost a power of two; and
+   b, p, z, low, lost): whether in any lane z is NaN, |p| is below FMA_SMALL without a factor that is 0, or lost a power of two
+   and low not 0; and
    doubles_join(a, b, z): z with its sign bit set also where those of both a and b are.
 
    tests/exhaustive/fma.c holds it to the instruction. */
@@ -199,7 +200,7 @@ SMX_APART doubles doubles_fma_exactly(doubles a, doubles b, doubles c) {
     const doubles_pair small = doubles_two_sum(c, p_low), large = doubles_two_sum(p, small.high);
     const doubles rest = doubles_add(large.low, small.low), z = doubles_add(large.high, rest);
     const doubles lost = doubles_sub(rest, doubles_sub(z, large.high));
-    if (doubles_doubt(a, b, p, z, lost)) {
+    if (doubles_doubt(a, b, p, z, small.low, lost)) {
         double x[WIDTH], y[WIDTH], sum[WIDTH];
         v_store(x, a);
         v_store(y, b);

@@ -68,12 +68,13 @@ SMX_INLINE doubles doubles_half(doubles a) {
     const __m128i rounded = _mm_add_epi64(AS_INT(a), INTEGERS((real_bits)1 << 26));
     return AS_REAL(_mm_and_si128(rounded, INTEGERS(~(real_bits)0 << 27)));
 }
-SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles lost) {
+SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles low, doubles lost) {
     const doubles zero = _mm_setzero_pd(), one = _mm_set1_pd(1), size = _mm_andnot_pd(_mm_set1_pd(-0.0), p);
     const doubles exact = _mm_or_pd(_mm_cmpeq_pd(a, zero), _mm_cmpeq_pd(b, zero));
     const doubles small = _mm_andnot_pd(exact, _mm_cmplt_pd(size, _mm_set1_pd(FMA_SMALL)));
     const doubles fraction = _mm_and_pd(lost, AS_REAL(INTEGERS(((real_bits)1 << FRACTION_BITS) - 1)));
-    const doubles tie = _mm_and_pd(_mm_cmpeq_pd(_mm_or_pd(fraction, one), one), _mm_cmpneq_pd(lost, zero));
+    const doubles inexact = _mm_and_pd(_mm_cmpneq_pd(low, zero), _mm_cmpneq_pd(lost, zero));
+    const doubles tie = _mm_and_pd(_mm_cmpeq_pd(_mm_or_pd(fraction, one), one), inexact);
     return _mm_movemask_pd(_mm_or_pd(_mm_or_pd(small, tie), _mm_cmpunord_pd(z, z))) != 0;
 }
 SMX_INLINE doubles doubles_join(doubles a, doubles b, doubles z) {
