@@ -29,13 +29,13 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     complete = True
     if options.load:
-        results = json.loads(options.load.read_text(encoding="utf-8"))
+        results = options.load
     else:
         results = {"environment": environment.describe(), "command": sys.argv[1:]}
         complete = measure(options, results, console)
     report.show(console, results)
     if options.compare:
-        report.show_comparison(console, json.loads(options.compare.read_text()), results)
+        report.show_comparison(console, options.compare, results)
     if not complete:
         console.print("Interrupted: this is what was measured so far.")
     if options.json:
@@ -196,6 +196,21 @@ def words(text):
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def read_run(path):
+    """Read a saved run, if a file is named; raise ValueError if it is none."""
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        run = None
+    if not isinstance(run, dict) or not {"environment", "peers", "speed", "digits", "accuracy"} <= run.keys():
+        raise ValueError(f"{path} is no run that --json has saved")
+    return run
+
+
 def check(options):
     """Raise ValueError for options that make no sense; fill in ``sets``."""
     for peer in options.peers:
@@ -216,9 +231,7 @@ def check(options):
         raise ValueError(
             "--busy, --processes and --gap only time calls: no --accuracy, --out or --plot with them"
         )
-    for path in (options.load, options.compare):
-        if path and not path.is_file():
-            raise ValueError(f"there is no file {path}")
+    options.load, options.compare = map(read_run, (options.load, options.compare))
     for path in (options.json, options.plot):
         if path and not path.resolve().parent.is_dir():
             raise ValueError(f"there is no folder for {path}")

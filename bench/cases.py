@@ -4,6 +4,8 @@ A case is one operation on one array, and has a name such as ``softmax:float32:1
 The sets at the end are lists of cases. Nothing here knows of peers or of time.
 """
 
+import math
+import os
 import zlib
 from dataclasses import dataclass
 
@@ -20,11 +22,14 @@ OPERATIONS = (
     "cross_entropy",
 )
 DTYPES = ("float32", "float64")
+HALF_DTYPES = ("float16", "bfloat16")  # only in cases that are asked for by name
 # Standard deviation of the logits. "wide" reaches results that are subnormal or zero.
 DATA = {
-    "ordinary": {"float32": 3.0, "float64": 3.0},
-    "wide": {"float32": 40.0, "float64": 300.0},
+    "ordinary": dict.fromkeys((*DTYPES, *HALF_DTYPES), 3.0),
+    "wide": {"float32": 40.0, "float64": 300.0, "float16": 8.0, "bfloat16": 40.0},
 }
+# Numbers that a peer has in memory at once, as multiples of the logits: inputs, results, the answer in float64.
+COPIES = 8
 CHECKED_ROWS = 64
 
 
@@ -92,13 +97,18 @@ def parse(name):
         raise ValueError(f"{name!r} is no case; write it like softmax:float32:128x1000:axis=-1")
     op, dtype, shape, *rest = parts
     _known("operation", op, OPERATIONS, name)
-    _known("type", dtype, DTYPES, name)
+    _known("type", dtype, (*DTYPES, *HALF_DTYPES), name)
     try:
         lengths = tuple(int(length) for length in shape.split("x"))
     except ValueError:
         lengths = ()
     if not lengths or min(lengths) < 1:
         raise ValueError(f"bad shape {shape!r} in {name!r}; write it like 128x1000")
+    needed, memory = math.prod(lengths) * 8 * COPIES, _memory()
+    if needed > memory:
+        raise ValueError(
+            f"{name!r} would take some {needed / 2**30:,.0f} GiB; there are {memory / 2**30:,.0f}"
+        )
     axis, data = -1, "ordinary"
     for part in rest:
         if part.startswith("axis="):
@@ -116,6 +126,14 @@ def parse(name):
     if axis == len(lengths) - 1:
         axis = -1
     return Case(op, dtype, lengths, axis, data)
+
+
+def _memory():
+    """Bytes of memory; where the system does not tell, as many as most machines have."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):
+        return 8 * 2**30
 
 
 def _known(what, word, words, name):
@@ -138,13 +156,17 @@ def make(case):
     """
     # The operation is not in the seed: softmax and log_softmax see the same logits.
     rng = np.random.default_rng(zlib.crc32(f"{case.dtype}:{case.label}".encode()))
-    x = rng.standard_normal(case.shape, dtype=case.dtype)
+    drawn = case.dtype if case.dtype in DTYPES else "float32"
+    if case.dtype == "bfloat16":
+        import ml_dtypes  # noqa: F401 (NumPy knows the type by its name then)
+    x = rng.standard_normal(case.shape, dtype=drawn)
     x *= DATA[case.data][case.dtype]
+    x = x.astype(case.dtype, copy=False)
     if case.op.endswith("_vjp"):
         forward = getattr(plain, case.op.removesuffix("_vjp"))
         y = forward(x.astype(np.float64), axis=case.axis)
-        g = rng.standard_normal(case.shape, dtype=case.dtype)
-        return {"y": y.astype(case.dtype), "g": g}
+        g = rng.standard_normal(case.shape, dtype=drawn)
+        return {"y": y.astype(case.dtype), "g": g.astype(case.dtype, copy=False)}
     if case.op == "cross_entropy":
         return {"x": x, "labels": rng.integers(case.shape[-1], size=case.shape[0])}
     return {"x": x}

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from bench.cases import SWEEP_SIZE, parse
 from bench.figures import Contest, group, largest, median
 from bench.peers import OURS
-from bench.report import micro, plural, short
+from bench.report import micro, plural, short, warn_of_others
 
 THEMES = {
     "light": {"ink": "#1a1a1a", "soft": "#8a8a8a", "faint": "#dddddd", "paper": "#ffffff"},
@@ -77,7 +77,10 @@ def draw(results, path, theme):
         heights = [height for height, _, _ in panels]
         figure = pyplot.figure(figsize=(WIDTH, sum(heights) + 0.6), layout="constrained")
         machine = results["environment"]["cpu"]
-        figure.suptitle(f"{machine}, {plural(threads)}" if threads else machine, fontsize=10)
+        title = f"{machine}, {plural(threads)}" if threads else machine
+        if warning := warn_of_others(results["environment"]):
+            title += f"\n{warning}"
+        figure.suptitle(title, fontsize=10)
         parts = figure.subfigures(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, (_, panel, data) in zip(parts, panels, strict=True):
             panel(part, data, colours)

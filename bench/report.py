@@ -49,7 +49,16 @@ def micro(seconds):
 
 def times(factor):
     """Write a ratio."""
-    return MISSING if factor is None else f"{factor:.2f}×"
+    if factor is None:
+        return MISSING
+    return (
+        f"{factor:.2f}×" if 0.095 <= factor < 99.5 else f"{factor:.0f}×" if factor > 1 else f"{factor:.2g}×"
+    )
+
+
+def moved(factor):
+    """Write a change: in percent, or as a ratio where that would be a long number."""
+    return f"{factor - 1:+.0%}" if 0.1 < factor < 10 else times(factor)
 
 
 def time_of(record):
@@ -115,10 +124,19 @@ def show_machine(console, results):
         if peer["peer"] == OURS and peer.get("config"):
             config = peer["config"]
             console.print(f"softmax_ext: {config.get('isa')}, {plural(peer['threads'])}")
-    others = machine.get("others") or 0
-    if others > BUSY:
-        console.print(f"Other programs used {others:.0%} of the machine: do not trust these figures.")
+    if warning := warn_of_others(machine):
+        console.print(warning)
     console.print()
+
+
+def warn_of_others(machine):
+    """Say that other programs were busy, if they were; else nothing."""
+    others = machine.get("others") or 0
+    return (
+        f"Other programs used {others:.0%} of the machine: do not trust these figures."
+        if others > BUSY
+        else ""
+    )
 
 
 def show_digits(console, records):
@@ -287,16 +305,16 @@ def show_comparison(console, old, new):
         apart = low_b / drift > high_a or high_b / drift < low_a
         if apart and not 1 / (1 + MOVED) < change < 1 + MOVED:
             case, threads, peer, form = key
-            cells = short(case), peer, str(threads), form, time_of(a), time_of(b), f"{change - 1:+.0%}"
+            cells = short(case), peer, str(threads), form, time_of(a), time_of(b), moved(change)
             made.add_row(*cells, style="bold" if peer == OURS else None)
     console.print(made)
 
 
 def show_troubles(console, results):
     """Print who did not take part, and what failed, a line each."""
-    for peer in results["peers"]:
-        if "absent" in peer:
-            console.print(f"{peer['peer']}: {peer['absent']}", markup=False)
+    # A peer is asked once for each number of threads.
+    for line in dict.fromkeys(f"{p['peer']}: {p['absent']}" for p in results["peers"] if "absent" in p):
+        console.print(line, markup=False)
     for record in results["speed"] + results["digits"] + results["accuracy"]:
         if record.get("error"):
             where = record.get("case") or record.get("op", "digits")

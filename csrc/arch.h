@@ -1,11 +1,19 @@
-/* The target of the compilation: the architecture and the compiler. The one flag that would break every promise is
+/* The target of the compilation: the architecture and the compiler. Flags that would break every promise are
    refused. */
 
 #ifndef SMX_ARCH_H
 #define SMX_ARCH_H
 
-#ifdef __FAST_MATH__
-#error "softmax_ext relies on IEEE arithmetic: its error-free sums vanish under -ffast-math"
+#include <float.h>
+
+/* GCC names each part of -ffast-math, Clang the whole alone. */
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) ||                         \
+    defined(__NO_SIGNED_ZEROS__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST)
+#error "softmax_ext relies on IEEE arithmetic: its error-free sums vanish under -ffast-math, and under parts of it"
+#endif
+
+#if FLT_EVAL_METHOD != 0
+#error "softmax_ext needs float and double arithmetic that is rounded at once: -msse2 -mfpmath=sse on 32-bit x86"
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -22,13 +30,22 @@
 
 /* The loops are written as small functions that must be inlined into their callers: a vector passed through memory
    would cost more than the arithmetic. (Sanitized builds do not inline, because each file would take minutes to
-   compile.) */
-#if defined(SMX_NO_INLINE)
+   compile. Nor do levels with SMX_COMPACT code, whose arithmetic is slow anyway.) */
+#if (defined(SMX_NO_INLINE) || defined(SMX_COMPACT)) && defined(_MSC_VER) && !defined(__clang__)
+#define SMX_INLINE static
+#elif defined(SMX_NO_INLINE) || defined(SMX_COMPACT)
 #define SMX_INLINE static __attribute__((unused))
 #elif defined(_MSC_VER) && !defined(__clang__)
 #define SMX_INLINE static __forceinline
 #else
 #define SMX_INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+/* A function that is not to melt into its callers. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_APART static __declspec(noinline)
+#else
+#define SMX_APART static __attribute__((noinline, unused))
 #endif
 
 enum { SMX_CACHE_LINE = 64 }; /* bytes */

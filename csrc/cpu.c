@@ -8,6 +8,8 @@
 
 #include "arch.h"
 
+#include <math.h>
+
 #if SMX_X86
 
 #include <stdint.h>
@@ -81,20 +83,28 @@ size_t smx_last_cache(void) { return 0; }
 
 #endif
 
+/* As in vec_scalar.h. */
+#if defined(FP_FAST_FMA) && defined(FP_FAST_FMAF)
+enum { SCALAR_HAS_FMA = 1 };
+#else
+enum { SCALAR_HAS_FMA = 0 };
+#endif
+
 const smx_level *smx_levels(int *count) {
     static const smx_level all[] = {
-        {"scalar", &smx_scalar_f32, &smx_scalar_f64},
+        {"scalar", &smx_scalar_f32, &smx_scalar_f64, SCALAR_HAS_FMA},
 #if SMX_X86
-        {"avx2", &smx_avx2_f32, &smx_avx2_f64},
-        {"avx512", &smx_avx512_f32, &smx_avx512_f64},
+        {"sse2", &smx_sse2_f32, &smx_sse2_f64, 0}, /* part of every 64-bit x86 */
+        {"avx2", &smx_avx2_f32, &smx_avx2_f64, 1},
+        {"avx512", &smx_avx512_f32, &smx_avx512_f64, 1},
 #elif SMX_ARM
-        {"neon", &smx_neon_f32, &smx_neon_f64}, /* part of every 64-bit Arm */
+        {"neon", &smx_neon_f32, &smx_neon_f64, 1}, /* part of every 64-bit Arm */
 #endif
     };
 #if SMX_X86
     int avx2, avx512;
     detect(&avx2, &avx512);
-    *count = 1 + avx2 + avx512;
+    *count = 2 + avx2 + avx512;
 #else
     *count = (int)(sizeof all / sizeof *all);
 #endif

@@ -8,6 +8,7 @@
 typedef struct {
     const char *name;
     const smx_kernels *f32, *f64;
+    int has_fma; /* an instruction for fused multiply-adds */
 } smx_level;
 
 /* The levels that this machine can run, from the plainest to the best. *count becomes their number. */

@@ -209,6 +209,7 @@ typedef struct {
 } smx_kernels;
 
 extern const smx_kernels smx_scalar_f32, smx_scalar_f64;
+extern const smx_kernels smx_sse2_f32, smx_sse2_f64;
 extern const smx_kernels smx_avx2_f32, smx_avx2_f64;
 extern const smx_kernels smx_avx512_f32, smx_avx512_f64;
 extern const smx_kernels smx_neon_f32, smx_neon_f64;

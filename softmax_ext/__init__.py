@@ -1,9 +1,18 @@
 """Softmax, log-softmax and their derivatives for NumPy arrays: within 2 ULP, the same bits everywhere, fast."""
 
-from softmax_ext._threads import brief_waits as _brief_waits
+# Of what compiled code imports, whoever packs a program up sees nothing: each is named here, too.
+from softmax_ext import _buffers as _buffers
+from softmax_ext import _threads as _threads
 
-with _brief_waits():
-    from softmax_ext import _core as _core  # loads the OpenMP runtime
+try:
+    with _threads.brief_waits():
+        import softmax_ext._core as _core  # noqa: F401  (loads the OpenMP runtime)
+except ModuleNotFoundError as error:
+    if error.name != "softmax_ext._core":
+        raise
+    from softmax_ext._missing import explanation
+
+    raise ImportError(explanation(__path__[0]), name=error.name, path=__file__) from None
 
 from softmax_ext._config import show_config
 from softmax_ext._core import (

@@ -34,7 +34,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     Examples
     --------
     >>> import softmax_ext
-    >>> softmax_ext.show_config(mode="dicts")["isa"] in ("scalar", "avx2", "avx512", "neon")
+    >>> softmax_ext.show_config(mode="dicts")["isa"] in ("scalar", "sse2", "avx2", "avx512", "neon")
     True
     """
     if mode not in ("stdout", "dicts"):
@@ -45,5 +45,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     for key, value in config.items():
         if key == "openmp" and value is None:
             value = "none: built without OpenMP, every call is serial"
+        if key == "isa" and not _core._has_fma():
+            value += ": no instruction for fused multiply-adds, which makes every call several times slower"
         print(f"{key + ':':16}{', '.join(value) if isinstance(value, list) else value}")
     return None

@@ -103,6 +103,7 @@ cdef extern from "cpu.h":
         const char *name
         const smx_kernels *f32
         const smx_kernels *f64
+        int has_fma
 
     const smx_level *smx_levels(int *count)
     size_t smx_last_cache()

@@ -44,6 +44,11 @@ def _operation_names():
     return [_level.f64.op[i].name.decode() for i in range(SMX_OP_COUNT)]
 
 
+def _has_fma():
+    """Return True if the level in use has an instruction for fused multiply-adds."""
+    return bool(_level.has_fma)
+
+
 def _always_use_threads(always):
     """For tests: any call that could use threads does, whatever came before it and whatever else the machine does."""
     smx_always_use_threads(always)

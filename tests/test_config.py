@@ -9,7 +9,7 @@ import softmax_ext
 
 KEYS = ["version", "isa", "isa_available", "compiler", "openmp", "threads"]
 KEYS += ["calls_together", "calls_alone", "buffer_limit"]
-LEVELS = ["scalar", "avx2", "avx512", "neon"]
+LEVELS = ["scalar", "sse2", "avx2", "avx512", "neon"]
 
 
 def test_dicts():

@@ -73,9 +73,9 @@ static const exp_temperature no_temperature = {
 SMX_INLINE void set_temperature(double temperature, void *constants) {
     exp_temperature t;
     const double step = temperature * (F64_LN2_HIGH / 8);
-    const double step_low = fma(temperature, F64_LN2_HIGH / 8, -step) + temperature * (F64_LN2_LOW / 8);
+    const double step_low = DOUBLE_FMA(temperature, F64_LN2_HIGH / 8, -step) + temperature * (F64_LN2_LOW / 8);
     const double inverse = 1 / temperature;
-    const double inverse_low = -fma(inverse, temperature, -1) / temperature;
+    const double inverse_low = -DOUBLE_FMA(inverse, temperature, -1) / temperature;
     t.steps = (real)(8 * F64_LOG2E / temperature);
     t.step_high = (real)step;
     t.step_low = (real)((step - (double)t.step_high) + step_low);

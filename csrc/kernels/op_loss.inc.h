@@ -114,7 +114,7 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
     const smx_targets *targets = tile->targets;
     const int rows = tile->rows;
     const double inverse = 1 / targets->divisor;
-    const double inverse_low = -fma(inverse, targets->divisor, -1) / targets->divisor;
+    const double inverse_low = -DOUBLE_FMA(inverse, targets->divisor, -1) / targets->divisor;
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
     tile_logarithms logs;

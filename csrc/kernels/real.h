@@ -22,7 +22,6 @@ typedef uint32_t real_bits;
 #define NEGLIGIBLE 0x1.b8p6f /* 110: exp(-110) is below half of the smallest subnormal */
 #define ROUNDER 0x1.8p23f   /* adding it rounds to an integer, ties to even, and leaves it in the low bits */
 #define QUIET_NAN 0x7fc00000u
-#define REAL_FMA fmaf
 #define REAL_SQRT2 0x1.6a09e6p0f
 #define CONSTANT(name) F32_##name
 
@@ -38,11 +37,14 @@ typedef uint64_t real_bits;
 #define NEGLIGIBLE 750.0
 #define ROUNDER 0x1.8p52
 #define QUIET_NAN 0x7ff8000000000000u
-#define REAL_FMA fma
 #define REAL_SQRT2 0x1.6a09e667f3bcdp0
 #define CONSTANT(name) F64_##name
 
 #endif
+
+/* Of doubles, whatever the type; a level without an instruction for it has another, and its bound (fma.inc.h). */
+#define DOUBLE_FMA fma
+#define FMA_SMALL 0x1p-960
 
 SMX_INLINE real real_from_bits(real_bits bits) {
     real x;

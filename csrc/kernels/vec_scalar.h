@@ -1,8 +1,8 @@
 /* Vectors of level "scalar": one lane, in portable C. This header also defines what each operation means; the headers
    of the other levels give the same names the same meaning.
 
-   The compiler may find no instruction for fma, which then is a slow library call: this level is the yardstick and the
-   last resort, not a fast path. */
+   This level is the yardstick and the last resort, not a fast path. Where the compiler promises no instruction for fma,
+   fma.inc.h makes one. */
 
 #include "real.h"
 
@@ -35,9 +35,52 @@ SMX_INLINE vec v_add(vec a, vec b) { return a + b; }
 SMX_INLINE vec v_sub(vec a, vec b) { return a - b; }
 SMX_INLINE vec v_mul(vec a, vec b) { return a * b; }
 SMX_INLINE vec v_div(vec a, vec b) { return a / b; }
-SMX_INLINE vec v_fma(vec a, vec b, vec c) { return REAL_FMA(a, b, c); }   /* a b + c */
-SMX_INLINE vec v_fms(vec a, vec b, vec c) { return REAL_FMA(a, b, -c); }  /* a b - c */
-SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return REAL_FMA(-a, b, c); } /* c - a b */
+
+#if defined(FP_FAST_FMA) && defined(FP_FAST_FMAF)
+/* a b + c, rounded once */
+#if REAL_BITS == 32
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return fmaf(a, b, c); }
+#else
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return fma(a, b, c); }
+#endif
+#else
+typedef double doubles;
+
+SMX_INLINE doubles doubles_add(doubles a, doubles b) { return a + b; }
+SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return a - b; }
+SMX_INLINE doubles doubles_mul(doubles a, doubles b) { return a * b; }
+#if REAL_BITS == 32
+SMX_INLINE doubles doubles_odd(doubles s, doubles e) {
+    uint64_t bits;
+    memcpy(&bits, &s, sizeof bits);
+    if (e < 0 || e > 0)
+        bits = (bits - ((e < 0) != (s < 0))) | 1; /* integers grow as the numbers move away from 0 */
+    memcpy(&s, &bits, sizeof s);
+    return s;
+}
+#else
+SMX_INLINE doubles doubles_half(doubles a) {
+    return real_from_bits((bits_of_real(a) + ((real_bits)1 << 26)) & ~(real_bits)0 << 27);
+}
+SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles low, doubles lost) {
+    const int is_power = (bits_of_real(lost) << (REAL_BITS - FRACTION_BITS)) == 0;
+    return z != z || (fabs(p) < FMA_SMALL && a != 0 && b != 0) || (is_power && lost != 0 && low != 0);
+}
+SMX_INLINE doubles doubles_join(doubles a, doubles b, doubles z) {
+    return signbit(a) && signbit(b) ? copysign(z, -1) : z;
+}
+#endif
+
+#include "fma.inc.h"
+
+#if REAL_BITS == 32
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return (real)doubles_fma_of_floats(a, b, c); }
+#else
+SMX_INLINE vec v_fma(vec a, vec b, vec c) { return doubles_fma_exactly(a, b, c); }
+#endif
+#endif
+SMX_INLINE vec v_fms(vec a, vec b, vec c) { return v_fma(a, b, -c); }  /* a b - c */
+SMX_INLINE vec v_fnma(vec a, vec b, vec c) { return v_fma(-a, b, c); } /* c - a b */
 
 /* The same as v_sub, but done by the units that multiply, where these are not the units that add: for long series of
    sums. (GCC leaves it so; Clang recognizes it, and subtracts.) */

@@ -10,6 +10,11 @@
 #include "cpu.h"
 #include "plan.h"
 
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#endif
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdint.h>
@@ -644,10 +649,19 @@ static void check(size_t size) {
     printf("%ld passed, %ld failed\n", passed, failed);
 }
 
+/* Numbers, their bytes in the order that little-endian machines have. */
+static void write_out(const void *numbers, size_t size, ptrdiff_t count) {
+    const int one = 1;
+    const int is_little = *(const char *)&one;
+    const char *bytes = numbers;
+    for (size_t k = 0; k < (size_t)count * size; k++)
+        putchar(bytes[is_little ? k : k - k % size + size - 1 - k % size]);
+}
+
 /* ---- golden ----------------------------------------------------------------------------------------------------------
 
    For every level, operation and family a line "case LEVEL FUNCTION TYPE FAMILY BYTES", then so many bytes: the results
-   on all the shapes of tests/golden.py, little-endian as all machines here are. */
+   on all the shapes of tests/golden.py, little-endian on all machines. */
 
 static void golden(size_t size) {
     static const ptrdiff_t shapes[][2] = {{70, 1},   {70, 3},   {70, 10},  {19, 33},  {19, 64},   {19, 65},
@@ -679,12 +693,15 @@ static void golden(size_t size) {
                         fprintf(stderr, "%s\n", wrong);
                         exit(2);
                     }
-                    fwrite(result, size, (size_t)(c.rows * results_per_row(&c)), stdout);
+                    write_out(result, size, c.rows * results_per_row(&c));
                 }
             }
 }
 
 int main(int argc, char **argv) {
+#ifdef _WIN32
+    _setmode(_fileno(stdout), _O_BINARY); /* bytes, not lines */
+#endif
     const char *task = argc == 3 ? argv[1] : "", *type = argc == 3 ? argv[2] : "";
     const size_t size = strcmp(type, "float32") == 0 ? 4 : strcmp(type, "float64") == 0 ? 8 : 0;
     if (size && strcmp(task, "check") == 0)
