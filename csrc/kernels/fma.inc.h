@@ -6,17 +6,17 @@
    a middle unless it is one (Boldo and Melquiond, 2008): of the two doubles next to an inexact sum, the one whose last bit
    is 1.
 
-   Double: the product as a sum of two doubles (Dekker, 1971), and with the third number two exact sums; that leaves a large
-   term and two remainders. Their sum, rounded, goes onto the large one, rounded again. What the first of these roundings
-   loses decides only where the second had to break a tie: what the second loses is then a power of two. Such numbers (not where one remainder is 0, and their sum exact), and
-   those too large or too small for exact products and sums (the result is NaN then, or the product small), are left to
-   integers.
+   Double: the product is a sum of two doubles, p + p_low (Dekker, 1971), and so is p + c, a large term and a remainder. The
+   two small numbers are added, rounded, and go onto the large one, rounded again. What the first of these roundings loses
+   decides only where the second had to break a tie: what the second loses is a power of two then. Where that is so, and where
+   numbers are too large or too small for exact products and sums (the result is NaN then, or the product small), integers do
+   it.
 
    Included by a level's header after its loads and stores, which brings `doubles`, a register of doubles: doubles_add, _sub
    and _mul; for float, doubles_odd(s, e): s moved to the odd one of the doubles on both sides of s + e, e being what s lost
-   in rounding, unless e is 0 or NaN; for double, doubles_half(a): a rounded to the upper half of its bits, doubles_doubt(a,
-   b, p, z, low, lost): whether in any lane z is NaN, |p| is below FMA_SMALL without a factor that is 0, or lost a power of two
-   and low not 0; and
+   in rounding, unless e is 0 or NaN; for double, doubles_half(a): a rounded to the upper half of its bits; doubles_suspect(p,
+   z, lost): whether in any lane z is NaN, |p| below FMA_SMALL, or lost 0 or a power of two; doubles_doubt(a, b, p, z, lost,
+   before): whether that remains if factors of 0 make p exact, and nothing is wrong where lost or before is 0; and
    doubles_join(a, b, z): z with its sign bit set also where those of both a and b are.
 
    tests/exhaustive/fma.c holds it to the instruction. */
@@ -197,17 +197,17 @@ SMX_APART doubles doubles_fma_exactly(doubles a, doubles b, doubles c) {
     p_low = doubles_add(p_low, doubles_mul(a_high, b_low));
     p_low = doubles_add(p_low, doubles_mul(a_low, b_high));
     p_low = doubles_add(p_low, doubles_mul(a_low, b_low));
-    const doubles_pair small = doubles_two_sum(c, p_low), large = doubles_two_sum(p, small.high);
-    const doubles rest = doubles_add(large.low, small.low), z = doubles_add(large.high, rest);
-    const doubles lost = doubles_sub(rest, doubles_sub(z, large.high));
-    if (doubles_doubt(a, b, p, z, small.low, lost)) {
-        double x[LANES], y[LANES], sum[LANES];
+    const doubles_pair sum = doubles_two_sum(p, c);
+    const doubles rest = doubles_add(sum.low, p_low), z = doubles_add(sum.high, rest);
+    const doubles lost = doubles_sub(rest, doubles_sub(z, sum.high));
+    if (doubles_suspect(p, z, lost) && doubles_doubt(a, b, p, z, lost, doubles_two_sum(sum.low, p_low).low)) {
+        double x[WIDTH], y[WIDTH], right[WIDTH];
         v_store(x, a);
         v_store(y, b);
-        v_store(sum, c);
-        for (int i = 0; i < LANES; i++)
-            sum[i] = fma_by_integers(x[i], y[i], sum[i]);
-        return v_load(sum);
+        v_store(right, c);
+        for (int i = 0; i < WIDTH; i++)
+            right[i] = fma_by_integers(x[i], y[i], right[i]);
+        return v_load(right);
     }
     /* Of two terms that are negative, or -0, the sum is; p_low may have been +0. */
     return doubles_join(p, c, z);

@@ -62,9 +62,13 @@ SMX_INLINE doubles doubles_odd(doubles s, doubles e) {
 SMX_INLINE doubles doubles_half(doubles a) {
     return real_from_bits((bits_of_real(a) + ((real_bits)1 << 26)) & ~(real_bits)0 << 27);
 }
-SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles low, doubles lost) {
-    const int is_power = (bits_of_real(lost) << (REAL_BITS - FRACTION_BITS)) == 0;
-    return z != z || (fabs(p) < FMA_SMALL && a != 0 && b != 0) || (is_power && lost != 0 && low != 0);
+SMX_INLINE int is_power(doubles a) { return bits_of_real(a) << (REAL_BITS - FRACTION_BITS) == 0; }
+SMX_INLINE int doubles_suspect(doubles p, doubles z, doubles lost) {
+    return fabs(p) < FMA_SMALL || is_power(lost) || z != z;
+}
+SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles lost, doubles before) {
+    const int is_tie = is_power(lost) && lost != 0 && before != 0;
+    return (fabs(p) < FMA_SMALL && a != 0 && b != 0) || is_tie || z != z;
 }
 SMX_INLINE doubles doubles_join(doubles a, doubles b, doubles z) {
     return signbit(a) && signbit(b) ? copysign(z, -1) : z;

@@ -68,14 +68,21 @@ SMX_INLINE doubles doubles_half(doubles a) {
     const __m128i rounded = _mm_add_epi64(AS_INT(a), INTEGERS((real_bits)1 << 26));
     return AS_REAL(_mm_and_si128(rounded, INTEGERS(~(real_bits)0 << 27)));
 }
-SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles low, doubles lost) {
-    const doubles zero = _mm_setzero_pd(), one = _mm_set1_pd(1), size = _mm_andnot_pd(_mm_set1_pd(-0.0), p);
-    const doubles exact = _mm_or_pd(_mm_cmpeq_pd(a, zero), _mm_cmpeq_pd(b, zero));
-    const doubles small = _mm_andnot_pd(exact, _mm_cmplt_pd(size, _mm_set1_pd(FMA_SMALL)));
-    const doubles fraction = _mm_and_pd(lost, AS_REAL(INTEGERS(((real_bits)1 << FRACTION_BITS) - 1)));
-    const doubles inexact = _mm_and_pd(_mm_cmpneq_pd(low, zero), _mm_cmpneq_pd(lost, zero));
-    const doubles tie = _mm_and_pd(_mm_cmpeq_pd(_mm_or_pd(fraction, one), one), inexact);
-    return _mm_movemask_pd(_mm_or_pd(_mm_or_pd(small, tie), _mm_cmpunord_pd(z, z))) != 0;
+SMX_INLINE doubles is_small(doubles p) {
+    return _mm_cmplt_pd(_mm_andnot_pd(_mm_set1_pd(-0.0), p), _mm_set1_pd(FMA_SMALL));
+}
+SMX_INLINE doubles is_power(doubles a) {
+    const doubles one = _mm_set1_pd(1), fraction = AS_REAL(INTEGERS(((real_bits)1 << FRACTION_BITS) - 1));
+    return _mm_cmpeq_pd(_mm_or_pd(_mm_and_pd(a, fraction), one), one);
+}
+SMX_INLINE int doubles_suspect(doubles p, doubles z, doubles lost) {
+    return _mm_movemask_pd(_mm_or_pd(_mm_or_pd(is_small(p), is_power(lost)), _mm_cmpunord_pd(z, z))) != 0;
+}
+SMX_INLINE int doubles_doubt(doubles a, doubles b, doubles p, doubles z, doubles lost, doubles before) {
+    const doubles zero = _mm_setzero_pd(), exact = _mm_or_pd(_mm_cmpeq_pd(a, zero), _mm_cmpeq_pd(b, zero));
+    const doubles inexact = _mm_and_pd(_mm_cmpneq_pd(before, zero), _mm_cmpneq_pd(lost, zero));
+    const doubles doubt = _mm_or_pd(_mm_andnot_pd(exact, is_small(p)), _mm_and_pd(is_power(lost), inexact));
+    return _mm_movemask_pd(_mm_or_pd(doubt, _mm_cmpunord_pd(z, z))) != 0;
 }
 SMX_INLINE doubles doubles_join(doubles a, doubles b, doubles z) {
     return _mm_or_pd(z, _mm_and_pd(_mm_and_pd(a, b), _mm_set1_pd(-0.0)));
