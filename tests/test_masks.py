@@ -54,7 +54,8 @@ def replaced(name, arrays, where):
 def expected(name, arrays, where, axis=-1):
     """Return the result as its definition says: the bits of the row with those elements in place."""
     got, hidden = call(name, replaced(name, arrays, where), axis), OPERATIONS[name].hidden[1]
-    return got if hidden is None else np.where(where, got, got.dtype.type(hidden))
+    seen = where if OPERATIONS[name].elementwise else where.any(axis)
+    return np.where(seen, got, got.dtype.type(hidden))
 
 
 def spoilt(arrays, where, seed=0):
