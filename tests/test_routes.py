@@ -45,6 +45,7 @@ def _calls_of(x, g, axis, where):
     yield softmax_ext.softmax, (x,), kw
     yield softmax_ext.log_softmax, (x,), kw
     yield softmax_ext.logsumexp, (x,), kw
+    yield softmax_ext.softmax_entropy, (x,), kw
     yield softmax_ext.softmax_vjp, (y, g), kw
     yield softmax_ext.log_softmax_vjp, (log_y, g), kw
     yield softmax_ext.log_softmax_jvp, (log_y, g), kw
