@@ -191,8 +191,28 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
         smx_apply_mask(w, &w->tile.out, hidden->out, &w->tile.out);
 }
 
+/* Puts in the results of rows of which the mask leaves nothing. finish cannot tell them from rows of the numbers that stand
+   for hidden elements. Neither has a finite sum, so the mask is read again only for tiles that are not finite. */
+static void put_hidden_rows(smx_worker *w) {
+    const smx_job *j = w->job;
+    const smx_plan *plan = j->plan;
+    const int rows = w->tile.rows;
+    unsigned char seen[SMX_TILE_ROWS] = {0};
+    for (ptrdiff_t start = 0; start < j->n; start += SMX_PIECE) {
+        const ptrdiff_t n = smx_min(SMX_PIECE, j->n - start);
+        const smx_view mask = smx_view_mask(plan, w->first_row, rows, start, n, 1, w->mask_block);
+        for (int r = 0; r < rows; r++)
+            for (ptrdiff_t i = 0; !seen[r] && i < n; i++)
+                seen[r] = ((const unsigned char *)mask.start)[r * mask.row_stride + i * mask.element_stride];
+    }
+    const smx_view bytes = {seen, 1, 1}, results = {w->state->constants, 1, SMX_TILE_ROWS};
+    plan->kernels->apply_mask(&results, &bytes, rows, 1, j->op->hidden.out, &results);
+}
+
 void smx_store_row_results(smx_worker *w) {
     const smx_job *j = w->job;
+    if (j->plan->mask.data && !j->op->elementwise && w->state->flags & SMX_NOT_FINITE)
+        put_hidden_rows(w);
     smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, (const char *)w->state->constants);
 }
 

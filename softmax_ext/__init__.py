@@ -25,6 +25,7 @@ from softmax_ext._core import (
     set_buffer_limit,
     set_num_threads,
     softmax,
+    softmax_entropy,
     softmax_jvp,
     softmax_vjp,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "softmax",
+    "softmax_entropy",
     "softmax_jacobian",
     "softmax_jvp",
     "softmax_vjp",

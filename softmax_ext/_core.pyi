@@ -114,6 +114,28 @@ def logsumexp(
     where: _Mask | None = None,
 ) -> _Out: ...
 @overload
+def softmax_entropy(
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    keepdims: bool = False,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
+    temperature: float = 1.0,
+) -> Any: ...
+@overload
+def softmax_entropy(
+    x: ArrayLike,
+    axis: _Axis = -1,
+    *,
+    keepdims: bool = False,
+    out: _Out,
+    dtype: DTypeLike | None = None,
+    where: _Mask | None = None,
+    temperature: float = 1.0,
+) -> _Out: ...
+@overload
 def softmax_vjp(
     y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
 ) -> NDArray[Any]: ...

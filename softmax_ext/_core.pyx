@@ -11,8 +11,8 @@ cimport numpy as cnp
 import numpy as np
 
 from softmax_ext._csrc cimport (
-    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX, SMX_SOFTMAX_VJP,
-    smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
+    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX, SMX_SOFTMAX_ENTROPY,
+    SMX_SOFTMAX_VJP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
 )
 
 cnp.import_array()
@@ -309,16 +309,66 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     array([1000.69314718,    0.        ])
     """
     cdef int row_axis = _simple_axis(axis, x)
-    if (
-        not keepdims
-        and out is None
-        and dtype is None
-        and row_axis >= 0
-        and x.ndim > 1
-        and _is_simple_mask(where, x, None, row_axis)
-    ):
+    if not keepdims and out is None and _is_simple_reduction(x, row_axis, where, dtype, 1):
         return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis)
     return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, bool(keepdims))
+
+
+def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, temperature=1.0):
+    r"""Entropy of the softmax along an axis, in nats, accurate also where it is close to 0.
+
+    .. math:: -\sum_i p_i \log p_i, \quad p = \mathrm{softmax}(x / T)
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, as for `softmax`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes along which the probabilities sum to 1; None for the whole array.
+    keepdims : bool, default False
+        If True, these axes stay in the result, with length 1.
+    out : ndarray, optional
+        Where to put the result, of its shape.
+    dtype : dtype, optional
+        Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Within 4 u (two machine epsilons) of the true value, relative to it; `out` if that was given. From 0, all on one
+        element, to the logarithm of the number of elements, all alike. NaN if there is a NaN or +inf, or nothing but
+        -inf; 0 if nothing is there, or left by `where`. An element of -inf beside finite ones adds 0.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does.
+
+    See Also
+    --------
+    log_softmax : The logarithms of the probabilities.
+
+    Notes
+    -----
+    With z, the sum of the other exponentials relative to that of the maximum, the entropy is log1p(z) plus a mean of
+    (max - x) / T: no term is negative, so nothing cancels. `x` is read once; no probability is stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_entropy
+    >>> softmax_entropy(np.array([[0.0, 0.0], [0.0, -50.0]]))
+    array([6.93147181e-01, 9.83662422e-21])
+    """
+    cdef double divisor = _temperature(temperature)
+    cdef int row_axis = _simple_axis(axis, x)
+    if not keepdims and out is None and _is_simple_reduction(x, row_axis, where, dtype, divisor):
+        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, None, row_axis, divisor)
+    return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, bool(keepdims), divisor)
 
 
 def softmax_vjp(y, g, axis=-1, *, out=None, where=None):

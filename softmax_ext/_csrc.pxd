@@ -14,6 +14,7 @@ cdef extern from "kernel.h":
         SMX_SOFTMAX
         SMX_LOG_SOFTMAX
         SMX_LOGSUMEXP
+        SMX_SOFTMAX_ENTROPY
         SMX_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_JVP

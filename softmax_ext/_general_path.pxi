@@ -104,7 +104,7 @@ cdef object _run_map(
     int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1,
     object indptr=None,
 ):
-    """softmax, log_softmax and logsumexp: one input, and a dtype for the result or None."""
+    """softmax, log_softmax, logsumexp and softmax_entropy: one input, and a dtype for the result or None."""
     array = _real_array(x, "x")
     x_dtype = array.dtype.newbyteorder("=")
     result_dtype = x_dtype if dtype is None else _real_dtype(dtype, "dtype")

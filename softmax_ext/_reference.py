@@ -39,6 +39,7 @@ __all__ = [
     "segment_softmax",
     "segment_softmax_vjp",
     "softmax",
+    "softmax_entropy",
     "softmax_jacobian",
     "softmax_jvp",
     "softmax_vjp",
@@ -130,6 +131,41 @@ def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None):
     top = _max(x)
     total = np.where(np.isfinite(top), top + np.log1p(_others(x)), top)
     return _round(rows.join(total, reduced=True) if keepdims else total[..., 0], result)
+
+
+@np.errstate(all="ignore")
+def softmax_entropy(x, axis=-1, *, keepdims=False, dtype=None, where=None, temperature=1.0):
+    """Return -Σ p log p along `axis`, where p is `softmax`, as a sum of terms that are not negative.
+
+    Parameters
+    ----------
+    x, axis, dtype, where, temperature
+        As in `softmax`.
+    keepdims : bool, default False
+        Keep each axis of a row, with length 1.
+
+    Returns
+    -------
+    ndarray or scalar
+        One value per row: NaN where the row holds NaN or +inf, or only -inf; 0 where nothing is
+        there, or nothing that is seen.
+
+    Examples
+    --------
+    >>> softmax_entropy([0.0, 0.0]).round(3)
+    np.float64(0.693)
+    """
+    x = _array(x)
+    result = _result_type(x, dtype)
+    rows = _Rows(x.shape, axis)
+    seen = rows.split(_seen(np.ones(x.shape), where, 0)).any(axis=-1, keepdims=True)
+    x = rows.split(_seen(x, where, -np.inf))
+    top = _max(x)
+    e = _exp(x, top, temperature)
+    gap = np.where(e == 0, 0, (top - x) / np.longdouble(temperature))
+    entropy = np.log1p(_others(x, temperature)) + _sum(e * gap) / _sum(e)
+    entropy = np.where(seen, entropy, 0)
+    return _round(rows.join(entropy, reduced=True) if keepdims else entropy[..., 0], result)
 
 
 @np.errstate(all="ignore")

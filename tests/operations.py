@@ -52,6 +52,10 @@ def _log_softmax_jvp_scale(y, v, total):
     return np.abs(v) + total(np.exp(y) * np.abs(v))
 
 
+def _entropy_scale(x, total):
+    return _reference.softmax_entropy(x, keepdims=True)  # none of its terms is negative
+
+
 def _loss_scale(x, q, total):
     return _reference.softmax(x) * total(q) + q
 
@@ -79,7 +83,7 @@ class Operation:
     #: True if there is a result for each element, False if there is one for each row.
     elementwise: bool = True
     #: With `where`: numbers that stand for a hidden element of each argument without changing another result,
-    #: and the result there, None if it has none.
+    #: and the result there; without `elementwise`, the result of a row in which nothing is left.
     hidden: tuple | None = None
     measure: str | None = None
     scale: Callable | None = None
@@ -122,6 +126,7 @@ def _cast(x, dtype):
 
 _MAP = {"axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0}
 _REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None}
+_TEMPERED = _REDUCTION | {"temperature": 1.0}
 _DERIVATIVE = {"axis": -1, "out": None, "where": None}
 _LOSS = {"axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0}
 _SEGMENTS = {"out": None}
@@ -130,7 +135,11 @@ _LISTED = [
     Operation("softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), 0), measure="result"),
     Operation("log_softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), -np.inf), measure="result"),
     Operation(
-        "logsumexp", "rows", ("x",), _REDUCTION, elementwise=False, hidden=((-np.inf,), None), measure="row"
+        "logsumexp", "rows", ("x",), _REDUCTION, elementwise=False, hidden=((-np.inf,), -np.inf), measure="row"
+    ),
+    Operation(
+        "softmax_entropy", "rows", ("x",), _TEMPERED,
+        elementwise=False, hidden=((-np.inf,), 0), measure="terms", scale=_entropy_scale,
     ),
     Operation(
         "softmax_vjp", "rows", ("y", "g"), _DERIVATIVE,

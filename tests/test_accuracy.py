@@ -110,6 +110,17 @@ def test_log_softmax_keeps_its_digits_near_zero(dtype):
     np.testing.assert_allclose(got, -np.log1p(np.exp(-gap)), rtol=2 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+def test_softmax_entropy_keeps_its_digits_near_zero(dtype):
+    """Of a confident row it is z (1 + gap), however small: z is the other element's exponential."""
+    gap = np.arange(40.0, 700 if dtype is np.float64 else 87).astype(np.longdouble)
+    got = softmax_ext.softmax_entropy(np.stack([0 * gap, -gap], axis=1).astype(dtype))
+    eps = np.finfo(dtype).eps
+    # The formula leaves out terms of z, which is less than eps / 100; longdouble may be float64.
+    want = np.exp(-gap) * (1 + gap)
+    np.testing.assert_allclose(got, want, rtol=2.1 * eps)
+
+
 # The claims ---------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from softmax_ext import (
     log_softmax_vjp,
     logsumexp,
     softmax,
+    softmax_entropy,
     softmax_jacobian,
     softmax_jvp,
     softmax_vjp,
@@ -90,6 +91,18 @@ def test_rows_sum_to_one_and_logarithms_agree():
 def test_logsumexp_of_logarithms_is_the_logarithm_of_the_sum():
     p = np.array([1e-300, 2e-300, 5e-300])
     assert_allclose(logsumexp(np.log(p)), np.log(8e-300), rtol=8 * U)
+
+
+def test_entropy_of_textbook_rows():
+    assert_array_equal(softmax_entropy([[7.0], [-1e300]]), [0, 0])
+    assert_allclose(softmax_entropy(np.zeros((3, 8))), np.log(8), rtol=4 * U)
+    p = np.array([0.5, 0.25, 0.125, 0.125])  # 1.75 bits; the logarithms are rounded
+    assert_allclose(softmax_entropy(np.log(p)), 1.75 * np.log(2), rtol=16 * U)
+    x = np.random.default_rng(4).normal(size=(5, 300)) * 3
+    y, log_y = softmax(x), log_softmax(x)
+    # -Σ y log y rounds each of its terms a few times.
+    assert_allclose(softmax_entropy(x), -(y * log_y).sum(axis=1), rtol=32 * U)
+    assert_allclose(softmax_entropy(x, temperature=2.5), softmax_entropy(x / 2.5), rtol=300 * U)
 
 
 # Derivatives --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from layouts import LAYOUTS
 from numpy.testing import assert_array_equal
 
 import softmax_ext
-from softmax_ext import _reference, log_softmax, log_softmax_vjp, logsumexp, softmax, softmax_vjp
+from softmax_ext import _reference, log_softmax, log_softmax_vjp, logsumexp, softmax, softmax_entropy, softmax_vjp
 
 INF, NAN = np.inf, np.nan
 TYPES = [np.float32, np.float64]
@@ -54,7 +54,8 @@ def replaced(name, arrays, where):
 def expected(name, arrays, where, axis=-1):
     """Return the result as its definition says: the bits of the row with those elements in place."""
     got, hidden = call(name, replaced(name, arrays, where), axis), OPERATIONS[name].hidden[1]
-    return got if hidden is None else np.where(where, got, got.dtype.type(hidden))
+    seen = where if OPERATIONS[name].elementwise else where.any(axis)
+    return np.where(seen, got, got.dtype.type(hidden))
 
 
 def spoilt(arrays, where, seed=0):
@@ -144,6 +145,7 @@ def test_nothing_left(dtype, isa):
             assert_same(softmax(a, axis, where=seen)[pick], np.zeros_like(a[pick]))
             assert_same(log_softmax(a, axis, where=seen)[pick], np.full_like(a[pick], -INF))
             assert_same(logsumexp(a, axis, where=seen)[[0, 2]], np.full(2, -INF, dtype))
+            assert_same(softmax_entropy(a, axis, where=seen)[[0, 2]], np.zeros(2, dtype))
             for name in DISTINCT_DERIVATIVES:
                 assert_same(call(name, (a, a), axis, where=seen)[pick], np.zeros_like(a[pick]), name)
             assert np.isfinite(softmax(a, axis, where=seen)).all()
@@ -159,6 +161,8 @@ def test_a_row_that_is_minus_infinity_is_not_a_row_of_nothing(dtype, isa):
         assert_array_equal(softmax(x, where=where), [[0] + [NAN] * (n - 1), [0] * n])
         assert_array_equal(log_softmax(x, where=where), [[-INF] + [NAN] * (n - 1), [-INF] * n])
         assert_array_equal(logsumexp(x, where=where), [-INF, -INF])
+        for axis, a, seen in ((-1, x, where), (0, x.T.copy(), where.T), (0, x.T.copy(), where.T.copy())):
+            assert_array_equal(softmax_entropy(a, axis, where=seen), [NAN, 0])
 
 
 @every_type
@@ -177,6 +181,7 @@ def test_visible_special_values_leave_hidden_results_alone(special, dtype, isa):
                 assert np.isnan(got[0, where]).all()
                 assert not np.isnan(got[1]).any()
         assert_array_equal(logsumexp(x, where=where)[0], special)
+        assert_array_equal(np.isnan(softmax_entropy(x, where=where)), [True, False])
         y = np.full_like(x, 1 / n)
         for name in DISTINCT_DERIVATIVES:
             got = call(name, (y if OPERATIONS[name].forward == "softmax" else np.log(y), x), where=where)

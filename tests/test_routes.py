@@ -5,6 +5,7 @@ import sys
 
 import ml_dtypes
 import numpy as np
+import operations
 import pytest
 
 import softmax_ext
@@ -42,12 +43,10 @@ def _calls_of(x, g, axis, where):
     """Calls that end in each operation of csrc/kernel.h on x; each is a function and its arguments."""
     kw = {"axis": axis} if where is None else {"axis": axis, "where": where}
     y, log_y = softmax_ext.softmax(x, **kw), softmax_ext.log_softmax(x, **kw)
-    yield softmax_ext.softmax, (x,), kw
-    yield softmax_ext.log_softmax, (x,), kw
-    yield softmax_ext.logsumexp, (x,), kw
-    yield softmax_ext.softmax_vjp, (y, g), kw
-    yield softmax_ext.log_softmax_vjp, (log_y, g), kw
-    yield softmax_ext.log_softmax_jvp, (log_y, g), kw
+    for name in operations.DISTINCT:
+        operation = operations.OPERATIONS[name]
+        first = {None: x, "softmax": y, "log_softmax": log_y}[operation.forward]
+        yield operation.function, (first, g)[: len(operation.arguments)], kw
     if where is None:
         labels = np.zeros(np.delete(x.shape, axis), np.intp)
         real = np.float64 if x.dtype == np.float64 else np.float32

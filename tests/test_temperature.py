@@ -11,11 +11,13 @@ import softmax_ext
 from softmax_ext import _core, _reference, softmax
 
 TYPES = [np.float32, np.float64]
-FUNCTIONS = [
-    operations.OPERATIONS[name].function
+TEMPERED = [
+    operations.OPERATIONS[name]
     for name in operations.MAPS
-    if name in operations.ELEMENTWISE and operations.OPERATIONS[name].takes("temperature")
+    if operations.OPERATIONS[name].takes("temperature")
 ]
+FUNCTIONS = [o.function for o in TEMPERED if o.elementwise]
+ALL = [o.function for o in TEMPERED]
 LEVELS = softmax_ext.show_config(mode="dicts")["isa_available"]
 TEMPERATURES = [0.01, 0.1, 1 / 3, 0.7, 0.999, 1.1, 2.0, 3.0, 10.0, 1000.0, 1.0 + 2.0**-52]
 
@@ -34,6 +36,9 @@ def ulps(name, x, y, temperature):
         others = mpmath.fsum(mpmath.exp(v - top) for i, v in enumerate(q) if i != first)
         if name == "softmax":
             truth = [mpmath.exp(v - top) / (1 + others) for v in q]
+        elif name == "softmax_entropy":
+            mean = mpmath.fsum(mpmath.exp(v - top) * (top - v) for v in q) / (1 + others)
+            truth, y = [mpmath.log1p(others) + mean], [y]
         else:
             truth = [(v - top) - mpmath.log1p(others) for v in q]
         least = mpmath.mpf(float(np.finfo(x.dtype).smallest_subnormal))
@@ -66,16 +71,35 @@ def test_a_confident_row_keeps_its_digits(function, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_entropy_within_its_bound_of_the_exact_quotient(temperature, dtype):
+    """4 u of the result are 4 ULP just below a power of two, and 2 ULP just above one."""
+    entropy = softmax_ext.softmax_entropy
+    rows_of_a_kind = [rows(n, dtype, scale, seed) for seed, scale in enumerate([0.1, 3, 30]) for n in (2, 3, 90)]
+    confident = [np.array([0, -gap, -2 * gap], dtype) * dtype(temperature) for gap in (5, 20, 60)]
+    far = [np.array([1e6, 1e6 - 1, 999_990], dtype), np.array([3e20, 3e20, 1], dtype)]
+    long = [rows(9000, dtype, 3)]
+    u = float(np.finfo(dtype).eps) / 2
+    for x in rows_of_a_kind + confident + far + long:
+        found = entropy(x, temperature=temperature)
+        with mpmath.workdps(60):
+            ulp = max(np.spacing(found), np.finfo(dtype).smallest_subnormal)
+            (error,) = ulps("softmax_entropy", x, found, temperature)
+            assert error * float(ulp) <= 4.01 * u * float(found) + 1.25 * float(np.finfo(dtype).smallest_subnormal)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("exponent", [-40, -3, -1, 1, 5, 40])
 def test_a_power_of_two_gives_the_bits_of_the_scaled_input(exponent, dtype):
     for shape in [(40, 2), (40, 3), (20, 17), (7, 100), (3, 1000), (2, 9000)]:
         x = rows(shape, dtype, 30, seed=shape[1]) * dtype(2.0**exponent)
         scaled = x * dtype(2.0**-exponent)
-        assert softmax(x, temperature=2.0**exponent).tobytes() == softmax(scaled).tobytes()
+        for function in (softmax, softmax_ext.softmax_entropy):
+            assert function(x, temperature=2.0**exponent).tobytes() == function(scaled).tobytes()
 
 
 @pytest.mark.parametrize("dtype", [*TYPES, np.float16])
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL)
 def test_1_is_the_default(function, dtype):
     x = rows((5, 300), dtype)
     for one in (1, 1.0, np.float32(1), np.int64(1), np.array(1.0)):
@@ -83,11 +107,12 @@ def test_1_is_the_default(function, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL)
 def test_same_bits_on_any_level_layout_and_number_of_threads(function, dtype, threads):
     x = rows((67, 2000), dtype, 40)
     short = x[:, :9].copy()
     expected, expected_short = function(x, temperature=0.37), function(short, temperature=0.37)
+    expected_long = function(x.reshape(1, -1), temperature=0.37)
     for level in LEVELS:
         before = _core._set_isa(level)
         try:
@@ -101,10 +126,10 @@ def test_same_bits_on_any_level_layout_and_number_of_threads(function, dtype, th
     for n in (1, 2, 5):
         threads(n)
         assert function(x, temperature=0.37).tobytes() == expected.tobytes()
-        assert function(x.reshape(1, -1), temperature=0.37).shape == (1, x.size)
+        assert function(x.reshape(1, -1), temperature=0.37).tobytes() == expected_long.tobytes()
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL)
 @given(data=st.data(), temperature=st.floats(1e-3, 1e3))
 def test_as_the_reference(function, data, temperature):
     dtype = data.draw(st.sampled_from(TYPES))
@@ -123,7 +148,7 @@ def test_as_the_reference(function, data, temperature):
 @pytest.mark.parametrize("temperature", [2.0**-900, 1e-200, 1e-38, 1e-29, 1e31, 1e38, 1e200, 2.0**900])
 def test_extremes(temperature, dtype):
     x = np.array([[1, 2, 3], [5, 5, 4], [-np.inf, 0, 0], [1e30, -1e30, 1e30], [0, 1e-30, 1e-30]], dtype)
-    for function in FUNCTIONS:
+    for function in ALL:
         expected = getattr(_reference, function.__name__)(x, temperature=temperature)
         with np.errstate(all="raise"):
             found = function(x, temperature=temperature)
@@ -155,7 +180,7 @@ def test_values_of_special_rows(function):
 
 
 @pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-300, 1e300])
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL)
 def test_refused_values(function, value):
     out = np.full(3, 7.0)
     with pytest.raises(ValueError, match=r"temperature: got .* expected a positive finite number"):
@@ -164,7 +189,7 @@ def test_refused_values(function, value):
 
 
 @pytest.mark.parametrize("value", ["1", None, True, [1.0, 2.0], 1j])
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL)
 def test_refused_types(function, value):
     with pytest.raises(TypeError, match="temperature: got"):
         function(np.zeros(3), temperature=value)

@@ -8,7 +8,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import softmax_ext
-from softmax_ext import log_softmax, log_softmax_jvp, log_softmax_vjp, logsumexp, softmax, softmax_vjp
+from softmax_ext import (
+    log_softmax,
+    log_softmax_jvp,
+    log_softmax_vjp,
+    logsumexp,
+    softmax,
+    softmax_entropy,
+    softmax_vjp,
+)
 
 pytestmark = pytest.mark.usefixtures("isa")
 INF, NAN = np.inf, np.nan
@@ -41,6 +49,8 @@ def test_table(case, dtype):
     if log_y is not None:
         assert_array_equal(log_softmax(x), np.broadcast_to(np.array(log_y, dtype), x.shape))
         assert_array_equal(logsumexp(x), total)
+        entropy = np.nan if np.isnan(y).all() else 0
+        assert_array_equal(softmax_entropy(x), entropy)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -52,6 +62,7 @@ def test_minus_infinities_are_as_if_absent(dtype):
     assert_array_equal(softmax(wide)[[0, 3, 7, 10]], softmax(x))
     assert_array_equal(log_softmax(wide)[[0, 3, 7, 10]], log_softmax(x))
     assert logsumexp(wide) == logsumexp(x)
+    assert softmax_entropy(wide) == softmax_entropy(x)
 
 
 @pytest.mark.parametrize("special", [NAN, INF])
@@ -65,6 +76,10 @@ def test_one_special_value_anywhere_spoils_its_row_and_no_other(length, dtype, s
     for axis, array in ((1, x), (0, x.T.copy())):
         y, log_y = softmax(array, axis), log_softmax(array, axis)
         total = logsumexp(array, axis)
+        entropy = softmax_entropy(array, axis)
+        assert np.isnan(entropy[1::2]).all()
+        assert_array_equal(entropy[::2], entropy[0])
+        assert not np.isnan(entropy[0])
         if axis == 0:
             y, log_y = y.T, log_y.T
         assert np.isnan(y[1::2]).all()
@@ -81,6 +96,7 @@ def test_all_minus_infinity_rows_of_any_length(length, dtype):
     x = np.full((3, length), -INF, dtype)
     x[1] = 0
     assert_array_equal(logsumexp(x)[[0, 2]], -INF)
+    assert_array_equal(np.isnan(softmax_entropy(x)), [True, False, True])
     assert np.isnan(softmax(x)[[0, 2]]).all()
     assert np.isnan(log_softmax(x)[[0, 2]]).all()
     assert np.isfinite(log_softmax(x)[1]).all()

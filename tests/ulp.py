@@ -169,6 +169,12 @@ def _logsumexp(x):
     return [top + log]
 
 
+def _softmax_entropy(x):
+    top, log = _log_of_sum(x)
+    e = [gmpy2.exp(v - top) for v in x]
+    return [log + gmpy2.fsum([a * (top - v) for a, v in zip(e, x, strict=True)]) / gmpy2.fsum(e)]
+
+
 def _softmax_vjp(y, g):
     dot = gmpy2.fsum([a * b for a, b in zip(y, g, strict=True)])
     return [a * (b - dot) for a, b in zip(y, g, strict=True)]
@@ -209,6 +215,7 @@ _EXACT = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "logsumexp": _logsumexp,
+    "softmax_entropy": _softmax_entropy,
     "softmax_vjp": _softmax_vjp,
     "log_softmax_vjp": _log_softmax_vjp,
     "log_softmax_jvp": _log_softmax_jvp,

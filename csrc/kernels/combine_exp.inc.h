@@ -21,10 +21,10 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int row
     total.reference = reference_of(total.m, t);
     total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
-        total.s = sum_renormalize(read_sum(partials, 2, rows, row));
+        total.s = sum_renormalize(read_sum(partials, PARTIAL_TERMS, rows, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
-        const pair s = read_sum(partials + i * size, 2, rows, row);
+        const pair s = read_sum(partials + i * size, PARTIAL_TERMS, rows, row);
         const vec scale = power_of_two(v_sub(reference_of(m, t), total.reference));
         total.s = sum_add_sum(total.s, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
         /* The piece left out its maximum if that stood alone. Unless it is the row's maximum as well, it belongs to the
@@ -60,23 +60,41 @@ SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, v
     return v_select_le(v_abs(total.m.first), v_set1(t->large), yes, no);
 }
 
+/* a / b, where b is renormalized: one Newton step improves the rounded quotient. */
+SMX_INLINE pair quotient(pair a, pair b) {
+    pair q;
+    q.high = v_div(a.high, b.high);
+    q.low = v_fnma(q.high, b.low, v_add(v_fnma(q.high, b.high, a.high), a.low));
+    q.low = v_div(q.low, b.high);
+    return q;
+}
+
+/* s 2^exponent, which must be even: references are. It is applied in two equal steps, of which only the second can meet
+   a subnormal number. */
+SMX_INLINE pair scaled(pair s, vec exponent) {
+    const vec root = power_of_two(v_mul(exponent, v_set1((real)0.5)));
+    return pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
+}
+
 /* z = sum of the other exponentials / exp(maximum / T) */
 SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
-    /* The quotient of two pairs: one Newton step improves the rounded quotient. */
     const vec max_reference = exp_reference(total.m.first, t);
     const pair divisor = sum_renormalize(exp_of(total.m.first, exp_scale_of(max_reference, t)));
-    pair z;
-    z.high = v_div(total.s.high, divisor.high);
-    z.low = v_fnma(z.high, divisor.low, v_add(v_fnma(z.high, divisor.high, total.s.high), total.s.low));
-    z.low = v_div(z.low, divisor.high);
-    /* The factor is applied in two equal steps, of which only the second can meet a subnormal number. The half is an
-       integer because references are even. */
-    const vec root = power_of_two(v_mul(v_sub(total.reference, max_reference), v_set1((real)0.5)));
-    z.high = v_mul(v_mul(z.high, root), root);
-    z.low = v_mul(v_mul(z.low, root), root);
+    const pair z = scaled(quotient(total.s, divisor), v_sub(total.reference, max_reference));
     /* Where the maximum is tied, z counts it at least twice. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
     return sum_renormalize(sum_add_smaller(z, tied));
+}
+
+/* The sum of all exponentials relative to 2^(max_reference - HEADROOM), max_reference being the reference of the
+   maximum. */
+SMX_INLINE pair sum_with_maximum(exp_total total, vec max_reference, const exp_temperature *t) {
+    const pair e = exp_of(total.m.first, exp_scale_of(max_reference, t));
+    const vec alone = v_select_le(total.m.first, total.m.second, v_set1(0), v_set1(1));
+    pair s = scaled(total.s, v_sub(total.reference, max_reference));
+    s = sum_add(s, v_mul(e.high, alone));
+    s.low = v_fma(e.low, alone, s.low);
+    return sum_renormalize(s);
 }
 
 /* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to the maximum. Each step is

@@ -12,8 +12,8 @@
    that scale at the end. All factors are powers of two, so nothing is lost but what is below the smallest subnormal
    loss. */
 
-/* What is added up, and what is saved of it. */
-enum sum_of { ALL, OTHERS, OTHERS_SAVING_ALL };
+/* What is added up, and what is saved of it; WITH_GAPS: another sum, of the terms times (max - x) / T. */
+enum sum_of { ALL, OTHERS, OTHERS_SAVING_ALL, OTHERS_WITH_GAPS };
 
 typedef struct {
     vec first, second;

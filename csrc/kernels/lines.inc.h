@@ -75,11 +75,13 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     }
     for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
         for (ptrdiff_t at = 0; at < cycle && i + at < size; at += LANES) {
-            const term_rule rule = {exp_scale_with(v_load(rounder + at), v_load(floor + at), t), v_load(second + at),
-                                    v_set1(0), what}; /* the sum has started */
+            const largest m = {v_load(first + at), v_load(second + at)};
+            const term_rule rule =
+                term_rule_of(m, v_load(rounder + at), v_load(floor + at), v_load(start + at), what, t);
             const saved_parts nowhere = {NULL, 0};
             const ptrdiff_t here = i + at, left = (size - here + cycle - 1) / cycle;
-            exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
+            running_sums s = running_sums_begin(&rule);
+            s.terms = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
 #define STEP_OF(whole, k) exp_row_step(s, x + here, cycle, size - here, whole, k, &rule, nowhere)
             for (int k = 0; next && k < 4; k++)
                 SMX_PREFETCH(next + here + k * cycle + LANES - 1);
@@ -88,9 +90,9 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             else
                 s = left == 4 ? STEP_OF(0, 4) : left == 3 ? STEP_OF(0, 3) : left == 2 ? STEP_OF(0, 2) : STEP_OF(0, 1);
 #undef STEP_OF
-            v_store(high + at, s.high);
-            v_store(low + at, s.low);
-            v_store(small + at, s.small);
+            v_store(high + at, s.terms.high);
+            v_store(low + at, s.terms.low);
+            v_store(small + at, s.terms.small);
         }
     for (ptrdiff_t at = 0; at < cycle; at += LANES) {
         const exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));

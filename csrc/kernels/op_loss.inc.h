@@ -96,18 +96,6 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
     return all < 0;
 }
 
-/* The sum of all exponentials relative to 2^(max_reference - HEADROOM), max_reference being the reference of the
-   maximum. */
-SMX_INLINE pair sum_with_maximum(exp_total total, vec max_reference, const exp_temperature *t) {
-    const pair e = exp_of(total.m.first, exp_scale_of(max_reference, t));
-    const vec root = power_of_two(v_mul(v_sub(total.reference, max_reference), v_set1((real)0.5)));
-    const vec alone = v_select_le(total.m.first, total.m.second, v_set1(0), v_set1(1));
-    pair s = pair_of(v_mul(v_mul(total.s.high, root), root), v_mul(v_mul(total.s.low, root), root));
-    s = sum_add(s, v_mul(e.high, alone));
-    s.low = v_fma(e.low, alone, s.low);
-    return sum_renormalize(s);
-}
-
 static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                        void *constants) {
     const exp_temperature *t = tile->temperature;

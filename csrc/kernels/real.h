@@ -20,6 +20,7 @@ typedef uint32_t real_bits;
 #define HEADROOM 31         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
 #define LARGE 0x1p15f       /* x itself is reduced if |max / T| is at most this: see exp.inc.h */
 #define NEGLIGIBLE 0x1.b8p6f /* 110: exp(-110) is below half of the smallest subnormal */
+#define LARGEST_GAP 0x1p7f  /* a power of two, at least NEGLIGIBLE */
 #define ROUNDER 0x1.8p23f   /* adding it rounds to an integer, ties to even, and leaves it in the low bits */
 #define QUIET_NAN 0x7fc00000u
 #define REAL_SQRT2 0x1.6a09e6p0f
@@ -35,6 +36,7 @@ typedef uint64_t real_bits;
 #define HEADROOM 63
 #define LARGE 0x1p40
 #define NEGLIGIBLE 750.0
+#define LARGEST_GAP 0x1p10
 #define ROUNDER 0x1.8p52
 #define QUIET_NAN 0x7ff8000000000000u
 #define REAL_SQRT2 0x1.6a09e667f3bcdp0

@@ -1,5 +1,6 @@
-/* The loops of a reduce that adds up exponentials, for softmax, log_softmax, logsumexp and cross-entropy: they find the
-   largest elements of each row, then the sum relative to them. */
+/* The loops of a reduce that adds up exponentials, for softmax, log_softmax, logsumexp, softmax_entropy and
+   cross-entropy: they find the largest elements of each row, then the sum relative to them. For softmax_entropy they
+   also add up each term times its gap, (max - x) / T. */
 
 /* ---- what they share --------------------------------------------------------------------------------------------- */
 
@@ -7,12 +8,41 @@ SMX_INLINE largest read_largest(const real *partial, int rows, int row) {
     const largest m = {v_load(partial + partial_at(0, rows, row)), v_load(partial + partial_at(1, rows, row))};
     return m;
 }
-SMX_INLINE void store_exp_partial(real *partial, int rows, int row, largest m, pair s) {
+
+/* The partial of a piece: the two largest elements, the sum of its terms, and that of terms times gaps. */
+enum { PARTIAL_TERMS = 2, PARTIAL_GAPS = 4 };
+
+/* The sums of a row at their end, and while they grow. Without OTHERS_WITH_GAPS, gaps is not in use. */
+typedef struct {
+    pair terms, gaps;
+} row_sums;
+typedef struct {
+    exp_sum terms, gaps;
+} running_sums;
+
+SMX_INLINE row_sums row_sums_add(row_sums a, row_sums b) {
+    a.terms = sum_add_sum(a.terms, b.terms);
+    a.gaps = sum_add_sum(a.gaps, b.gaps);
+    return a;
+}
+
+SMX_INLINE void store_exp_partial(real *partial, int rows, int row, largest m, row_sums s, enum sum_of what) {
     v_store(partial + partial_at(0, rows, row), m.first);
     v_store(partial + partial_at(1, rows, row), m.second);
-    v_store(partial + partial_at(2, rows, row), s.high);
-    v_store(partial + partial_at(3, rows, row), s.low);
+    store_pair(partial, PARTIAL_TERMS, rows, row, s.terms);
+    if (what == OTHERS_WITH_GAPS)
+        store_pair(partial, PARTIAL_GAPS, rows, row, s.gaps);
 }
+
+/* Gaps are taken in units of a power of two near T, and finish multiplies their sum by the rest of 1 / T: so scaling
+   rounds nothing, and no sum is out of range, however large T is. */
+SMX_INLINE vec gap_unit(const exp_temperature *t) {
+    return power_of_two(v_sub(v_exponent_field(v_set1(t->inverse)), v_set1(BIAS)));
+}
+
+/* The sum of terms times gaps starts at a larger number than that of the terms: the gap of the largest term is at most
+   NEGLIGIBLE, and from there on terms fall faster than gaps grow. */
+#define GAPS_SUM_START (LARGEST_GAP * EXP_SUM_START)
 
 /* The scale of the terms (exp_scale_with), the number at which their sum starts, and the square root of the factor that
    brings the sum to the scale of `reference_of`. */
@@ -47,12 +77,31 @@ SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) 
 }
 
 /* How elements become terms of a sum: the scale of the exponentials, the largest element that counts (unless all do),
-   and the number at which the sum starts. */
+   and the number at which the sum starts; for gaps, their unit and the maximum in it. */
 typedef struct {
     exp_scale scale;
-    vec second, start;
+    vec second, start, unit, maximum;
     enum sum_of what;
 } term_rule;
+
+SMX_INLINE term_rule term_rule_of(largest m, vec rounder, vec floor, vec start, enum sum_of what,
+                                  const exp_temperature *t) {
+    const vec unit = what == OTHERS_WITH_GAPS ? gap_unit(t) : v_set1(1);
+    /* The maximum is -inf if all elements are; then any finite number will do. */
+    const term_rule rule = {exp_scale_with(rounder, floor, t), m.second, start, unit,
+                            v_mul(v_max(floor, m.first), unit), what};
+    return rule;
+}
+
+SMX_INLINE running_sums running_sums_begin(const term_rule *rule) {
+    const running_sums s = {exp_sum_begin(rule->start), exp_sum_begin(v_set1(GAPS_SUM_START))};
+    return s;
+}
+SMX_INLINE row_sums running_sums_end(running_sums s, const term_rule *rule, int is_short) {
+    const row_sums end = {exp_sum_end(s.terms, rule->start, is_short),
+                          exp_sum_end(s.gaps, v_set1(GAPS_SUM_START), is_short)};
+    return end;
+}
 
 /* Where the two parts of a row's exponentials are saved: each power, and its p at p_offset from it. If nothing is to be
    saved, power is NULL. */
@@ -70,8 +119,9 @@ SMX_INLINE void save_parts(saved_parts saved, ptrdiff_t i, exp_parts e) {
     v_store(saved.power + i + saved.p_offset, e.p);
 }
 
-/* Adds up to four vectors of elements to their partial sum s; sets e to their exponentials. */
-SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, const term_rule *rule, int is_short_row, exp_parts *e) {
+/* Adds up to four vectors of elements to their partial sums s; sets e to their exponentials. Elements below the floor,
+   whose terms are 0, have finite gaps. */
+SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const term_rule *rule, int is_short_row, exp_parts *e) {
     exp_parts term[IN_STEP];
     exp_scale scales[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -79,15 +129,23 @@ SMX_INLINE exp_sum exp_step(exp_sum s, const vec *x, int count, const term_rule 
     exp_parts_in_step(x, count, scales, 1, e);
     for (int k = 0; k < count; k++)
         term[k] = exp_term(x[k], e[k], rule->second, rule->what);
-    return exp_sum_add(s, term, count, is_short_row);
+    s.terms = exp_sum_add(s.terms, term, count, is_short_row);
+    if (rule->what == OTHERS_WITH_GAPS) {
+        for (int k = 0; k < count; k++) {
+            const vec gap = v_fnma(v_max(rule->scale.floor, x[k]), rule->unit, rule->maximum);
+            term[k].power = v_mul(term[k].power, gap);
+        }
+        s.gaps = exp_sum_add(s.gaps, term, count, is_short_row);
+    }
+    return s;
 }
 
 /* ---- ROWS -------------------------------------------------------------------------------------------------------- */
 
-/* Adds `count` vectors of a row to their partial sum s. The vectors are `step` elements apart, from x on. left:
+/* Adds `count` vectors of a row to their partial sums s. The vectors are `step` elements apart, from x on. left:
    elements from x to the end of the row; if is_whole, there are enough for all vectors. */
-SMX_INLINE exp_sum exp_row_step(exp_sum s, const real *x, ptrdiff_t step, ptrdiff_t left, int is_whole, int count,
-                                const term_rule *rule, saved_parts saved) {
+SMX_INLINE running_sums exp_row_step(running_sums s, const real *x, ptrdiff_t step, ptrdiff_t left, int is_whole, int count,
+                                     const term_rule *rule, saved_parts saved) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -98,15 +156,15 @@ SMX_INLINE exp_sum exp_row_step(exp_sum s, const real *x, ptrdiff_t step, ptrdif
     return s;
 }
 
-/* The sum of a row, still in lanes. next: NULL, or a row to prefetch. lookahead: NULL, or a row whose largest elements
+/* The sums of a row, still in lanes. next: NULL, or a row to prefetch. lookahead: NULL, or a row whose largest elements
    are found meanwhile and left in lookahead_max, still in lanes. */
-SMX_INLINE pair exp_long_row(const real *x, ptrdiff_t n, const term_rule *rule, saved_parts saved, const real *next,
-                             const real *lookahead, largest *lookahead_max) {
-    exp_sum s[GROUPS];
-    pair partial[GROUPS];
+SMX_INLINE row_sums exp_long_row(const real *x, ptrdiff_t n, const term_rule *rule, saved_parts saved, const real *next,
+                                 const real *lookahead, largest *lookahead_max) {
+    running_sums s[GROUPS];
+    row_sums partial[GROUPS];
     largest m = largest_begin();
     for (int g = 0; g < GROUPS; g++)
-        s[g] = exp_sum_begin(rule->start);
+        s[g] = running_sums_begin(rule);
 #define STEP_OF(whole, k) exp_row_step(s[g], x + at, SUMS, n - at, whole, k, rule, saved_at(saved, at))
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
@@ -128,14 +186,14 @@ SMX_INLINE pair exp_long_row(const real *x, ptrdiff_t n, const term_rule *rule, 
         m = largest_add(m, v_load_first(lookahead + i, n - i, MINUS_INFINITY), rule->what);
     *lookahead_max = m;
     for (int g = 0; g < GROUPS; g++)
-        partial[g] = exp_sum_end(s[g], rule->start, 0);
-    ADD_PAIRWISE(sum_add_sum, partial, GROUPS);
+        partial[g] = running_sums_end(s[g], rule, 0);
+    ADD_PAIRWISE(row_sums_add, partial, GROUPS);
     return partial[0];
 }
 
 /* The sum of a row with one partial sum, in every lane. Exponentials are computed by the vector, but added up one after
-   the other. */
-SMX_INLINE pair exp_short_row(const real *x, ptrdiff_t n, const term_rule *rule, saved_parts saved) {
+   the other. Gaps are not added up here: softmax_entropy does without this walk. */
+SMX_INLINE row_sums exp_short_row(const real *x, ptrdiff_t n, const term_rule *rule, saved_parts saved) {
     real power[SMX_SHORT + SMX_STEP], p[SMX_SHORT + SMX_STEP];
     for (ptrdiff_t i = 0; i < n || i % 4 != 0; i += LANES) {
         const vec v = v_load_first(x + i, n - i, MINUS_INFINITY);
@@ -154,7 +212,9 @@ SMX_INLINE pair exp_short_row(const real *x, ptrdiff_t n, const term_rule *rule,
         }
         s = exp_sum_add(s, term, 4, 1);
     }
-    return exp_sum_end(s, rule->start, 1);
+    const vec zero = v_set1(0);
+    const row_sums sums = {exp_sum_end(s, rule->start, 1), pair_of(zero, zero)};
+    return sums;
 }
 
 /* The largest elements of a few rows, and the scales that follow from them. */
@@ -191,11 +251,10 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
     const int rows = tile->rows;
     const ptrdiff_t n = tile->n, p_offset = saves ? row_of(&tile->saved[1], 0) - row_of(&tile->saved[0], 0) : 0;
-    const int at_once = sum_count > 1 && ADDS_AT_ONCE(rows);
+    const int at_once = sum_count > 1 && ADDS_AT_ONCE(rows), kinds = what == OTHERS_WITH_GAPS ? 2 : 1;
     const vec none = v_set1(0);
     frames_of_rows here, *const frames = tile->lookahead.maxima ? tile->lookahead.maxima : &here;
     largest all = {none, none};
-    vec high = none, low = none;
     if (!tile->lookahead.maxima || !tile->lookahead.valid) {
         for (int row = 0; row < rows; row++) {
             const real *x = row_of(&tile->in[0], row);
@@ -208,40 +267,48 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
         v_store(partial + partial_at(1, rows, row), v_load(frames->second + row));
     }
 
-    lanes_of_rows high_lanes, low_lanes;
+    lanes_of_rows high_lanes[2], low_lanes[2];
     for (int row = 0; row < rows; row++) {
         const real *x = row_of(&tile->in[0], row);
-        const term_rule rule = {exp_scale_with(v_set1(frames->rounder[row]), v_set1(frames->floor[row]), t),
-                                v_set1(partial[partial_at(1, rows, row)]), v_set1(frames->start[row]), what};
+        const largest m = {v_set1(partial[partial_at(0, rows, row)]), v_set1(partial[partial_at(1, rows, row)])};
+        const term_rule rule = term_rule_of(m, v_set1(frames->rounder[row]), v_set1(frames->floor[row]),
+                                            v_set1(frames->start[row]), what, t);
         const real *lookahead =
             tile->lookahead.maxima && row < tile->lookahead.rows ? row_of(&tile->lookahead.view, row) : NULL;
         const saved_parts saved = {saves ? row_of(&tile->saved[0], row) : NULL, p_offset};
         largest lookahead_max;
-        const pair sum = sum_count == 1
-                             ? exp_short_row(x, n, &rule, saved)
-                             : exp_long_row(x, n, &rule, saved, next_row(tile, 0, row), lookahead, &lookahead_max);
+        const row_sums sums = sum_count == 1
+                                  ? exp_short_row(x, n, &rule, saved)
+                                  : exp_long_row(x, n, &rule, saved, next_row(tile, 0, row), lookahead, &lookahead_max);
         if (sum_count > 1 && lookahead)
             put_largest(frames, row, &all, lookahead, n, largest_of_lanes(lookahead_max, what));
-        v_store(high_lanes[row], sum.high);
-        v_store(low_lanes[row], sum.low);
+        v_store(high_lanes[0][row], sums.terms.high);
+        v_store(low_lanes[0][row], sums.terms.low);
+        if (kinds > 1) {
+            v_store(high_lanes[1][row], sums.gaps.high);
+            v_store(low_lanes[1][row], sums.gaps.low);
+        }
     }
-    for (int row = 0; !at_once && row < rows; row++) {
-        const pair lanes = pair_of(v_load(high_lanes[row]), v_load(low_lanes[row]));
-        const pair total = exp_sum_rescale(sum_count > 1 ? sum_lanes(lanes) : lanes, v_set1(frames->root[row]), what);
-        put_row(partial, 2, rows, row, &high, total.high);
-        put_row(partial, 3, rows, row, &low, total.low);
-    }
-    for (int row = 0; at_once && row < rows; row += LANES) {
-        pair sum[LANES];
-        vec high_lane[LANES], low_lane[LANES];
-        transpose_lanes(high_lanes, row, rows, high_lane);
-        transpose_lanes(low_lanes, row, rows, low_lane);
-        for (int i = 0; i < LANES; i++)
-            sum[i] = pair_of(high_lane[i], low_lane[i]);
-        ADD_PAIRWISE(sum_add_sum, sum, LANES);
-        const pair total = exp_sum_rescale(sum[0], v_load(frames->root + row), what);
-        v_store(partial + partial_at(2, rows, row), total.high);
-        v_store(partial + partial_at(3, rows, row), total.low);
+    for (int kind = 0; kind < kinds; kind++) {
+        const int at = kind == 0 ? PARTIAL_TERMS : PARTIAL_GAPS;
+        vec high = none, low = none;
+        for (int row = 0; !at_once && row < rows; row++) {
+            const pair lanes = pair_of(v_load(high_lanes[kind][row]), v_load(low_lanes[kind][row])),
+                       sum = sum_count > 1 ? sum_lanes(lanes) : lanes,
+                       total = exp_sum_rescale(sum, v_set1(frames->root[row]), what);
+            put_row(partial, at, rows, row, &high, total.high);
+            put_row(partial, at + 1, rows, row, &low, total.low);
+        }
+        for (int row = 0; at_once && row < rows; row += LANES) {
+            pair sum[LANES];
+            vec high_lane[LANES], low_lane[LANES];
+            transpose_lanes(high_lanes[kind], row, rows, high_lane);
+            transpose_lanes(low_lanes[kind], row, rows, low_lane);
+            for (int i = 0; i < LANES; i++)
+                sum[i] = pair_of(high_lane[i], low_lane[i]);
+            ADD_PAIRWISE(sum_add_sum, sum, LANES);
+            store_pair(partial, at, rows, row, exp_sum_rescale(sum[0], v_load(frames->root + row), what));
+        }
     }
     if (sum_count > 1 && tile->lookahead.maxima)
         put_frames(frames, tile->lookahead.rows, what, t);
@@ -281,8 +348,8 @@ SMX_INLINE strip next_of_strip(strip at) {
 
 /* Adds `count` elements of each row, from element j on and `step` apart, to their partial sum s. left: rows of the
    strip, LANES or more if it is whole. */
-SMX_INLINE exp_sum exp_column_step(exp_sum s, const strip *at, ptrdiff_t j, ptrdiff_t step, int count, ptrdiff_t left,
-                                   const term_rule *rule) {
+SMX_INLINE running_sums exp_column_step(running_sums s, const strip *at, ptrdiff_t j, ptrdiff_t step, int count,
+                                        ptrdiff_t left, const term_rule *rule) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -293,14 +360,14 @@ SMX_INLINE exp_sum exp_column_step(exp_sum s, const strip *at, ptrdiff_t j, ptrd
     return s;
 }
 
-SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int sum_count, enum sum_of what, vec second,
-                                 exp_frame frame, const exp_temperature *t) {
-    const term_rule rule = {exp_scale_with(frame.rounder, frame.floor, t), second,
-                            what == OTHERS_SAVING_ALL ? frame.start : v_set1(EXP_SUM_START), what};
-    exp_sum s[SUMS];
-    pair partials[SUMS];
+SMX_INLINE row_sums exp_sums_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int sum_count, enum sum_of what, largest m,
+                                      exp_frame frame, const exp_temperature *t) {
+    const vec start = what == OTHERS_SAVING_ALL ? frame.start : v_set1(EXP_SUM_START);
+    const term_rule rule = term_rule_of(m, frame.rounder, frame.floor, start, what, t);
+    running_sums s[SUMS];
+    row_sums partials[SUMS];
     for (int i = 0; i < sum_count; i++)
-        s[i] = exp_sum_begin(rule.start);
+        s[i] = running_sums_begin(&rule);
 #define STEP_OF(k)                                                                                                     \
     (at.next = prefetch_lines(at.next, at.next_stride, k), at.out = prefetch_lines(at.out, at.out_stride, k),          \
      exp_column_step(s[i], &at, j + i, sum_count, k, left, &rule))
@@ -314,9 +381,10 @@ SMX_INLINE pair exp_sum_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int sum_
     }
 #undef STEP_OF
     for (int i = 0; i < sum_count; i++)
-        partials[i] = exp_sum_end(s[i], rule.start, sum_count == 1);
-    ADD_PAIRWISE(sum_add_sum, partials, sum_count);
-    return exp_sum_rescale(partials[0], frame.root, what);
+        partials[i] = running_sums_end(s[i], &rule, sum_count == 1);
+    ADD_PAIRWISE(row_sums_add, partials, sum_count);
+    partials[0].terms = exp_sum_rescale(partials[0].terms, frame.root, what);
+    return partials[0];
 }
 
 /* A strip of long rows fills the first-level cache, so each strip is finished before the next begins. */
@@ -328,8 +396,8 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
     for (int row = 0; row < rows; row += LANES, at = next_of_strip(at)) {
         largest m;
         largest_of_strips(tile, row, 1, rows - row, what, &m);
-        const pair sum = exp_sum_of_strip(at, n, rows - row, SUMS, what, m.second, exp_frame_of(m, what, t), t);
-        store_exp_partial(partial, rows, row, m, sum);
+        const row_sums sums = exp_sums_of_strip(at, n, rows - row, SUMS, what, m, exp_frame_of(m, what, t), t);
+        store_exp_partial(partial, rows, row, m, sums, what);
     }
 }
 
@@ -350,7 +418,7 @@ SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, en
         frame[k] = exp_frame_of(m[k], what, t);
     strip at = first_strip(tile, saves);
     for (int k = 0; k * LANES < rows; k++, at = next_of_strip(at)) {
-        const pair sum = exp_sum_of_strip(at, n, rows - k * LANES, 1, what, m[k].second, frame[k], t);
-        store_exp_partial(partial, rows, k * LANES, m[k], sum);
+        const row_sums sums = exp_sums_of_strip(at, n, rows - k * LANES, 1, what, m[k], frame[k], t);
+        store_exp_partial(partial, rows, k * LANES, m[k], sums, what);
     }
 }

@@ -8,6 +8,7 @@
        softmax             max, sum exp(x)                     exp(x) / sum
        log_softmax         the two largest, sum exp(x)         x - log sum
        logsumexp           as log_softmax                      (none: log sum itself)
+       softmax_entropy     and sum exp(x) (max - x)            (none: the entropy itself)
        softmax_vjp         d = sum y g                         y (g - d)
        log_softmax_vjp     d = sum g                           g - exp(y) d
        log_softmax_jvp     d = sum exp(y) g                    g - d
@@ -50,6 +51,7 @@
 #include "op_softmax.inc.h"
 #include "op_log_softmax.inc.h"
 #include "op_logsumexp.inc.h"
+#include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
 #include "op_loss.inc.h"
 
@@ -71,6 +73,7 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
             [SMX_SOFTMAX] = SOFTMAX_ROW,
             [SMX_LOG_SOFTMAX] = LOG_SOFTMAX_ROW,
             [SMX_LOGSUMEXP] = LOGSUMEXP_ROW,
+            [SMX_SOFTMAX_ENTROPY] = SOFTMAX_ENTROPY_ROW,
             [SMX_SOFTMAX_VJP] = SOFTMAX_VJP_ROW,
             [SMX_LOG_SOFTMAX_VJP] = LOG_SOFTMAX_VJP_ROW,
             [SMX_LOG_SOFTMAX_JVP] = LOG_SOFTMAX_JVP_ROW,
