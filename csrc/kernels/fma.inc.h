@@ -201,11 +201,11 @@ SMX_APART doubles doubles_fma_exactly(doubles a, doubles b, doubles c) {
     const doubles rest = doubles_add(sum.low, p_low), z = doubles_add(sum.high, rest);
     const doubles lost = doubles_sub(rest, doubles_sub(z, sum.high));
     if (doubles_suspect(p, z, lost) && doubles_doubt(a, b, p, z, lost, doubles_two_sum(sum.low, p_low).low)) {
-        double x[WIDTH], y[WIDTH], right[WIDTH];
+        double x[LANES], y[LANES], right[LANES];
         v_store(x, a);
         v_store(y, b);
         v_store(right, c);
-        for (int i = 0; i < WIDTH; i++)
+        for (int i = 0; i < LANES; i++)
             right[i] = fma_by_integers(x[i], y[i], right[i]);
         return v_load(right);
     }
