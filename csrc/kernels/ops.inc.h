@@ -758,6 +758,9 @@ SMX_INLINE void log_over_maximum(tile_logarithms *of, const smx_tile *tile, ptrd
         of->logarithm[row / WIDTH] = log_of_1_plus(of->logarithm[row / WIDTH]);
 }
 
+/* Whether T is 1; in float, 1 / T may round to 1 though it is not. */
+SMX_INLINE int is_1(const exp_temperature *t) { return t->inverse == 1 && t->inverse_low == 0; }
+
 /* The last one where T is not 1; where it is, the pair includes the maximum. */
 enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
 
@@ -773,7 +776,7 @@ static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void
         real *constant = (real *)constants + row;
         const exp_total total = of.total[row / WIDTH];
         pair logarithm = of.logarithm[row / WIDTH];
-        if (t->inverse == 1)
+        if (is_1(t))
             logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
         v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, EVERY_NAN));
         v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
@@ -1162,15 +1165,24 @@ SMX_INLINE void log_softmax_of(const terms *of, int count, const exp_temperature
     (void)t;
     EACH y[k] = v_sub(v_sub(of[k].v[0], of[k].c[LOG_HIGH]), of[k].c[LOG_LOW]);
 }
-/* (x - maximum) / T as a pair, so that all of its digits are there where it is close to the logarithm. */
+/* a + b, which is not positive, and what its rounding lost: the lesser of the two is the larger in size, so three operations
+   do (Dekker's Fast2Sum). */
+SMX_INLINE pair sum_below_0(vec a, vec b) {
+    const vec lesser = v_min(a, b), greater = v_max(a, b), t = v_add(lesser, greater);
+    return pair_of(t, v_sub(greater, v_sub(t, lesser)));
+}
+/* (x - maximum) / T - log(1 + z), every step a pair, so that the result has one large rounding, its own. */
 SMX_INLINE void log_softmax_tempered_of(const terms *of, int count, const exp_temperature *t, vec *y) {
+    const vec zero = v_set1(0), inverse = v_set1(t->inverse), inverse_low = v_set1(t->inverse_low);
     EACH {
-        const vec *c = of[k].c, gap = v_sub(of[k].v[0], c[LOG_MAXIMUM]);
-        const pair quotient = two_product(gap, v_set1(t->inverse));
-        const vec low = v_fma(gap, v_set1(t->inverse_low), quotient.low);
+        const vec *c = of[k].c;
+        const pair gap = sum_below_0(of[k].v[0], v_sub(zero, c[LOG_MAXIMUM]));
+        const pair quotient = two_product(gap.high, inverse);
+        const vec low = v_fma(gap.low, inverse, v_fma(gap.high, inverse_low, quotient.low));
+        const pair sum = sum_below_0(quotient.high, v_sub(zero, c[LOG_HIGH]));
+        const vec rest = v_add(sum.low, v_sub(low, c[LOG_LOW]));
         /* of an infinite one, what was lost is NaN */
-        const vec finite = v_select_le(v_abs(quotient.high), HUGEST, low, v_set1(0));
-        y[k] = v_sub(v_sub(quotient.high, c[LOG_HIGH]), v_sub(c[LOG_LOW], finite));
+        y[k] = v_add(sum.high, v_select_le(v_abs(sum.high), HUGEST, rest, zero));
     }
 }
 /* Of these two, no NaN that is seen unless sum_finish has seen it coming: where d is finite so is all of y and g that enters
@@ -1480,7 +1492,7 @@ static void softmax_write(const smx_tile *tile, const void *constants) {
 }
 static void log_softmax_write(const smx_tile *tile, const void *constants) {
     const exp_temperature *t = tile->temperature;
-    if (t->inverse == 1)
+    if (is_1(t))
         write_with(tile, 1, constants, 2, 0, log_softmax_of);
     else
         write_with(tile, 1, constants, 3, 0, log_softmax_tempered_of);
