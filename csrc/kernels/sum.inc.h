@@ -96,8 +96,9 @@ SMX_INLINE pair sum_settle(pair s) {
 /* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times the
    power of two of the largest term), so that the cheaper Fast2Sum is exact for every term however the terms are ordered;
    exp_sum_end takes the start off again, exactly. Of the small parts M p, four are added plainly first, by fused steps:
-   that loses less than u/5 of the four terms' sum (of four with p at its lowest, 0.17 u were seen). It takes so long that
-   they are added only after the next four M, which would have to wait otherwise. */
+   that loses at most 0.41 u of the four terms' sum (docs/accuracy.md, lemma 3): as much where the first term dominates and
+   the others are just below its product's last place, 0.17 u where all are alike. It takes so long that they are added only
+   after the next four M, which would have to wait otherwise. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
 typedef struct {

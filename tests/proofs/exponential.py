@@ -30,7 +30,8 @@ def reach(t, tempered):
     """Return the largest |x / T - n ln2 / 8| there may be, as a fraction of ln2 / 8.
 
     The integer is the nearest to held * steps, exactly. What `steps` lacks of 8 / (T ln2) is known without a
-    temperature; with one it is u of it at most in float, 2 u in double (log2 e is rounded, and the quotient); |held / T| is at most LARGE + NEGLIGIBLE, or so much below the floor.
+    temperature; with one it is u of it at most in float, 2 u in double (log2 e is rounded, and the quotient).
+    |held / T| is at most LARGE, or not further below the floor than the floor is below LARGE.
     """
     (ln2,) = sollya("print(round(log(2), 200, RD));")
     most = t.large + (t.bias + t.headroom + 2) * ln2

@@ -11,7 +11,8 @@ def first_part_is_exact(t):
 
     A step of ln2 / 8 is a number of the headers; with a temperature it is any number, [1, 2) after scaling. x is in
     one binade at a time, from the one below the step's: there n is 1, as x >= step / 2 but for a hair (lemma 2 of
-    docs/accuracy.md); below it n is 0. A number that is a multiple of a power of two, and not 2^digits times as large, is representable.
+    docs/accuracy.md); below it n is 0. A multiple of a power of two that is not 2^digits times as large is
+    representable.
     """
     scripts = []
     top = (t.large + t.bias + t.headroom + 2).numerator.bit_length() + 5

@@ -28,7 +28,7 @@ def steps(t, tempered):
     # F = 1 + e is rounded by u at most, and multiplies p
     n = max(x.error + x.inner + x.share for x in c)
     d = max(x.error + x.product for x in c)
-    # Lemma 3 of docs/accuracy.md: four small parts are added by four roundings of ufp(s_i) u. Either none is larger than
+    # Lemma 3 of docs/accuracy.md: four small parts are added by four roundings of ufp(s_i) u. Either none is above
     # the first, of the first term's own product; or the sum of all is at most (1/2 + 1 + 1 + 1) of the largest.
     rounding = max(max(4 * x.product for x in c), Fraction(7, 2) * max(x.share for x in c))
     s = max(max(x.error + 4 * x.product for x in c), e + Fraction(7, 2) * max(x.share for x in c))
@@ -91,6 +91,7 @@ def table(t):
     ulp = lambda a, b: 2 * ufp(a)  # noqa: E731
     for tempered in (False, True):
         e, n, d, s, rounding, below = steps(t, tempered)
+        out["E", tempered, 0], out["N", tempered, 0], out["S", tempered, 0] = e, n, s
         out["exp", tempered, 0] = d
         for length in LENGTHS:
             out["softmax", tempered, length] = rounded(n + s + low(t, length) + SMALL)

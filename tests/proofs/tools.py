@@ -134,7 +134,7 @@ def _gappa(script):
 
 
 def gappa(scripts):
-    """Run Gappa scripts, several at once. Return what each found for the expressions in question; all have to be proven."""
+    """Run Gappa scripts, several at once. Return what each found for the expressions in question."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(_gappa, scripts))
     answers = []
