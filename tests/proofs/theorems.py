@@ -32,9 +32,8 @@ def steps(t, tempered):
     # the first, of the first term's own product; or the sum of all is at most (1/2 + 1 + 1 + 1) of the largest.
     rounding = max(max(4 * x.product for x in c), Fraction(7, 2) * max(x.share for x in c))
     s = max(max(x.error + 4 * x.product for x in c), e + Fraction(7, 2) * max(x.share for x in c))
-    # subnormal: s M may be rounded, and the result is; the rest counts by y / 2^e, y below the least normal number
-    below = max((x.error + x.inner + x.share + s) * min(Fraction(1), 1 + x.p if x.low > 0 else 1) for x in c)
-    return e, n, d, s, rounding, 1 + below / 2 + SMALL
+    # subnormal: s M may be rounded by half a spacing, and the result is; the rest counts half, as y is not normal
+    return e, n, d, s, rounding, 1 + (n + s) / 2 + SMALL
 
 
 def low(t, n, others=False):
@@ -101,9 +100,9 @@ def table(t):
             tied = max(tied, Fraction(0))
             in_ulp = over_logs(t, ez, tied, ulp)
             relative = over_logs(t, ez, tied, lambda a, b: a)
-            out["log_softmax", tempered, length] = rounded((0 if tempered else HALF) + in_ulp)
-            out["logsumexp", tempered, length] = rounded(2 * in_ulp)
+            out["log_softmax", tempered, length] = rounded((0 if tempered else 1) + in_ulp)
             if not tempered:
+                out["logsumexp", tempered, length] = rounded(2 * in_ulp)
                 out["label_loss", tempered, length] = rounded(HALF + in_ulp)
                 out["target_loss", tempered, length] = rounded(max(Fraction(1), relative) + SMALL)
     out["log_of_1_plus", False, 0] = max(c.error / c.low for c in logarithm.bounds(t, pair=False))
