@@ -8,10 +8,14 @@ polynomial from exp(r) - 1; what remains is exact arithmetic here. With d for th
     (1 + p) / exp(R) - 1  =  [(p - P(r)) + (P(r) - expm1(r))] / exp(R)  +  (exp(r - R) - 1)
 """
 
+import os
+import subprocess
+import tempfile
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
-from tools import cells, dyadic, exact, gappa, largest, pattern, sollya, ufp, up
+from tools import KERNELS, Failed, cells, dyadic, exact, gappa, largest, pattern, sollya, ufp, up
 
 CELLS = 32
 
@@ -91,6 +95,30 @@ def bounds(t, tempered):
             )
         )
     return out
+
+
+def exhausted():
+    """Return the largest E, N, D, E + 4 c_1 and c of float's arguments without a temperature, by trying them all."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "exhaust")
+        options = [
+            "-O3",
+            "-march=native",
+            "-std=gnu11",
+            "-ffp-contract=off",
+            "-fno-math-errno",
+            "-fopenmp",
+            "-w",
+        ]
+        options += [f"-I{KERNELS}", f"-I{KERNELS.parent}", str(Path(__file__).with_name("exhaust.c")), "-lm"]
+        subprocess.run([os.environ.get("CC", "gcc"), *options, "-o", program], check=True)
+        done = subprocess.run([program], capture_output=True, text=True)
+    *found, bad = done.stdout.split()
+    if done.returncode or int(bad):
+        raise Failed(f"exhaustion: {done.stdout}{done.stderr}")
+    return [
+        Fraction(x) + Fraction(1, 2**18) for x in found
+    ]  # its reference is good to 2^-50, that is 2^-26 u
 
 
 def factor_rest(t):

@@ -13,7 +13,7 @@ from math import ceil
 
 import exponential
 import logarithm
-from tools import defined, sollya, ufp, up
+from tools import Failed, defined, sollya, ufp, up
 
 HALF = Fraction(1, 2)
 SMALL = Fraction(1, 2**16)  # terms of second order: products of errors, e^2 in 1 / sum, the quotient of pairs
@@ -31,7 +31,16 @@ def steps(t, tempered):
     # Lemma 3 of docs/accuracy.md: four small parts are added by four roundings of ufp(s_i) u. Either none is above
     # the first, of the first term's own product; or the sum of all is at most (1/2 + 1 + 1 + 1) of the largest.
     rounding = max(max(4 * x.product for x in c), Fraction(7, 2) * max(x.share for x in c))
-    s = max(max(x.error + 4 * x.product for x in c), e + Fraction(7, 2) * max(x.share for x in c))
+    four, share = max(x.error + 4 * x.product for x in c), max(x.share for x in c)
+    if (
+        t.bits == 32 and not tempered
+    ):  # the proof holds for all that is in a cell, exhaustion for what there is
+        found = exponential.exhausted()
+        for proven, largest in zip((e, n, d, four, share), found, strict=True):
+            if largest > proven:
+                raise Failed(f"exhaustion found {float(largest)} where {float(proven)} was proven")
+        e, n, d, four, share = found
+    s = max(four, e + Fraction(7, 2) * share)
     # subnormal: s M may be rounded by half a spacing, and the result is; the rest counts half, as y is not normal
     return e, n, d, s, rounding, 1 + (n + s) / 2 + SMALL
 
