@@ -33,10 +33,10 @@ def documented():
     return rows
 
 
-def proven(t):
+def proven(t, table=theorems.table):
     """Return the same as it is proven, rounded up to hundredths."""
     rows = {}
-    for (function, tempered, _), bound in theorems.table(t).items():
+    for (function, tempered, _), bound in table(t).items():
         name = next(k for k, v in TEMPERATURE.items() if v == tempered)
         rows.setdefault((function, t.name, name), []).append(Fraction(ceil(bound * 100), 100))
     return rows
@@ -47,8 +47,16 @@ def row_text(key, bounds):
 
 
 def compare(t):
-    page = {k: v for k, v in documented().items() if k[1] == t.name}
-    rows = proven(t)
+    return compare_rows(t, proven(t), documented())
+
+
+def compare_steps(t):
+    rows = proven(t, theorems.table_of_steps)
+    return compare_rows(t, rows, {k: v for k, v in documented().items() if k in rows})
+
+
+def compare_rows(t, rows, page):
+    page = {k: v for k, v in page.items() if k[1] == t.name}
     wrong = []
     for key in sorted(rows.keys() | page.keys()):
         if rows.get(key) != page.get(key):
@@ -64,6 +72,7 @@ STEPS = {
     "sums": reduction.sums_are_exact,
     "factor": reduction.factor_is_short,
     "last": reduction.last_step,
+    "exp": compare_steps,
     "table": compare,
 }
 
