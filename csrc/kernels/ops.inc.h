@@ -1178,11 +1178,10 @@ SMX_INLINE void log_softmax_tempered_of(const terms *of, int count, const exp_te
         const vec *c = of[k].c;
         const pair gap = sum_below_0(of[k].v[0], v_sub(zero, c[LOG_MAXIMUM]));
         const pair quotient = two_product(gap.high, inverse);
-        const vec low = v_fma(gap.low, inverse, v_fma(gap.high, inverse_low, quotient.low));
+        const vec low = v_fma(gap.low, inverse, v_fma(gap.high, inverse_low, v_sub(quotient.low, c[LOG_LOW])));
         const pair sum = sum_below_0(quotient.high, v_sub(zero, c[LOG_HIGH]));
-        const vec rest = v_add(sum.low, v_sub(low, c[LOG_LOW]));
-        /* of an infinite one, what was lost is NaN */
-        y[k] = v_add(sum.high, v_select_le(v_abs(sum.high), HUGEST, rest, zero));
+        /* of an infinite one, what was lost is NaN: v_min makes it a number */
+        y[k] = v_add(sum.high, v_min(v_add(sum.low, low), HUGEST));
     }
 }
 /* Of these two, no NaN that is seen unless sum_finish has seen it coming: where d is finite so is all of y and g that enters
