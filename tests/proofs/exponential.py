@@ -124,10 +124,10 @@ def exhausted():
 def factor_rest(t):
     """Return the largest |e| in 1 / sum = s (1 + e): exp_factor leaves so many bits less than there are."""
     times = pattern(r"v_mul\(a, v_set1\((\d+)\)\)", "exp_factor's multiplier")
-    kept_off = (times - 1).numerator.bit_length() - 1  # 2^4 + 1: four bits
-    if times != 2**kept_off + 1 or kept_off < 4:
+    dropped_bits = (times - 1).numerator.bit_length() - 1  # 2^4 + 1: four bits
+    if times != 2**dropped_bits + 1 or dropped_bits < 4:
         raise AssertionError(times)
-    return (2**kept_off + 2) * t.u * (1 + 8 * t.u)
+    return (2**dropped_bits + 2) * t.u * (1 + 8 * t.u)
 
 
 def _script(t, tempered, rest, a, b):

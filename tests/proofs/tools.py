@@ -66,7 +66,7 @@ class Type:
         self.large, self.negligible = defined("LARGE", bits), defined("NEGLIGIBLE", bits)
         self.rounder = defined("ROUNDER", bits)
         self.sqrt2 = defined("REAL_SQRT2", bits)
-        self.sums = int(defined("LANES", bits))
+        self.sums = int(defined("SUMS", bits))
         names = ("LOG2E", "LN2_HIGH", "LN2_LOW", "LN2_TOP", "LN2_REST")
         self.log2e, self.ln2_high, self.ln2_low, self.ln2_top, self.ln2_rest = (
             defined(f"{name}_{n}") for n in names
