@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import softmax_ext
-from softmax_ext import _core, _reference, softmax
+from softmax_ext import _core, _reference, log_softmax, softmax
 
 TYPES = [np.float32, np.float64]
 FUNCTIONS = [
