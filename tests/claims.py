@@ -5,7 +5,8 @@ A claim is one line (the row may run on over comment lines that follow)::
     claim: softmax float32 <= 2 ulp; found 1.52 at hex: 0x1.8p+1, -0x1p-3
 
 It bounds every element of the function's results on every row, says the largest error found, and
-the row on which it was found, in C99 hexadecimal. For products with a Jacobian and for gradients the unit
+the row on which it was found, in C99 hexadecimal. Where the bound is a theorem of ``docs/accuracy.md``, it
+says so: ``<= 1.5 ulp, proven; found ...``. For products with a Jacobian and for gradients the unit
 is ``u``, half the machine epsilon times the element's natural scale. A function of two arrays has a row
 of each, the second after the first.
 Claims of other names are of inner steps such as exp, which are not reached from Python.
@@ -25,7 +26,7 @@ CONTRACT = {name: result.bound for name, result in operations.RESULTS.items()}
 
 _NUMBER = r"[-+]?0x[0-9a-f.]+p[-+]?\d+"
 _CLAIM = re.compile(
-    rf"claim: (\w+) (float32|float64) <= ([\d.]+) (?:ulp|u); found ([\d.]+) "
+    rf"claim: (\w+) (float32|float64) <= ([\d.]+) (?:ulp|u)(, proven)?; found ([\d.]+) "
     rf"at hex:((?:[\s,*/]*{_NUMBER})+)",
     re.IGNORECASE,
 )
@@ -37,10 +38,11 @@ class Claim(NamedTuple):
     bound: float
     found: float
     rows: tuple  # (x,), or (y, g), each of shape (1, n)
+    proven: bool = False
 
     def __str__(self):
         numbers = ", ".join(_hex(v) for row in self.rows for v in row[0])
-        unit = operations.RESULTS[self.function].unit
+        unit = operations.RESULTS[self.function].unit + ", proven" * self.proven
         return (
             f"claim: {self.function} {np.dtype(self.dtype)} <= {self.bound:g} {unit}; "
             f"found {self.found:.2f} at hex: {numbers}"
@@ -54,11 +56,11 @@ def read():
     return [_parse(*groups) for groups in found if groups[0] in CONTRACT]
 
 
-def _parse(function, dtype, bound, found, row):
+def _parse(function, dtype, bound, proven, found, row):
     dtype = getattr(np, dtype)
     row = np.array([float.fromhex(v) for v in re.findall(_NUMBER, row, re.IGNORECASE)], dtype)
     rows = np.split(row, 2) if function in operations.OF_TWO else [row]
-    return Claim(function, dtype, float(bound), float(found), tuple(r[None] for r in rows))
+    return Claim(function, dtype, float(bound), float(found), tuple(r[None] for r in rows), bool(proven))
 
 
 def _hex(value):

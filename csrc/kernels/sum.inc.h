@@ -85,9 +85,9 @@ SMX_INLINE pair sum_renormalize(pair s) {
 /* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times
    the power of two of the largest term), so that the cheaper Fast2Sum is exact for every term, in any order of the
    terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly by fours, in fused
-   steps: that loses less than u/5 of the sum of the four terms (the largest loss seen was 0.17 u, with p at its lowest
-   in all four). These steps take so long that their result is added only after the next four M, which would otherwise
-   have to wait. */
+   steps: that loses at most 0.41 u of the sum of the four terms (docs/accuracy.md, lemma 3). It loses as much where the
+   first term dominates and the others are just below the last place of its product, and 0.17 u where all four are alike.
+   These steps take so long that their result is added only after the next four M, which would otherwise have to wait. */
 #define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
 
 typedef struct {

@@ -186,7 +186,7 @@ HELPER int read_claim(const char *path, const char *function, int bits, claim *c
     c->at[0] = c->at[1] = 0;
     while (!c->numbers && fgets(line, sizeof line, file)) {
         const char *at = strstr(line, start);
-        if (at && sscanf(at + strlen(start), "%lf %*[a-z]; found %lf at hex: %la, %la", &c->bound, &c->found, &c->at[0],
+        if (at && sscanf(at + strlen(start), "%lf %*[^;]; found %lf at hex: %la, %la", &c->bound, &c->found, &c->at[0],
                          &c->at[1]) >= 3)
             c->numbers = strchr(at, ',') ? 2 : 1;
     }

@@ -1,0 +1,124 @@
+"""What is exact: the first part of the reduction, M s, Fast2Sum, and taking the start off. And softmax's last step."""
+
+from fractions import Fraction
+
+import exponential
+from tools import Failed, defined, dyadic, gappa, pattern, ufp, up
+
+
+def first_part_is_exact(t):
+    """Prove that r1 = x - n STEP_HIGH has no rounding, without a temperature and with any.
+
+    A step of ln2 / 8 is a number of the headers; with a temperature it is any number, [1, 2) after scaling. x is in
+    one binade at a time, from the one below the step's: there n is 1, as x >= step / 2 but for a hair (lemma 2 of
+    docs/accuracy.md); below it n is 0. A multiple of a power of two that is not 2^digits times as large is
+    representable.
+    """
+    scripts = []
+    top = (t.large + t.bias + t.headroom + 2).numerator.bit_length() + 5
+    step = t.ln2_high / 8
+    reach = exponential.reach(t, True) + 2 * 8 * t.large / Fraction(69, 100) * t.u
+    for e in range(top):
+        low, high = Fraction(2) ** e * ufp(step), Fraction(2) ** (e + 1) * ufp(step)
+        most = up(step * reach, 60)
+        scripts.append(_exact_script(t, f"s = {dyadic(step)};", "", low, high, most))
+        known = "/\\ s in [1, 2]"
+        scripts.append(
+            _exact_script(
+                t, f"s = {t.gappa}(ss);", known, Fraction(2) ** e, Fraction(2) ** (e + 1), up(2 * reach, 60)
+            )
+        )
+    # one binade below the step's: n = 1, and x - s is at most half a step but for a hair
+    scripts.append(
+        _exact_script(t, f"s = {t.gappa}(ss);", "/\\ s in [1, 2]", Fraction(1, 2), Fraction(1), Fraction(1))
+    )
+    gappa(scripts)
+    if reach >= 1 - 2 * t.u:
+        raise Failed(f"{t.name}: a reduced argument of {float(reach)} steps")
+    return f"{len(scripts)} binades"
+
+
+def _exact_script(t, step, known, low, high, most):
+    return f"""@rnd = {t.gappa};
+{step}
+x = rnd(xx);
+n = int<ne>(nn);
+r = x - n * s;
+{{ x in [{dyadic(low)}, {dyadic(high)}] /\\ @FIX(x, {_exponent(low) - t.digits + 1}) {known}
+   /\\ @FIX(s, {_exponent_of_step(t, step)})
+   /\\ r in [-{dyadic(most)}, {dyadic(most)}] -> rnd(r) - r in [0, 0] }}
+"""
+
+
+def _exponent(power):
+    return power.numerator.bit_length() - power.denominator.bit_length()
+
+
+def _exponent_of_step(t, step):
+    return _exponent(ufp(t.ln2_high / 8)) - t.digits + 1 if "b-" in step else 1 - t.digits
+
+
+def sums_are_exact(t):
+    """Prove that every term is at most the start, that the start comes off exactly, and that powers stay in range."""
+    start = pattern(r"#define EXP_SUM_START \((\d+) \* \(real\)", "EXP_SUM_START")
+    piece = defined("SMX_PIECE")
+    # n of the maximum is within 8 of 8 N, N the nearest even integer, but for the roundings of both products
+    steps_above = 8 + 1 + 8 * t.large / Fraction(69, 100) * 2 * t.u
+    largest = Fraction(2) ** int(steps_above // 8) * (1 + (steps_above // 1 % 8) / Fraction(8))
+    if largest > start:
+        raise Failed(f"{t.name}: a term may be {float(largest)}, the start is {start}")
+    four = 4 * largest * Fraction(1, 8)
+    if four > start:
+        raise Failed(f"{t.name}: four small parts may be {float(four)}")
+    most = start + piece * largest
+    if most >= start * 2**t.digits:  # then the last place of high would be above start
+        raise Failed(f"{t.name}: the start does not come off")
+    if largest * 2**t.headroom * 2**31 >= Fraction(2) ** t.bias:
+        raise Failed(f"{t.name}: a sum may overflow")
+    return f"terms <= {float(largest)}, start {start}"
+
+
+def factor_is_short(t):
+    """Prove that exp_factor leaves few enough bits for M s to be exact: float by exhaustion, double by its theorem.
+
+    Veltkamp's splitting with 2^b + 1 leaves digits - b bits (Boldo, 2006: whatever the rounding of ties). M has four.
+    """
+    times = pattern(r"v_mul\(a, v_set1\((\d+)\)\)", "exp_factor's multiplier")
+    b = (times - 1).numerator.bit_length() - 1
+    if times != 2**b + 1 or b < 4:
+        raise Failed(f"exp_factor multiplies by {times}: it leaves more bits than {t.digits - 4}")
+    if t.bits == 64:
+        return f"leaves {t.digits - b} bits by Veltkamp's theorem"
+    import numpy as np
+
+    a = np.arange(1 << 23, dtype=np.uint32) + np.float32(1).view(np.uint32)
+    a = a.view(np.float32)
+    more = a * np.float32(times)
+    s = more - (more - a)
+    if (s.view(np.uint32) & ((1 << b) - 1)).any():
+        raise Failed("exp_factor leaves a number of more bits")
+    e = np.abs(1 - s.astype(float) / a).max()
+    if Fraction(float(e)) > exponential.factor_rest(t):
+        raise Failed(f"exp_factor is off by {e}")
+    return f"leaves {t.digits - b} bits, all 2^23 arguments"
+
+
+def last_step(t):
+    """Prove what softmax's p (1 + e) + e costs, F = 1 + e rounded: the share of N that is not E, by Gappa."""
+    rest = up(exponential.factor_rest(t), 90)
+    low, high = Fraction(-1, 8), Fraction(-1, 16)
+    script = f"""@rnd = {t.gappa};
+e = rnd(ee);
+p = rnd(pp);
+F = rnd(1 + e);
+inner = rnd(p * F + e);
+wanted = p * (1 + e) + e;
+{{ e in [-{dyadic(rest)}, {dyadic(rest)}] /\\ p in [{dyadic(low)}, {dyadic(high)}] -> inner - wanted in ? }}
+inner - wanted -> (inner - (p * F + e)) + p * (F - (1 + e));
+"""
+    (found,) = gappa([script])
+    size = max(abs(b) for b in found["inner - wanted"])
+    claimed = t.u * (Fraction(1, 8) + ufp(Fraction(1, 8) + 2 * rest)) * (1 + Fraction(1, 2**12))
+    if size > claimed:
+        raise Failed(f"{t.name}: {float(size / t.u)} u")
+    return f"{float(size / t.u):.4f} u of |p| <= 1/8"

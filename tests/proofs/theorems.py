@@ -1,0 +1,128 @@
+"""The theorems of docs/accuracy.md, put together from the steps: exact arithmetic on proven bounds.
+
+Bounds are in u relative to a number, or in ULP of the true result. With T the row's temperature:
+
+    E   a factor 1 + p of an exponential          N   softmax's numerator, its inner rounding and F = 1 + e included
+    D   the exponential in two parts, M + M p     S   a sum of exponentials but for `low`
+    low(n)   what the roundings of the low halves of sums may add, by length
+"""
+
+from fractions import Fraction
+from functools import cache
+from math import ceil
+
+import exponential
+import logarithm
+from tools import Failed, defined, sollya, ufp, up
+
+HALF = Fraction(1, 2)
+SMALL = Fraction(1, 2**16)  # terms of second order: products of errors, e^2 in 1 / sum, the quotient of pairs
+LENGTHS = (80, 512, 4096, 2**31)
+
+
+@cache
+def steps(t, tempered):
+    """Return E, N, D, S, the rounding's part of S, and the bound of a subnormal softmax (without low)."""
+    c = exponential.bounds(t, tempered)
+    e = max(x.error for x in c)
+    # F = 1 + e is rounded by u at most, and multiplies p
+    n = max(x.error + x.inner + x.share for x in c)
+    d = max(x.error + x.product for x in c)
+    # Lemma 3 of docs/accuracy.md: four small parts are added by four roundings of ufp(s_i) u. Either none is above
+    # the first, of the first term's own product; or the sum of all is at most (1/2 + 1 + 1 + 1) of the largest.
+    rounding = max(max(4 * x.product for x in c), Fraction(7, 2) * max(x.share for x in c))
+    four, share = max(x.error + 4 * x.product for x in c), max(x.share for x in c)
+    if (
+        t.bits == 32 and not tempered
+    ):  # the proof holds for all that is in a cell, exhaustion for what there is
+        found = exponential.exhausted()
+        for proven, largest in zip((e, n, d, four, share), found, strict=True):
+            if largest > proven:
+                raise Failed(f"exhaustion found {float(largest)} where {float(proven)} was proven")
+        e, n, d, four, share = found
+    s = max(four, e + Fraction(7, 2) * share)
+    # subnormal: s M may be rounded by half a spacing, and the result is; the rest counts half, as y is not normal
+    return e, n, d, s, rounding, 1 + (n + s) / 2 + SMALL
+
+
+def low(t, n, others=False):
+    """Return what the low halves of a row's sum may add, in u of the sum.
+
+    A partial sum of a piece takes m powers and ceil(m / 4) small parts. What step i loses is at most u ufp(high), so
+    the low half is at most i u h after it, and is rounded by u ufp(i u h). The start is 4 where the largest term
+    is 1/2 at least: so the L partial sums' h add up to (4 L + sum), which is (8 L + 1) sum at most.
+    """
+    piece, short = int(defined("SMX_PIECE")), int(defined("SMX_SHORT"))
+    sums = 1 if n <= short else t.sums
+    m = ceil(min(n, piece) / sums)
+    count = m + ceil(m / 4) + 1
+    h = 8 * sums + 1
+    total = sum(ufp(i) for i in range(1, count + 1)) * h
+    total += 2 * (sums.bit_length() - 1) * count * h  # the partial sums, pairwise
+    pieces = ceil(n / piece)
+    if pieces > 1:
+        total += (7 if others else 3) * pieces + 4 * count * h
+    return up(total * t.u)
+
+
+def rounded(error):
+    """Return the bound of a result that is wrong by `error` ULP before its own rounding, in ULP of the true value.
+
+    Lemma 5 of docs/accuracy.md: half an ULP, but beyond a power of two numbers are twice as far apart.
+    """
+    return error + HALF if error <= 1 else error + 1
+
+
+@cache
+def log_cells(t):
+    return logarithm.bounds(t)
+
+
+def over_logs(t, ez, tied, unit):
+    """Return the largest error of log(1 + z), z being off by ez, in units of unit(low, high) of its cell."""
+    worst = Fraction(0)
+    cells = log_cells(t)
+    ask = "print(round(exp(-({} / {})), 60, RD));\n"
+    powers = sollya("".join(ask.format(c.high.numerator, c.high.denominator) for c in cells))
+    for c, power in zip(cells, powers, strict=True):
+        of_z = ez * (1 - power)
+        if c.high > Fraction(69, 100):  # the maximum may be tied: z counts it, less one
+            share = min(Fraction(1), 2 * power)
+            of_z = max(of_z, ez - share * (ez - tied))
+        worst = max(worst, (c.error + of_z) / unit(c.low, c.high))
+    return max(worst, ez + SMALL) + SMALL  # of a small z the logarithm is z
+
+
+def table_of_steps(t):
+    """Return {(step, tempered, 0): bound} of the exponential and its sum, in u."""
+    out = {}
+    for tempered in (False, True):
+        names = ("E", "N", "exp", "S")
+        out |= {(name, tempered, 0): bound for name, bound in zip(names, steps(t, tempered), strict=False)}
+    return out
+
+
+def table(t):
+    """Return {(function, tempered, length): bound}, in ULP; of logarithms and parts in u."""
+    out = table_of_steps(t)
+    ulp = lambda a, b: 2 * ufp(a)  # noqa: E731
+    for tempered in (False, True):
+        e, n, d, s, rounding, below = steps(t, tempered)
+        for length in LENGTHS:
+            out["softmax", tempered, length] = rounded(n + s + low(t, length) + SMALL)
+            out["softmax, subnormal", tempered, length] = below + low(t, length) / 2
+            ez = s + d + low(t, length, others=True) + SMALL
+            tied = rounding + max(d - e, Fraction(0)) + low(t, length, others=True) + SMALL
+            tied = max(tied, Fraction(0))
+            in_ulp = over_logs(t, ez, tied, ulp)
+            relative = over_logs(t, ez, tied, lambda a, b: a)
+            out["log_softmax", tempered, length] = rounded((0 if tempered else 1) + in_ulp)
+            if not tempered:
+                out["logsumexp", tempered, length] = rounded(2 * in_ulp)
+                out["label_loss", tempered, length] = rounded(HALF + in_ulp)
+                out["target_loss", tempered, length] = rounded(max(Fraction(1), relative) + SMALL)
+    out["log_of_1_plus", False, 0] = max(c.error / c.low for c in logarithm.bounds(t, pair=False))
+    out["log_of_1_plus_pair", False, 0] = max(c.error / c.low for c in log_cells(t))
+    e = steps(t, False)[0]
+    out["exp_alone", False, 0] = HALF + Fraction(1, 4) + e / 2 + HALF / 2**10
+    return out
