@@ -1,4 +1,5 @@
-/* What threads read and write at the same time: each access is whole, and orders nothing but where it says so. */
+/* Numbers that several threads read and write at the same time. Each access is atomic. Only SMX_FETCH_ADD_ORDERED also
+   orders the accesses to other memory before and after it. */
 
 #ifndef SMX_ATOMICS_H
 #define SMX_ATOMICS_H

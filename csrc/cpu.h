@@ -1,4 +1,4 @@
-/* Which levels of kernels there are to use, and which memory is beyond the cache: decided once, at import. */
+/* The levels of kernels that this machine can run, and the size of its largest cache. Both are found at import. */
 
 #ifndef SMX_CPU_H
 #define SMX_CPU_H

@@ -5,15 +5,17 @@
 
 #include "job.h"
 
-/* What the routes ask about a call. `along`: each row is contiguous. `adjacent`: rows are side by side. Both are about native
-   numbers alone: aligned, in the byte order of this machine. */
+/* What the routes ask about a call. `along`: each row is contiguous. `adjacent`: rows are side by side. Both are true
+   only of numbers that are native: aligned, in the byte order of this machine. */
 typedef struct {
     const smx_plan *plan;
     const smx_op_kernels *op;
-    ptrdiff_t rows, n, neighbours; /* neighbours: rows along the last outer axis */
-    int sums; /* kernels->row_multiple */
+    ptrdiff_t rows, n; /* n: elements of a row */
+    ptrdiff_t neighbours; /* rows along the last outer axis */
+    int sums; /* SUMS, the lanes of the widest vector of any level: kernels->row_multiple */
     int along[SMX_MAX_INPUTS], adjacent[SMX_MAX_INPUTS], out_along, out_adjacent;
-    int has_half, is_masked;
+    int has_half; /* some array has numbers of 16 bits */
+    int is_masked;
 } smx_facts;
 
 void smx_look_at(smx_facts *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n);
@@ -25,7 +27,7 @@ static inline ptrdiff_t smx_row_bytes(const smx_facts *c, const smx_operand *ope
     return operand->outer[c->plan->outer_dims - 1];
 }
 
-/* A span of one short axis fills too few lanes of COLUMNS, so all rows are one span; they are then found one by one. */
+/* True if the rows along the last outer axis make a span: they fill the lanes of COLUMNS, or they are all rows. */
 static inline int smx_has_long_spans(const smx_facts *c) {
     return c->neighbours >= c->sums || c->neighbours == c->rows;
 }
@@ -33,7 +35,8 @@ static inline int smx_has_long_spans(const smx_facts *c) {
 /* True if every array is packed, in one storage that the packed loops take. */
 int smx_are_all_packed(const smx_facts *c);
 
-/* True if lines of long rows follow one another. Derivatives take them so only as reals that are not masked. */
+/* True if the operation has NARROW_LINES, rows are long, and the lines of every input follow one another. Derivatives
+   take such lines only as reals without a mask. */
 int smx_are_contiguous_lines(const smx_facts *c);
 
 #endif

@@ -1,32 +1,36 @@
 /* What a kernel is: serial code for one tile, the same table of functions at every level and for every type.
 
-   The runner (run.c, route.c, tile.c) calls three functions of an operation for each tile:
+   The runner calls three functions of an operation for each tile (tile.c):
 
-       reduce   for every piece: what the operation must know of the piece, a few numbers for each row (a partial)
+       reduce   for every piece: leaves a few numbers for each row (a partial)
        finish   once: combines the partials of each row's pieces into the constants of the row
-       write    for every piece: the results, element by element, from the inputs and the constants
+       write    for every piece: makes the results, element by element, from the inputs and the constants
 
    Glossary
 
+       real        the type that the kernels compute in: float or double
        row         the elements that one softmax is taken over
        tile        a few rows that are worked on together
        piece       SMX_PIECE elements of each row of a tile; the last piece may be shorter
        layout      how the rows of a tile lie in memory:
                      ROWS      each row is contiguous; vectors run along it
-                     COLUMNS   the rows lie side by side: element j of all rows is contiguous, and vectors run across rows
-       line        in COLUMNS, element j of all rows of the tile
-       walk        the way in which a kernel goes through a tile (enum smx_walk): an operation has a reduce and a write for each
-                   walk that it supports
+                     COLUMNS   the rows lie side by side: the elements j of all rows are contiguous, and vectors run
+                               across rows
+       line        in COLUMNS, the elements j of all rows of the tile
+       walk        the way in which a kernel goes through a tile (enum smx_walk); an operation has a reduce and a write
+                   for each walk that it supports
        packed      rows that follow one another in memory with no gap, in every array
-       span        rows at a constant stride: one run along the last outer axis
+       span        the rows that tiles are cut from, so that no tile reaches over the end of a span: the rows along the
+                   last outer axis, at a constant stride; or all rows, found one by one, if that axis is short
        block       scratch memory that holds a tile of reals and stays in the cache
+       pitch       the distance in a block from row to row (ROWS) or from line to line (COLUMNS), in reals
        stage       scratch memory that rows pass on their way between an array and a block of columns
        partial     the numbers that reduce leaves for each row of a piece
        constants   the numbers that finish leaves for each row
-       saved       what reduce keeps for write, so that write need not compute it again
+       saved       numbers that reduce keeps, so that write need not compute them again
        shift       what is subtracted from the rows whose maximum is beyond the range of exp's reduction
-       beyond cache   memory that is not in the last-level cache when it is needed
-       uniform     each tile lies as the tile before does, at a constant distance
+       beyond cache   (memory) not in the last-level cache when it is needed
+       uniform     (a job) each tile lies as the tile before does, at a constant distance
 
    Both layouts give the same bits: see "the order of every sum" in kernels/sum.inc.h. */
 
@@ -57,11 +61,11 @@ enum {
     SMX_PIECE = 4096,      /* elements of a row that are reduced at once */
     SMX_SHORT = 80,        /* rows up to this length have one partial sum and mostly lie side by side in a tile */
     SMX_STEP = 64,         /* the longest step of a loop over a row, at any level and for any type */
-    SMX_TILE_ROWS = 256,   /* the most rows of a tile in COLUMNS */
-    SMX_ROWS_AT_ONCE = 16, /* the same in ROWS */
-    SMX_PARTIALS = 8,      /* numbers in a partial, each for all rows of the tile, rounded up to row_multiple */
+    SMX_TILE_ROWS = 256,   /* the most rows of a tile in COLUMNS, and of packed rows */
+    SMX_ROWS_AT_ONCE = 16, /* the most rows of a tile in ROWS that are not packed */
+    SMX_PARTIALS = 8,      /* numbers in a partial; each has room for the tile's rows, rounded up to row_multiple */
     SMX_CONSTANTS = 10,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
-    SMX_SHIFT = 9,         /* the constant that holds the shift, after SMX_TOO_LARGE */
+    SMX_SHIFT = 9,         /* the constant that holds the shift if finish returns SMX_TOO_LARGE */
     SMX_TEMPERATURE = 8,   /* doubles that hold a temperature's constants */
     SMX_LOOKAHEAD = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold the maxima found ahead and what follows from them */
     SMX_MAX_INPUTS = 3
@@ -74,7 +78,7 @@ enum smx_walk {
     SMX_WALK_SHORT_ROWS,    /* ROWS: a few rows of up to SMX_SHORT elements, one after the other */
     SMX_WALK_PACKED,        /* ROWS: packed rows of up to SMX_SHORT elements; vectors reach over several rows */
     SMX_WALK_COLUMNS,       /* COLUMNS: long rows, strips of a vector's width one after the other */
-    SMX_WALK_NARROW_LINES, /* COLUMNS: long rows, so few that vectors reach over several lines; lines follow one another */
+    SMX_WALK_NARROW_LINES,  /* COLUMNS: few long rows, lines follow one another; vectors reach over several lines */
     SMX_WALK_SHORT_COLUMNS, /* COLUMNS: rows of up to SMX_SHORT elements */
     SMX_WALK_TRANSPOSED, /* write alone: from saved columns of up to SMX_SHORT elements into rows of reals */
     SMX_WALKS
@@ -83,26 +87,27 @@ enum smx_walk {
 /* How an array keeps its numbers: as the reals of the kernels, or in 16 bits for kernels of float. */
 enum smx_storage { SMX_REAL, SMX_FLOAT16, SMX_BFLOAT16 };
 
-/* Where the rows of a tile are: element j of row r is at start + r * row_stride + j * element_stride, in reals. ROWS have an
-   element_stride of 1, COLUMNS a row_stride of 1. */
+/* Where the rows of a tile are: element j of row r is at start + r * row_stride + j * element_stride. Strides count
+   reals, or 16-bit numbers in an array of those, or bytes in a mask. ROWS have an element_stride of 1, COLUMNS a
+   row_stride of 1. */
 typedef struct {
     void *start;
     ptrdiff_t row_stride, element_stride;
 } smx_view;
 
-/* What a cross-entropy is called with beside its arrays. Class j has the target weight[j] (keep q[j] + spread); q is a
-   probability, or 1 at the label and 0 elsewhere. The gradient is that of the sum of the losses / divisor. */
+/* The numbers of a call of cross-entropy. Class j has the target weight[j] (keep q[j] + spread); q is a probability, or
+   1 at the label and 0 elsewhere. The gradient is that of the sum of the losses / divisor. */
 typedef struct {
     double keep, spread, divisor;
 } smx_targets;
 
-/* Rows that the next reduce is going to read, of the next piece or tile. While reduce adds up the exponentials of one tile,
-   it looks for the maxima of the next, as that loop has loads to spare. */
+/* The rows that the next reduce is likely to read, in the next piece or tile. While reduce adds up the exponentials of
+   its own rows, it finds the maxima of those, because the loop has loads to spare. */
 typedef struct {
     smx_view view;
     int rows; /* how many rows to look at, n elements each */
-    int valid; /* maxima holds what the reduce before found in the rows of this tile */
-    void *maxima; /* SMX_LOOKAHEAD doubles, or NULL: do not look ahead, and nothing here is set */
+    int valid; /* maxima holds what the reduce before has found in the rows of this tile */
+    void *maxima; /* SMX_LOOKAHEAD doubles; if NULL, reduce does not look ahead, and the other fields are not set */
 } smx_lookahead;
 
 typedef struct {
@@ -113,19 +118,20 @@ typedef struct {
     ptrdiff_t row_length; /* elements of the whole row, which fixes the order of the sums */
     smx_view in[SMX_MAX_INPUTS];
     smx_view out;
-    /* Where reduce saves two numbers for each element; start is NULL if it is not to. In ROWS, rows are rounded up to
-       SMX_STEP; in COLUMNS, saved[0] may take the place of in[0] where in[0] is a block. */
+    /* Where reduce saves two numbers for each element; start is NULL if reduce does not save. Rows in ROWS are rounded
+       up to SMX_STEP. saved[0] may be the memory of in[0], if that is a block. */
     smx_view saved[2];
-    const void *temperature; /* as set_temperature leaves it */
-    int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then begins with a cache line */
-    /* Where the same input in the next piece or tile is, to be prefetched; start is NULL if it is in the cache anyway. */
+    const void *temperature; /* the constants that set_temperature makes */
+    int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then starts at a cache line */
+    /* Where each input lies in the next piece or tile, to be prefetched; start is NULL if it need not be prefetched. */
     smx_view next[SMX_MAX_INPUTS];
     smx_lookahead lookahead;
-    /* How results are kept. 16 bits only where no later step (labels, canonicalize_nans, apply_mask) reads them as reals; the
-       strides of out then count items of 16 bits. */
+    /* How results are stored. They have 16 bits only if no later step (labels, canonicalize_nans, apply_mask) reads
+       them as reals. */
     enum smx_storage out_storage;
-    /* Derivatives only: how the inputs are kept; the bytes of the mask, contiguous in the direction of the vectors, or NULL.
-       In COLUMNS, one byte may stand for a whole line. Inputs of 16 bits are not masked, and their strides count items. */
+    /* Derivatives only: how the inputs are stored, and the mask. The bytes of the mask are contiguous in the direction
+       of the vectors, or one byte stands for a whole line of COLUMNS. mask.start is NULL if there is no mask, as with
+       inputs of 16 bits. */
     enum smx_storage storage;
     smx_view mask;
     const smx_targets *targets;
@@ -136,13 +142,13 @@ typedef struct {
 /* What finish found out about a tile, as flags. */
 enum {
     SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: canonicalize_nans and apply_mask have to follow */
-    SMX_TOO_LARGE = 2 /* |max| is beyond the range of the reduction: do it all again with the shift subtracted */
+    SMX_TOO_LARGE = 2 /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted */
 };
 
-/* What a mask makes of hidden elements: inputs that leave the row's constants alone, and a result. */
+/* What hidden elements count as: inputs that do not change the constants of the row, and a result. */
 typedef struct {
     double in[SMX_MAX_INPUTS], out;
-    int follows_from_in; /* write makes that result of those inputs, unless finish says SMX_NOT_FINITE */
+    int follows_from_in; /* write makes the result `out` from the inputs `in`, unless finish returns SMX_NOT_FINITE */
 } smx_hidden;
 
 typedef void smx_reduce(const smx_tile *tile, void *partial);
@@ -162,7 +168,7 @@ typedef struct {
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */
-    smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not walk so */
+    smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not support the walk */
     smx_finish *finish;
     smx_write *write[SMX_WALKS];
     smx_hidden hidden;
@@ -172,11 +178,13 @@ typedef struct {
 typedef struct {
     const char *level;
     size_t real_size;
-    int row_multiple; /* the rows of blocks of columns and of partials are rounded up to it; the padding may be read */
+    /* SUMS. Blocks of columns and partials have room for a multiple of it, and the padding may be read. */
+    int row_multiple;
     smx_op_kernels op[SMX_OP_COUNT];
-    /* Between an array and a block of columns, whose padding is filled with zeros. lines_…: n lines, line_stride items apart,
-       in any storage. rows_…: contiguous rows of reals, row_stride apart. beyond_cache: prefetch what follows.
-       columns_to_lines of reals may overwrite what lies behind the last line, up to row_multiple. */
+    /* Four copies between an array and a block of columns. Lines may have any storage, and line_stride counts its
+       items. Rows are contiguous reals. A copy to columns fills their padding with zeros. If beyond_cache is set, a
+       copy prefetches what follows. columns_to_lines of reals may overwrite memory behind the last line, up to
+       row_multiple. */
     void (*lines_to_columns)(enum smx_storage storage, const void *lines, ptrdiff_t line_stride, int rows, ptrdiff_t n,
                              void *block, ptrdiff_t element_stride, int beyond_cache);
     void (*columns_to_lines)(enum smx_storage storage, const void *block, ptrdiff_t element_stride, void *lines,
@@ -189,12 +197,13 @@ typedef struct {
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */
     void (*canonicalize_nans)(const smx_tile *tile); /* every NaN in out becomes the one quiet NaN */
-    /* to = from where the byte in mask (strides in bytes) is not 0, else fill; to may be from */
+    /* to = mask ? from : fill; to and from may be the same memory */
     void (*apply_mask)(const smx_view *from, const smx_view *mask, int rows, ptrdiff_t n, double fill,
                        const smx_view *to);
-    /* Between n contiguous numbers of 16 bits and n contiguous reals, whose NaNs become the one quiet NaN; NULL for double.
-       to_half rounds to nearest, ties to even. Both go upwards: from may be the upper half of the reals that from_half makes,
-       and to the lower half of the reals that to_half reads. */
+    /* Convert n contiguous numbers of 16 bits to reals, and back; NULL in the kernels of double. NaNs become the one
+       quiet NaN. to_half rounds to nearest, ties to even. Both can work in one buffer, as both go upwards: the 16-bit
+       numbers that from_half reads may lie in the upper half of the memory of its reals, those that to_half makes in
+       the lower half. */
     void (*from_half)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
     void (*to_half)(enum smx_storage storage, const void *from, ptrdiff_t n, void *to);
 } smx_kernels;

@@ -1,12 +1,12 @@
-/* A plan: one call, described in full and independent of NumPy. The Cython face fills one in, the driver runs it.
+/* A plan: one call, described in full and independent of NumPy. The Cython layer fills it in, the runner runs it.
 
    An operand's axes are split in two: the outer ones tell the rows apart, the inner ones run along a row, in the order
    that fixes the order of the row's sums. Strides are in bytes and may be anything, 0 and negative ones included.
 
-   A mask has axes of its own, into which rows and elements are divided: so a broadcast one, whose axes merge in other
-   ways, does not cut up the rows of the operands.
+   A mask has axes of its own. The axes of a mask that is broadcast merge in other ways than those of the operands. If
+   both had the same axes, such a mask would cut up the rows of the operands.
 
-   Rows need not be of one length: with an indptr, the one inner axis is cut into segments, each of which is a row for
+   Rows may differ in length. With an indptr, the one inner axis is cut into segments, and each segment is a row for
    every index of the outer axes. */
 
 #ifndef SMX_PLAN_H
@@ -22,9 +22,9 @@ enum {
 typedef struct {
     char *data;
     enum smx_storage storage;
-    int swapped; /* bytes in the order that is not this machine's */
+    int swapped; /* the numbers are in the other byte order than this machine's */
     ptrdiff_t outer[SMX_MAX_DIMS];
-    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used where there is one number a row */
+    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used in an operand of one number a row */
 } smx_operand;
 
 /* A byte for each element: 0 hides it. */
@@ -37,51 +37,53 @@ typedef struct {
 
 typedef struct {
     enum smx_op op;
-    const smx_kernels *kernels; /* which fixes the type */
-    int threads;                /* at most; fewer are used for small work */
-    smx_call *call;             /* set by smx_run */
+    const smx_kernels *kernels; /* of the level, and of the type to compute in */
+    int threads;                /* the most to use; small work takes fewer */
+    smx_call *call;             /* set by smx_run if there are several threads */
     double temperature;         /* 1: none; read by softmax and log_softmax */
     int outer_dims, inner_dims;
     ptrdiff_t outer_shape[SMX_MAX_DIMS], inner_shape[SMX_MAX_DIMS];
     smx_operand in[SMX_MAX_INPUTS];
     /* The output may be the very memory of an input, element for element, but not overlap it in any other way. */
     smx_operand out;
-    /* Its inner axes are the plan's; so are the outer ones, unless the plan has but one: then they may divide it. */
+    /* The mask's inner axes are those of the plan. So are its outer axes, but if the plan has a single outer axis, the
+       mask's may divide it. */
     smx_mask mask;
     /* Segment k is the elements from indptr[k] to indptr[k + 1] of the inner axis: segments + 1 numbers that never
-       decrease, from 0 to the axis' length. NULL: there is one, the whole row. */
+       decrease, from 0 to the axis' length. NULL: the axis is not cut. */
     const ptrdiff_t *indptr;
     ptrdiff_t segments;
-    /* One number a row, where the operation has them. */
+    /* Operands of one number a row, if the operation has them. */
     smx_operand row_out; /* beside the elements of out */
-    smx_operand label;   /* int64_t; label and factor in the order of this machine */
-    smx_operand factor;
+    smx_operand label;   /* int64_t, in the byte order of this machine */
+    smx_operand factor;  /* real, in the byte order of this machine */
     smx_targets targets;
-    char *explanation; /* NULL, or room for SMX_EXPLANATION bytes: which way the call took, in words */
+    char *explanation; /* NULL, or room for SMX_EXPLANATION bytes of text: the way that the call takes */
 } smx_plan;
 
 enum { SMX_DONE = 0, SMX_NO_MEMORY = 1 };
 enum { SMX_EXPLANATION = 256 };
 
-/* Once, at import: how large the last cache is, 0 if that is unknown. */
+/* Tells route.c the size of the last-level cache in bytes, or 0 if that is unknown. It is called once, at import. */
 void smx_run_begin(size_t last_cache);
 
-/* True if so many bytes of each of so many arrays are more than the caches hold beside all else that they are for. Within the
-   caches, hardware sees to it that what comes next is there. */
+/* True if that many arrays, of so many bytes each, take more of the last-level cache than one call may count on. Loops
+   then prefetch; within the cache, the processor does it well enough. */
 int smx_beyond_cache(int arrays, ptrdiff_t bytes);
 
-/* Runs the plan, which it may rewrite on the way (it reorders and merges axes). No row may be empty, but
-   segments may be. */
+/* Runs the plan and may rewrite it on the way (axes are reordered and merged). No row may be empty, but segments may
+   be. */
 int smx_run(smx_plan *plan);
 
-/* The same for a part of another plan's work, without indptr: whether to wake threads has been decided. */
+/* Runs a plan without indptr. smx_run calls it for a whole plan, and ragged.c for one segment. It does not ask the
+   policy for threads: smx_run has done that, and the number is in plan->threads. */
 int smx_run_rows(smx_plan *plan);
 
-/* How many threads smx_run uses for so many elements. */
+/* The number of threads that so many elements are worth, up to plan->threads. */
 int smx_threads_for(const smx_plan *plan, ptrdiff_t elements);
 
-/* For tests: the names of routes, in the order in which they are tried, and of the options that routes have; NULL after the
-   last. A route or option that is turned off is passed over; the routes that take all short rows and all long rows stay. */
+/* For tests: the names of routes, in the order in which they are tried, and of the options of routes; NULL after the
+   last. A route or option that is turned off is passed over. The routes that take all short or all long rows stay. */
 const char *smx_route_name(int number);
 const char *smx_option_name(int number);
 void smx_turn_route(int number, int off);

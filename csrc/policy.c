@@ -1,4 +1,4 @@
-/* The table of states is in policy.h; this is what its words mean in numbers.
+/* policy.h has the table of states. This file says what the words of the table mean in numbers.
 
    The promise: with other programs on the processors, mean and 99th percentile of a call's time are within 1.3 of what
    one thread takes. So a rest is PRICE times as long as what the run before it has lost, and RARITY calls long for each
@@ -15,8 +15,8 @@ enum {
     PRICE = 8, /* doubled for each probe that fails again */
     RARITY = 200,
     PAYING_REST_CALLS = 16, /* after a run that has paid */
-    /* Of a probe: calls that find the threads asleep, or on the processor of the thread that waits for them, and are not
-       judged; those that are. */
+    /* The first calls of a probe are not judged: they may find threads asleep, or on the processor of the thread that
+       waits for them. The calls after them are judged. */
     WAKING_CALLS = 3,
     JUDGED_CALLS = 4,
     /* The same for calls that last LONG: waking takes some 50 us. */
@@ -27,7 +27,8 @@ enum {
     ONE = 1024, /* of ratio */
     TOO_MUCH = ONE * 98 / 100,
     AVERAGED = 32,
-    /* A slow call adds SLOW, another one takes 1 off: so one in SLOW is borne, and two at once are not. */
+    /* To `slowness`, a slow call adds SLOW, and any other call takes 1 off. So one slow call in SLOW is tolerated, and
+       two in a row are not. */
     SLOW = 256,
     TOO_SLOW = 2 * SLOW,
     /* Times what is expected: no build is that slow. */
@@ -37,8 +38,8 @@ enum {
 static const int64_t LONG = 200 * US;
 static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED_REST = 5 * MS;
 static const int64_t CREDIT = 300 * US;
-/* Ends a probe at once, but for its first call: that may have woken a thread on the processor of the thread that waits for
-   it, which it leaves then (threads.c). */
+/* A call that loses so much time ends a probe at once, unless it is the first one. The first call may have woken a
+   thread on the processor of the thread that waits for it, which the woken thread then leaves (threads.c). */
 static const int64_t VERY_LATE = 500 * US;
 /* Less than the slice that another program has a processor for. */
 static const int64_t LATE = 1000 * US;
@@ -70,7 +71,7 @@ static void probe(smx_policy *p, int64_t now, int tried) {
     begin_run(p, now);
 }
 
-/* Goes on with so many threads, and rests so long. */
+/* Settles at so many threads, and rests for that time and that many calls. */
 static void settle(smx_policy *p, int64_t now, int width, int64_t rest, int calls) {
     p->state = SMX_SETTLED;
     p->width = width;
@@ -83,7 +84,7 @@ static void settle(smx_policy *p, int64_t now, int width, int64_t rest, int call
         p->ratio = ONE;
 }
 
-/* The run is over, and goes on with fewer threads. The rest is so many calls, too, as there may be pauses between them. */
+/* Ends the run and settles at fewer threads. The rest is also counted in calls, as there may be pauses between them. */
 static void retreat(smx_policy *p, const smx_measurement *call, int width) {
     const int64_t price = PRICE * p->lost, slow_calls = most(p->slow_calls, 1);
     const int has_paid = p->brought >= 0 && p->calls >= RARITY * p->slow_calls;
@@ -145,7 +146,7 @@ void smx_policy_learn(smx_policy *p, const smx_measurement *measured) {
     if (p->calls_left > 0)
         p->calls_left--;
     if (call->is_crowded) {
-        /* Longer if it has happened again, as soon as that was over. */
+        /* A rest that is not over starts again. Else the new rest is twice as long as the last one. */
         const int is_resting = p->state == SMX_SETTLED && p->width == 1;
         settle(p, call->now, 1, most(is_resting ? p->rest : 2 * p->rest, CROWDED_REST), 0);
         begin_run(p, call->now);

@@ -1,12 +1,13 @@
-/* How many threads a call uses, from what earlier calls have cost. Pure functions: no clock is read here, nothing is
-   global, and tests feed them traces (tests/test_threads.py). threads.c measures, and keeps the one state of the process. */
+/* How many threads a call uses, judged by what earlier calls have cost. These functions are pure: they read no clock
+   and have no global state, and tests feed them traces (tests/test_threads.py). threads.c measures calls, and keeps the
+   one state of the process. */
 
 #ifndef SMX_POLICY_H
 #define SMX_POLICY_H
 
 #include <stdint.h>
 
-/*  state      threads of the next call     left when                                      for
+/*  state      threads of the next call     left when                                      next state
     --------------------------------------------------------------------------------------------------------------------
     SETTLED    width                        the calls lose time, or too many are slow      SETTLED, half the width; rests
                                             the rest is over, and width < limit            PROBING
@@ -15,11 +16,12 @@
     any                                     another thread of this process is in a call    SETTLED, width 1; rests
                                             the limit has changed                          PROBING, tried = limit
 
-    SETTLED with width 1 is a process that has gone alone; with width = limit there is nothing to probe for.
+    In SETTLED with width 1, calls go alone. With width = limit, there is nothing to probe for. "Rests" means: the
+   policy  does not probe for a while.
 
-    A call brings the time that one thread would have taken, less the time that it took. A run is a probe and the calls
-    that follow it at its width. A run that has brought time, and few slow calls, is followed by a short rest; one that has
-    not by a rest twice as long as the last, and so long that what it cost is a small share. */
+    A call brings the time that one thread would have taken, less the time that the call took. A run is a probe and the
+   calls that follow it at its width. A short rest follows a run that has brought time and few slow calls. Any other run
+   is followed by a rest twice as long as the last one, and so long that the cost of the run is a small share of it. */
 enum smx_policy_state { SMX_SETTLED, SMX_PROBING };
 
 /* All times are in nanoseconds, of any clock that does not go back. */
@@ -27,7 +29,7 @@ typedef struct {
     enum smx_policy_state state;
     int limit, width, tried;
 
-    /* The rest: until that time, and for so many calls. */
+    /* The rest: how long it is, when it ends, and for how many calls it goes on at least. */
     int64_t rest, until;
     int calls_left;
 
@@ -51,10 +53,11 @@ typedef struct {
     int is_crowded; /* another thread of this process was in a call meanwhile */
 } smx_measurement;
 
-/* Of a process that has not called yet: all zeros. The number of threads for a call that begins now and may have limit. */
+/* Returns the number of threads for a call that begins now and may have up to limit. Before the first call, the policy
+   is all zeros. */
 int smx_policy_width(smx_policy *policy, int64_t now, int limit);
 
-/* What a call has shown. */
+/* Learns from a call that has ended. */
 void smx_policy_learn(smx_policy *policy, const smx_measurement *call);
 
 #endif

@@ -1,10 +1,10 @@
-/* Runs a plan whose rows are the segments of an axis: of any lengths, most of them short, a few of them huge.
+/* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
-   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. Shorter ones would lose more on the
-   way to the kernels than in them, so they are taken a window at a time (window.h).
+   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. For a shorter segment, a
+   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h).
 
-   Threads share elements, not segments: the axis is cut into parts of equal weight. A segment that outweighs a part, and
-   is worth more than one thread, is done before, by all of them. */
+   Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the
+   segments that outweigh a part and are worth more than one thread. Then each thread does parts. */
 
 #include "ragged.h"
 
@@ -20,7 +20,7 @@ enum { PARTS_PER_THREAD = 8 };
 
 typedef struct {
     smx_segments segments;
-    smx_job columns; /* what the tiles of all windows have in common */
+    smx_job columns; /* of all tiles of all windows */
     smx_plan *plan;
     ptrdiff_t share; /* the weight of a part */
     int parts, threads;
@@ -28,12 +28,12 @@ typedef struct {
 
 typedef struct {
     const job *job;
-    smx_worker columns; /* at work on the tiles of the window */
+    smx_worker columns; /* does the tiles of the window */
     smx_tile_state state;
     smx_plan alone; /* the plan of one segment */
     int failed;
     smx_window window;
-    smx_columns tile; /* the open one */
+    smx_columns tile; /* the open tile */
 } worker;
 
 /* ---- a tile of a window ---------------------------------------------------------------------------------------------- */
@@ -76,12 +76,14 @@ static void do_tile(worker *r, smx_columns tile) {
 
 /* ---- segments -------------------------------------------------------------------------------------------------------- */
 
-/* The operand from segment k on. Running a plan may have rewritten the axis of a segment of one element. */
+/* Points the operand at the segment that starts with that element. The stride is set again, as smx_simplify may have
+   rewritten it for a segment of one element. */
 static void move_to(smx_operand *operand, const smx_operand *whole, ptrdiff_t start) {
     operand->data = whole->data + start * whole->inner[0];
     operand->inner[0] = whole->inner[0];
 }
 
+/* Runs segment k as a plan of its own. */
 static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
     const ptrdiff_t start = j->plan->indptr[k];
     for (int i = 0; i < j->columns.op->inputs; i++)
@@ -94,10 +96,10 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
 
 /* ---- threads ---------------------------------------------------------------------------------------------------------- */
 
-/* An empty segment takes its time, too. */
+/* The weight of all segments before segment k: their elements, and 1 for each segment, as empty ones take time, too. */
 static ptrdiff_t weight_before(const job *j, ptrdiff_t k) { return j->plan->indptr[k] * j->segments.inner_count + k; }
 
-/* The first segment before which there is at least that weight. */
+/* The first segment that has at least that weight before it. */
 static ptrdiff_t segment_at(const job *j, ptrdiff_t weight) {
     ptrdiff_t low = 0, high = j->plan->segments;
     while (low < high) {
@@ -140,7 +142,7 @@ static void do_part(worker *r, int part) {
     }
 }
 
-/* A worker with its scratch memory behind it; NULL if there is no memory. */
+/* Makes a worker with its scratch memory behind it; returns NULL if there is no memory. */
 static worker *open_worker(const job *j) {
     static const smx_tile nothing = {.layout = SMX_COLUMNS, .storage = SMX_REAL, .out_storage = SMX_REAL};
     const smx_job *columns = &j->columns;
@@ -170,21 +172,21 @@ static worker *open_worker(const job *j) {
 }
 
 static int run_serial(const job *j) {
-    worker *w = open_worker(j);
-    if (!w)
+    worker *r = open_worker(j);
+    if (!r)
         return SMX_NO_MEMORY;
     const smx_fpstate before = smx_enter_fpstate();
     for (int part = 0; part < j->parts; part++)
-        do_part(w, part);
+        do_part(r, part);
     smx_leave_fpstate(before);
-    const int failed = w->failed;
-    free(w);
+    const int failed = r->failed;
+    free(r);
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
 #ifdef _OPENMP
 
-/* Such a segment reaches over the end of a part. */
+/* Does the segments that are for all threads. Such a segment is larger than a part, so it reaches over a part's end. */
 static int run_with_all_threads(const job *j) {
     smx_plan alone = *j->plan;
     int status = SMX_DONE;
@@ -208,14 +210,14 @@ static int run_parallel(const job *j) {
     smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
-        worker *w = open_worker(j);
+        worker *r = open_worker(j);
         const smx_fpstate before = smx_enter_fpstate();
-        for (ptrdiff_t part, end; w && smx_take(&parts, &part, &end);)
+        for (ptrdiff_t part, end; r && smx_take(&parts, &part, &end);)
             for (; part < end; part++)
-                do_part(w, (int)part);
+                do_part(r, (int)part);
         smx_leave_fpstate(before);
-        failed |= !w || w->failed;
-        free(w);
+        failed |= !r || r->failed;
+        free(r);
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
@@ -227,7 +229,7 @@ static int is_in_order(const smx_plan *plan, const smx_operand *operand, ptrdiff
            smx_is_native(plan, operand, 1);
 }
 
-/* The job that all tiles of all windows are. */
+/* Fills in the job of all tiles of all windows. */
 static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements) {
     const ptrdiff_t multiple = plan->kernels->row_multiple;
     c->plan = plan;
@@ -243,7 +245,7 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->saves = c->op->saves;
     c->looks_ahead = c->uniform = 0;
     c->beyond_cache = smx_beyond_cache(c->op->inputs + 1, elements * c->real_size);
-    /* As in route.c: at a power of two from one element to the next, all would fall into a few sets of the cache. */
+    /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
     c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;
     c->block_bytes = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]) * c->pitch * c->real_size, 64);
     c->saved_bytes = c->saves ? c->block_bytes : 0;

@@ -1,21 +1,23 @@
-/* The table of routes: how a call is cut, where operands are read, and how results are stored. Every threshold and every
-   decision about that is here, and none of them shows in a result.
+/* The table of routes: how a call is cut, where operands are read, and how results are stored. This file holds every
+   threshold and every decision of that kind, and no result depends on them.
 
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
-       route         rows                                 walk of reduce        where they are read
-       tiny          all of a small call, contiguous      that of the next      in place, or a block on the stack
-       packed        short and packed, derivatives        PACKED                in place
-       few           few short ones, contiguous           SHORT_ROWS            in place
-       short lines   short, side by side                  SHORT_COLUMNS         in place if they fit the cache's sets, else a block
-       short         any other short ones                 SHORT_COLUMNS         a block, into which they are transposed
-       rows          long, contiguous                     ROWS                  in place
-       narrow lines  few long ones, side by side          NARROW_LINES          in place, or a block without padding
-       lines         long, side by side                   COLUMNS               in place if lines follow one another, else a block
-       gathered      any                                  ROWS                  a block
+       route         rows                              walk of reduce    where they are read
+       tiny          all of a small call, contiguous   (see below)       in place, or a block on the stack
+       packed        short and packed, derivatives     PACKED            in place
+       few           few short ones, contiguous        SHORT_ROWS        in place
+       short lines   short, side by side               SHORT_COLUMNS     in place if they fit the cache, else a block
+       short         any other short ones              SHORT_COLUMNS     a block, into which they are transposed
+       rows          long, contiguous                  ROWS              in place
+       narrow lines  few long ones, side by side       NARROW_LINES      in place, or a block without padding
+       lines         long, side by side                COLUMNS           in place if lines adjoin, else a block
+       gathered      any                               ROWS              a block
 
-   "In place" holds for the kernels' own reals. What has another storage, byte order or alignment goes through a block, and so
-   does what is masked; only derivatives, whose arithmetic is so little that a block would cost half as much again, read masks
+   A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
+
+   Only reals are read in place. An array of another storage, byte order or alignment goes through a block, and so does
+   a masked one. Derivatives compute so little that a block would cost half as much again, so their kernels read masks
    and 16 bits themselves. */
 
 #include "arch.h"
@@ -24,60 +26,65 @@
 #include "strided.h"
 
 enum {
-    /* Bytes of a block of short rows: with what reduce saves beside it, it stays in the first-level cache. Derivatives
-       compute little, and take half as much where arrays are a good part of the last cache. */
+    /* Bytes of a block of short rows. The block stays in the first-level cache, together with the block of what is
+       saved. Derivatives take half of it if an array is a good part of the last-level cache. */
     SHORT_BLOCK = 8 * 1024,
-    /* Bytes of the blocks of long rows side by side: a part of the second-level cache, and more where a line, which has one
-       element of each row, would be shorter than LONG_LINE. */
+    /* Bytes of the blocks of all inputs, for long rows side by side: a part of the second-level cache. They may grow up
+       to LONGEST_BLOCK to make a line LONG_LINE bytes long. */
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
-    /* Bytes that a tile of contiguous rows reads; what reduce saves counts as another input. This is half of the first-level
-       cache: results, and the rest of what is saved, want some of it, too. */
+    /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
+       first-level cache; the other half is for the second block and for results. */
     ROWS_BLOCK = 16 * 1024,
-    /* Bytes of a result from which on it is written past any cache: nobody would find it there anyway. */
-    STREAMED = 32 * 1024 * 1024,
+    /* The most bytes that count as within the cache, even if the cache is larger or its size is unknown. */
+    MOST_IN_CACHE = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
-    /* Pieces of a row from which on looking ahead pays even where memory is waited for. */
+    /* Rows of so many pieces are worth looking ahead along, even if their loads wait for memory. */
     MANY_PIECES = 16,
-    /* Elements of a call that is so small that routing it would be most of the work. */
+    /* The most elements of a tiny call. For such a call, a route would be most of the work. */
     TINY = SMX_TINY_BLOCK / 8,
     /* The first-level cache: bytes of a way, and ways. */
     WAY = 4096,
     WAYS = 8,
     PAGE = 4096,
-    /* Pages of lines beyond which finding the next tile costs more than waiting for it. */
-    PAGES = 1024
+    /* The most pages that the lines of the next tile may lie on to be prefetched. With more pages, the processor has to
+       look up their addresses, which costs more than waiting for memory. */
+    PREFETCHED_PAGES = 1024
 };
 
-/* STREAMED for this machine's cache: an input and a result of more than three eighths of it each leave no room. */
-static ptrdiff_t streamed_from = STREAMED;
+/* So many bytes are beyond this machine's last-level cache, if one result has them (streams) or all arrays of a call
+   together (smx_beyond_cache). It is three eighths of the cache: an input and a result of that size leave no room. */
+static ptrdiff_t beyond_cache_from = MOST_IN_CACHE;
 
 void smx_run_begin(size_t last_cache) {
     const size_t share = last_cache / 8 * 3;
-    streamed_from = share > 0 && share < STREAMED ? (ptrdiff_t)share : STREAMED;
+    beyond_cache_from = share > 0 && share < MOST_IN_CACHE ? (ptrdiff_t)share : MOST_IN_CACHE;
 }
 
-/* True if an array is a good part of the last cache. */
-static int is_large(ptrdiff_t bytes) { return bytes >= streamed_from / 2; }
+/* True if an array is a good part of the last-level cache. */
+static int is_large(ptrdiff_t bytes) { return bytes >= beyond_cache_from / 2; }
 
-int smx_beyond_cache(int arrays, ptrdiff_t bytes) { return arrays * bytes >= streamed_from; }
+int smx_beyond_cache(int arrays, ptrdiff_t bytes) { return arrays * bytes >= beyond_cache_from; }
 
 /* ---- thresholds of the routes ---------------------------------------------------------------------------------------- */
 
-/* Side by side, few rows leave most lanes empty; by itself, each row has a chain of additions. */
+/* True if short rows are so few that they are better taken one by one. Side by side, they would leave most lanes empty.
+   One by one, each row is a chain of additions that wait for one another. */
 static int are_few(ptrdiff_t rows, ptrdiff_t n, int sums) { return rows <= sums / 4 && 16 * (rows - 1) <= n; }
 
-/* Fewer rows side by side than half of the lanes waste more than gathering them costs. */
+/* True if rows lie side by side, and fill half of the lanes of the widest vector or more. With fewer rows, empty lanes
+   cost more than gathering rows does. */
 static int are_worth_columns(const smx_facts *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
 
-/* Long rows of a block that stays in the second-level cache. */
+/* How many long rows, side by side, fit into blocks that stay in the second-level cache. */
 static ptrdiff_t rows_of_long_block(const smx_facts *c) {
     const ptrdiff_t size = (ptrdiff_t)c->plan->kernels->real_size, line = LONG_LINE / size;
     const ptrdiff_t row_bytes = c->op->inputs * smx_min(c->n, SMX_PIECE) * size;
     return smx_max(LONG_BLOCK / row_bytes, smx_min(line, LONGEST_BLOCK / row_bytes));
 }
 
+/* How many rows a tile in COLUMNS has, if `fit` rows fit into its blocks: whole vectors, or the whole span. */
 static int tile_of_columns(const smx_facts *c, ptrdiff_t fit, ptrdiff_t span) {
     const ptrdiff_t rows = smx_min(SMX_TILE_ROWS, smx_max(c->sums, smx_round_down(fit, c->sums)));
     return (int)smx_min(rows, span);
@@ -96,7 +103,7 @@ static int fits_short_lines(const smx_facts *c) { return smx_is_short(c) && are_
 static int fits_short(const smx_facts *c) { return smx_is_short(c); }
 static int fits_rows(const smx_facts *c) { return c->along[0]; }
 static int fits_narrow_lines(const smx_facts *c) {
-    /* A fifth of the lanes, or more, would be empty strip by strip; and a line is two vectors at most. */
+    /* Strips would leave a fifth of the lanes empty, or more; and a line fits into two vectors. */
     const ptrdiff_t rows = c->neighbours, padded = smx_round_up(rows, c->sums);
     return smx_are_contiguous_lines(c) && 5 * rows <= 4 * padded && rows <= 2 * c->sums &&
            rows <= tile_of_columns(c, rows_of_long_block(c), rows);
@@ -152,6 +159,7 @@ static const route *find_route(const smx_facts *c) {
 
 /* ---- how a call is cut ----------------------------------------------------------------------------------------------- */
 
+/* Cuts each span into tiles; the first one has so many rows fewer than the others. */
 static void count_tiles(smx_job *j, int first_tile_short_by) {
     j->first_tile_short_by = first_tile_short_by;
     j->tiles_per_span = (j->span + first_tile_short_by + j->tile_rows - 1) / j->tile_rows;
@@ -162,6 +170,7 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
     j->span = c->neighbours;
+    /* All short rows make one span if the last outer axis is too short for one. The rows are then found one by one. */
     if (smx_is_short(c) && !smx_has_long_spans(c) && r->layout == SMX_COLUMNS && !are_worth_columns(c))
         j->span = j->rows;
     j->constant_stride = j->span == c->neighbours;
@@ -180,8 +189,8 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
 
 /* ---- where inputs are read --------------------------------------------------------------------------------------------- */
 
-/* True if COLUMNS are read where they are: lines that follow one another, or that are few and do not all fall into the same
-   sets of the first-level cache. */
+/* True if the kernels can read input k in place, in COLUMNS. Its lines have to follow one another; or they are short
+   rows' lines, so few that all of them stay in their sets of the first-level cache. */
 static int reads_lines(const smx_job *j, const smx_facts *c, int k) {
     const smx_plan *plan = j->plan;
     const int needs_block = c->op->reads_padding || (c->is_masked && !c->op->is_derivative) || !may(SMX_READ_LINES);
@@ -191,12 +200,13 @@ static int reads_lines(const smx_job *j, const smx_facts *c, int k) {
     if (stride == bytes)
         return 1;
     const ptrdiff_t cache_lines = smx_round_up(bytes, SMX_CACHE_LINE) / SMX_CACHE_LINE;
+    /* The largest power of two in the stride. After WAY / power lines, the next falls into the sets of the first. */
     const ptrdiff_t power = (stride | WAY) & -(stride | WAY);
-    /* after WAY / power lines, the next falls into the sets of the first */
     const ptrdiff_t sets = smx_min(WAY / SMX_CACHE_LINE, WAY / power * cache_lines);
     return smx_is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
 }
 
+/* The function that loads input k into its block, always or, if it is read in place, for a shift. */
 static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (columns && c->adjacent[k])
@@ -208,24 +218,26 @@ static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     return !columns && c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
 }
 
+/* Decides which inputs are read in place. Kernels read masks, or 16 bits, of all inputs or of none. */
 static void choose_inputs(smx_job *j, const smx_facts *c) {
     const smx_plan *plan = j->plan;
-    int masks = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
-    int halves = !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
+    int masks_in_kernel = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
+    int half_in_kernel = !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
     for (int k = 0; k < c->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
-        const int is_near = j->layout == SMX_COLUMNS ? reads_lines(j, c, k) : c->along[k];
-        j->in_place[k] = is_near && storage == SMX_REAL;
-        masks &= j->in_place[k];
-        halves &= is_near && storage != SMX_REAL && storage == plan->out.storage;
+        const int fits_layout = j->layout == SMX_COLUMNS ? reads_lines(j, c, k) : c->along[k];
+        j->in_place[k] = fits_layout && storage == SMX_REAL;
+        masks_in_kernel &= j->in_place[k];
+        half_in_kernel &= fits_layout && storage != SMX_REAL && storage == plan->out.storage;
     }
-    j->masks_in_kernel = masks;
+    j->masks_in_kernel = masks_in_kernel;
     for (int k = 0; k < c->op->inputs; k++)
-        j->in_place[k] |= halves;
+        j->in_place[k] |= half_in_kernel;
 }
 
 /* ---- how results are stored -------------------------------------------------------------------------------------------- */
 
+/* The function that moves results from the block to the output, always or for tiles that need another pass. */
 static smx_store *store_of(const smx_job *j, const smx_facts *c) {
     const int is_half = j->plan->out.storage != SMX_REAL;
     if (j->layout == SMX_COLUMNS && (c->out_along || (is_half && !c->out_adjacent)))
@@ -235,7 +247,7 @@ static smx_store *store_of(const smx_job *j, const smx_facts *c) {
     return j->layout == SMX_ROWS ? smx_store_half : smx_store_half_lines;
 }
 
-/* True if results have a place of their own in the output, in the order in which write makes them. */
+/* True if the output lies as the layout does, so that write can store results straight into it. */
 static int has_place(const smx_job *j, const smx_facts *c) {
     if (j->layout == SMX_ROWS)
         return c->out_along;
@@ -251,7 +263,7 @@ static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_
     if (has_place(j, c)) {
         if (!is_half)
             return SMX_TO_ARRAY;
-        /* Lines of a compact block are rounded one by one if they fill whole vectors, else all at once in the block. */
+        /* Write rounds lines one by one. If compact lines do not fill vectors, the store rounds all of them at once. */
         const int by_lines = !j->compact || j->span % c->sums == 0;
         return by_lines && !c->op->has_labels && may(SMX_ROUND_IN_KERNEL) ? SMX_ROUNDED : SMX_TO_BLOCK;
     }
@@ -264,36 +276,39 @@ static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_
                : SMX_TO_BLOCK;
 }
 
-/* True if large results are to be written past the cache. An output that is an input is in the cache, and only whole cache
-   lines go past it well. */
+/* True if results are large and are written past the cache. Not so if the output is an input, which is in the cache, or
+   if write could not store whole cache lines. */
 static int streams(const smx_job *j, const smx_facts *c) {
     const smx_plan *plan = j->plan;
     int fits = j->output == SMX_TO_ARRAY && (j->layout == SMX_ROWS || plan->out.inner[0] % SMX_CACHE_LINE == 0);
     fits |= j->layout == SMX_ROWS && j->output == SMX_AS_PACKED && (uintptr_t)plan->out.data % SMX_CACHE_LINE == 0;
     for (int k = 0; k < c->op->inputs; k++)
         fits &= plan->in[k].data != plan->out.data;
-    return fits && j->rows * j->n * j->real_size >= streamed_from && may(SMX_STREAM);
+    return fits && j->rows * j->n * j->real_size >= beyond_cache_from && may(SMX_STREAM);
 }
 
 /* ---- all together -------------------------------------------------------------------------------------------------------- */
 
-/* Loads that wait for memory would make the exponentials wait: where arrays are large, what is prefetched in time for a tile
-   still comes too late for looking ahead, except along a row that goes on for long. */
+/* True if reduce finds maxima ahead. It does not if arrays are large: a prefetch that is in time for the next tile is
+   too late for looking ahead at it, so loads would wait for memory and exponentials for loads. Rows of many pieces are
+   an exception. */
 static int looks_ahead(const smx_job *j, const smx_facts *c) {
     return c->op->looks_ahead && j->layout == SMX_ROWS && !smx_is_short(c) && j->in_place[0] && !c->is_masked &&
            (j->pieces > 1 || j->plan->outer_dims == 1) && (!is_large(j->input_bytes) || j->pieces >= MANY_PIECES) &&
            may(SMX_LOOK_AHEAD);
 }
 
-/* True if it is known where the next tile or piece of input k is, and worth asking for. */
+/* True if the place of the next tile or piece of input k is known, and on few pages. It is prefetched only in jobs that
+   are beyond the cache. */
 static int prefetches(const smx_job *j, const smx_facts *c, int k) {
     const smx_operand *x = &j->plan->in[k];
     const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
-    const ptrdiff_t line_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride);
+    const ptrdiff_t page_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride); /* of all pages */
     return j->constant_stride && j->plan->inner_dims == 1 && x->storage == SMX_REAL &&
-           (j->layout == SMX_ROWS || line_bytes <= PAGES * PAGE);
+           (j->layout == SMX_ROWS || page_bytes <= PREFETCHED_PAGES * PAGE);
 }
 
+/* True if the worker can open the next tile by adding to the pointers of the last one. */
 static int is_uniform(const smx_job *j, const smx_facts *c) {
     int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked && !c->has_half &&
              !c->op->has_labels && !c->op->has_row_out && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
@@ -302,7 +317,7 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
     return is && may(SMX_UNIFORM);
 }
 
-/* The write of a walk; NARROW_LINES only where the results, too, are lines that follow one another. */
+/* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */
 static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
     if (walk == SMX_WALK_NARROW_LINES && is_array &&
@@ -319,16 +334,16 @@ static void measure_scratch(smx_job *j, const smx_facts *c) {
     for (int k = 0; k < c->op->inputs; k++)
         needs_block |= !j->in_place[k];
     j->pitch = j->compact ? j->span : columns ? smx_round_up(j->tile_rows, c->sums) : smx_round_up(piece, SMX_STEP);
-    /* At a power of two from one element to the next, all would fall into a few sets of the first-level cache. */
+    /* If the pitch were a power of two, all lines would fall into a few sets of the first-level cache. */
     if (columns && smx_is_short(c))
         j->pitch += c->sums;
     const ptrdiff_t block = smx_round_up(j->pitch * (columns ? piece : j->tile_rows) * j->real_size, 64);
-    /* Every input has a block even if only one needs it: rows that are too large are shifted in one. */
+    /* Every input has a block, even if only one input needs it. The shift needs one, too. */
     j->block_bytes = needs_block || c->op->may_shift ? block : 0;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
     j->mask_bytes = c->is_masked ? smx_round_up(j->tile_rows * piece, 64) : 0;
-    /* What reduce saves for write is of no use before or after: the stage may be in its place. */
+    /* The stage is used before reduce saves and after write has read what was saved, so it may have the same memory. */
     j->stage_bytes = columns && !j->saves && (c->is_masked || c->has_half) ? block : 0;
     j->scratch_bytes =
         c->op->inputs * j->block_bytes + j->saved_bytes + j->partial_bytes + j->stage_bytes + j->mask_bytes;
@@ -358,7 +373,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->open_piece = smx_open_piece;
     j->write_piece = smx_write_piece;
     cut(j, &c, r);
-    /* Rows that are found one by one have no strides. */
+    /* Rows that are found one by one have no row stride, so they are neither "along" nor "adjacent". */
     for (int k = 0; k < c.op->inputs; k++) {
         c.along[k] &= j->constant_stride;
         c.adjacent[k] &= j->constant_stride;
@@ -372,6 +387,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
     j->output = output_of(j, &c, r->walk);
     j->streams = streams(j, &c);
+    /* The output begins so many reals behind the start of a cache line. */
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->real_size);
     if (j->streams && columns && into_line < j->tile_rows)
         count_tiles(j, into_line);
@@ -424,5 +440,5 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
         route->reduce = op->reduce[SMX_WALK_PACKED] ? SMX_WALK_PACKED : SMX_WALK_SHORT_COLUMNS;
         route->write = op->write[SMX_WALK_TRANSPOSED] ? SMX_WALK_TRANSPOSED : SMX_WALK_PACKED;
     }
-    return 1;
+    return op->reduce[route->reduce] && op->write[route->write];
 }

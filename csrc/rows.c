@@ -1,8 +1,8 @@
-/* Runs a plan whose rows are of one length: how threads share the tiles of a job, or the pieces of its few long rows. No
-   arithmetic: route.c says how a call is cut, tile.c does a tile.
+/* Runs a plan whose rows have one length: threads share the tiles of a job, or the pieces of its few long rows. No
+   arithmetic is here: route.c decides how a call is cut, tile.c does a tile.
 
-   Threads take whole tiles where there are enough of them, else pieces: first all threads reduce, then each finishes what it
-   is going to write, and writes. The thread shows in no result. */
+   Threads take whole tiles if there are enough of them, else pieces. With pieces, all threads reduce first; then each
+   thread finishes what it is going to write, and writes. No result depends on the thread that made it. */
 
 #include "arch.h"
 #include "fpstate.h"
@@ -14,8 +14,8 @@
 
 /* ---- a worker -------------------------------------------------------------------------------------------------------- */
 
-/* Gives the worker a job and scratch memory, on the stack if that is enough, else on the heap; w->job is NULL if there is
-   no memory. Returns what to free. */
+/* Gives the worker a job and scratch memory, on the stack if there is room, else on the heap. Returns what to free. If
+   there is no memory, w->job becomes NULL. */
 static void *open_worker(smx_worker *w, const smx_job *j, smx_tile_state *state, char *stack) {
     void *heap = NULL;
     char *scratch = stack;
@@ -36,7 +36,7 @@ static void *open_worker(smx_worker *w, const smx_job *j, smx_tile_state *state,
     w->saved = w->stage = scratch;
     scratch += j->saved_bytes + j->stage_bytes;
     w->mask_block = scratch;
-    w->partials = scratch + j->mask_bytes; /* last: run_pieces leaves them out */
+    w->partials = scratch + j->mask_bytes; /* last, because run_pieces takes them out of scratch_bytes */
     return heap;
 }
 
@@ -84,13 +84,13 @@ static int run_tiles(const smx_job *j) {
 
 /* ---- threads share pieces ---------------------------------------------------------------------------------------------- */
 
-/* The partials of tile t, as a round of run_pieces leaves them. */
+/* Where a round of run_pieces leaves the partials of tile t. */
 static char *partials_of(const smx_job *j, char *partials, int round, ptrdiff_t t) {
     return partials + (round * j->tiles + t) * j->partial_bytes;
 }
 
-/* The state of tile t after so many rounds. Each thread works that out for itself: it takes less time than waiting for
-   another thread to do it. */
+/* Brings the worker's state to that of tile t after so many rounds. Each thread does this for itself, which takes less
+   time than waiting for another thread. */
 static void finish_shared(const smx_worker *w, ptrdiff_t t, int rounds, char *partials) {
     w->state->shifted = 0;
     for (int round = 0; round < rounds; round++)
@@ -98,8 +98,8 @@ static void finish_shared(const smx_worker *w, ptrdiff_t t, int rounds, char *pa
             return;
 }
 
-/* The pieces that fall to the worker; item t * pieces + p is piece p of tile t. Returns 1 if rows are left for the next round,
-   as they are to be shifted. */
+/* Reduces or writes the pieces that the worker gets; item t * pieces + p is piece p of tile t. Round 0 reduces all
+   tiles, and writes those that need no shift; round 1 does the others. Returns 1 if tiles are left for round 1. */
 static int do_pieces(smx_worker *w, smx_shares *shares, int round, int writes, char *partials) {
     const smx_job *j = w->job;
     smx_tile_state *state = w->state;
@@ -128,13 +128,13 @@ static int do_pieces(smx_worker *w, smx_shares *shares, int round, int writes, c
     return are_left;
 }
 
-/* A piece is written by the thread that reduced it, if nobody is late. */
+/* The thread that has reduced a piece also writes it, if no thread is late. */
 static int run_pieces(smx_job *j) {
-    enum { ROUNDS = 2 }; /* the second for rows that are shifted */
+    enum { ROUNDS = 2 }; /* the second is for rows that are shifted */
     const ptrdiff_t items = j->tiles * j->pieces;
     char *partials = malloc((size_t)(ROUNDS * j->tiles * j->partial_bytes));
     int failed = !partials, are_left = 1;
-    j->scratch_bytes -= j->partial_bytes; /* which all threads share */
+    j->scratch_bytes -= j->partial_bytes; /* all threads share the partials */
     for (int round = 0; round < ROUNDS && are_left && !failed; round++) {
         smx_shares reduced, written;
         smx_share_out(&reduced, items, 1, j->threads, j->plan->call);

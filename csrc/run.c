@@ -1,4 +1,4 @@
-/* The entry of the C side: how many threads a call may use, and whether its rows are ragged. */
+/* The entry of the C side. It asks how many threads the call may use, and tells ragged rows from rows of one length. */
 
 #include "ragged.h"
 #include "threads.h"

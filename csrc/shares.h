@@ -1,6 +1,6 @@
-/* Items shared out among the threads of a parallel region. Each thread has a share of its own, the same in every call of a
-   size, so that it finds in its cache what it had there before; who is done with it goes on with what others have not
-   come to, as one of them may be late: its processor may have been given to another program. */
+/* Items shared out among the threads of a parallel region. Each thread has a share of its own. The share is the same in
+   every call of that size, so that the thread finds its data in its cache. A thread that is done with its share takes
+   items from the others, as one of them may be late: its processor may have been given to another program. */
 
 #ifndef SMX_SHARES_H
 #define SMX_SHARES_H
@@ -14,9 +14,9 @@
 #include <omp.h>
 #include <stddef.h>
 
-enum { SMX_SHARES = 64 }; /* of more threads, several have one */
+enum { SMX_SHARES = 64 }; /* the most shares; if there are more threads, several have one in common */
 
-/* The next item, and the one behind the last; each share in a line of the cache of its own. */
+/* The next item of a share, and the item behind its last. Each share has a cache line of its own. */
 typedef struct {
     ptrdiff_t next, end;
     char apart[SMX_CACHE_LINE - 2 * sizeof(ptrdiff_t)];
@@ -25,8 +25,8 @@ typedef struct {
 typedef struct {
     _Alignas(SMX_CACHE_LINE) smx_share share[SMX_SHARES];
     int count;
-    ptrdiff_t items, at_once; /* all; those that a thread takes at a time */
-    smx_call *call; /* is told how the calling thread's own share goes */
+    ptrdiff_t items, at_once; /* the number of all items, and of those that a thread takes at a time */
+    smx_call *call; /* thread 0 reports to it how its work goes */
 } smx_shares;
 
 static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_once, int threads, smx_call *call) {
@@ -40,7 +40,8 @@ static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_o
     }
 }
 
-/* Nothing else is told by what a share says is next: what one thread leaves for another waits at a barrier. Items from *first to before *end are the calling thread's to do. 0: all have been taken. */
+/* Takes the items [*first, *end) for the thread that calls it; returns 0 if all items have been taken. Relaxed atomics
+   are enough, because a barrier stands between data that one thread writes and another one reads. */
 static inline int smx_take(smx_shares *of, ptrdiff_t *first, ptrdiff_t *end) {
     const int thread = omp_get_thread_num(), own = thread % of->count;
     for (int k = 0; k < of->count; k++) {

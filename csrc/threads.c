@@ -1,20 +1,21 @@
 /* How many threads a call may use.
 
-   The number set here rules, but never above what the OpenMP runtime has been told since (that is how threadpoolctl
-   limits it, call by call and thread by thread). OMP_NUM_THREADS has no say over it beyond the start: the runtime's
-   number at import is what "been told since" is measured against.
+   The limit is the number that was set here, or less if the OpenMP runtime has been told less since (threadpoolctl
+   limits threads in this way, call by call and thread by thread). OMP_NUM_THREADS counts only at the start: "less"
+   means less than the runtime's number at import.
 
-   After fork the child has one thread, while the runtime's own records still speak of the pool of the parent: GNU's
-   would wait for it for ever at the next parallel region. So a child stays serial.
+   After fork the child has one thread, but the runtime still believes in the threads of the parent. GNU's runtime would
+   wait for them for ever at the next parallel region. So a child stays serial.
 
-   Threads without work spin for a short time, then sleep (softmax_ext/_threads.py). A call that comes alone, and would have
-   to wake them for little work, does it by itself; calls that follow one another find them awake. So what runs between the
-   calls of another library, whose threads want the processors, leaves its own asleep unless they are worth it.
+   Threads without work spin for a short time, then sleep (softmax_ext/_threads.py). A call that comes alone and has
+   little work does not wake them; calls that follow one another find them awake. So calls of this package that come
+   between the calls of another library leave the processors to that library's threads, unless there is work enough.
 
-   A parallel region ends when each of its threads has come, and one of them may have lost its processor to another
-   program. So each call is measured: against the time that one thread would have taken, which is that of the calling
-   thread's own share, times what there was to do over what it has done. policy.h makes of it whether the next calls use
-   threads. One call of a process at a time does, and is measured: others that come meanwhile have a thread already. */
+   A parallel region ends when all its threads have come, and one of them may have lost its processor to another
+   program. So each call is measured, and compared with the time that one thread would have taken: the time of the
+   calling thread's own share, times all items over the items of that share. policy.h decides from this how many threads
+   the next calls use. Only one call of a process at a time uses threads and is measured: calls that come meanwhile are
+   made by threads that are busy already. */
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* clock_gettime, sched_getcpu */
@@ -43,12 +44,12 @@ static smx_atomic limit_set = 1;
 #ifdef _OPENMP
 
 enum {
-    AWAKE = 50 * 1000, /* ns after which a call is one that comes alone */
-    SHARE = 8 * 1000,  /* ns that a share takes which is worth a thread, more or less (kernel.h) */
-    /* Such shares that a call must have to wake threads that sleep: it takes them some 60 us to come, and what they would do
-       then pays from 200 us on. */
+    AWAKE = 50 * 1000, /* ns since the last call after which a call comes alone */
+    SHARE = 8 * 1000,  /* ns that a share worth a thread takes (min_elements_per_thread in kernel.h), more or less */
+    /* A call needs so many shares to wake threads that sleep: they take some 60 us to come, so waking them pays if one
+       thread would take 200 us or more. */
     WORTH_WAKING = 32,
-    MOST_WORK = 1 << 20 /* that is told apart */
+    MOST_WORK = 1 << 20 /* more shares count as so many */
 };
 
 static smx_atomic runtime_at_import = 1, most_at_import = 1;
@@ -82,7 +83,7 @@ int smx_get_threads(void) {
     return (int)(limit < at_most ? limit : at_most);
 }
 
-/* In nanoseconds. By integers: omp_get_wtime would leave its flags in the caller's floating-point state. */
+/* The time in nanoseconds, as an integer: omp_get_wtime would leave its flags in the caller's floating-point state. */
 static int64_t now(void) {
     struct timespec t;
 #if defined(__linux__)
@@ -93,7 +94,8 @@ static int64_t now(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Time that a thread had a processor. It takes a system call; so short calls, which nearly always keep theirs, do without. */
+/* The time that the thread has had a processor. Asking for it takes a system call, so short calls take the plain time:
+   they nearly always keep their processor. */
 static int64_t now_of(const smx_call *call) {
 #if defined(CLOCK_THREAD_CPUTIME_ID)
     struct timespec t;
@@ -105,11 +107,11 @@ static int64_t now_of(const smx_call *call) {
     return now();
 }
 
-/* The policy belongs to the call that found nobody inside. */
+/* Only the call that found no other call inside, its owner, reads or writes the policy. */
 static smx_policy policy;
 static smx_atomic inside = 0, was_crowded = 0;
 static smx_atomic rest_began = 0, always = 0;
-static int64_t together_ended = 0; /* the owner's, too */
+static int64_t together_ended = 0; /* the end of the last call that used threads; only the owner reads or writes it */
 static smx_atomic together = 0, alone = 0;
 
 int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
@@ -172,9 +174,9 @@ void smx_share_ends(smx_call *call, ptrdiff_t items) {
     call->taken = 0;
 }
 
-/* Linux may wake a thread on the processor of the thread that waits for it, and leave it there for as long as each of them
-   gives way to the other by sleeping: then no call has two processors. So a thread that has just been woken, and finds itself
-   there, goes where it is allowed to be otherwise. */
+/* Linux may wake a thread on the processor of the thread that waits for it, and leave it there for as long as the two
+   take turns sleeping: then no call has two processors. So a thread that finds itself on that processor moves to
+   another one that it may use. */
 void smx_share_over(const smx_call *call) {
 #if defined(__linux__)
     cpu_set_t allowed, others;

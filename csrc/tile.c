@@ -1,6 +1,6 @@
-/* One tile: the protocol of reduce, finish, shift and write, and where the kernels find the rows meanwhile. The route
-   (route.c) has decided all of that; what is left to a tile is what its values bring about: a shift, NaNs, and a mask whose
-   bytes lie otherwise than those of the tile before. */
+/* One tile: the protocol of reduce, finish, shift and write, and where the kernels find the rows meanwhile. route.c has
+   decided nearly all of that. A tile decides only what a route cannot know: a shift, NaNs, and a mask whose bytes lie
+   in another way than those of the tile before. */
 
 #include "arch.h"
 #include "job.h"
@@ -23,7 +23,8 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.temperature = j->temperature;
     w->tile.stream = 0;
     w->is_packed = j->output == SMX_AS_PACKED && j->layout == SMX_ROWS;
-    /* One by one: a copy of a copy would wait until all stores before it, results among them, have reached the cache. */
+    /* Each view is copied from `nowhere`. If one were copied from another, it would be loaded just after it was stored,
+       and the load would wait until all earlier stores, results among them, have reached the cache. */
     w->tile.next[0] = nowhere;
     w->tile.next[1] = nowhere;
     w->tile.mask = nowhere;
@@ -39,7 +40,7 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     }
 }
 
-/* In a uniform job: from the tile that is open to another one. */
+/* Moves the open tile of a uniform job to the rows of another tile. */
 static void move_tile(smx_worker *w, ptrdiff_t number) {
     const smx_job *j = w->job;
     const ptrdiff_t first = number * j->tile_rows, rows = first - w->first_row;
@@ -54,7 +55,8 @@ static void move_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
 }
 
-/* The rows of input k in the next piece, or in the next tile. */
+/* The rows of input k in the next piece, or in the next tile. If a span of COLUMNS is one tile, its last line is taken
+   to be followed by the first line of the next span. */
 static smx_view view_next(const smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
     const int by_pieces = j->pieces > 1 || (j->layout == SMX_COLUMNS && j->tiles_per_span == 1);
@@ -73,7 +75,7 @@ static int is_mask_for_kernels(const smx_worker *w) {
                                       : w->mask.row_stride == 0 || w->mask.row_stride == 1;
 }
 
-/* Points the tile at piece number piece, loading blocks as needed; shift: NULL, or what to subtract from the rows. */
+/* Points the tile at a piece, and loads blocks as needed. shift: NULL, or the numbers to subtract from the rows. */
 void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
@@ -112,14 +114,14 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const int in_array = j->output == SMX_TO_ARRAY || w->is_packed;
     w->tile.out = in_array ? smx_view_array(w, &plan->out, start) : smx_view_block(j, w->block[0]);
     /* COLUMNS and packed rows go past the cache by whole cache lines. */
-    const int by_lines = j->layout == SMX_COLUMNS || w->is_packed;
-    w->tile.stream = j->streams && (!by_lines || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
+    const int by_cache_lines = j->layout == SMX_COLUMNS || w->is_packed;
+    w->tile.stream = j->streams && (!by_cache_lines || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
 /* ---- write --------------------------------------------------------------------------------------------------------- */
 
-/* How the results of the open piece reach the output: the way of the route, except where values or the mask make another
-   pass over them necessary, for which they have to be reals, in the layout of the tile. */
+/* How the results of the open piece reach the output. It is the way of the route, unless NaNs or the mask need another
+   pass over the results. That pass needs reals in the layout of the tile, so such results go to a block. */
 static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int needs_mask) {
     const smx_job *j = w->job;
     const int is_real = j->plan->out.storage == SMX_REAL, is_masked = j->plan->mask.data != NULL;
@@ -138,7 +140,7 @@ static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int 
     }
 }
 
-/* Points a tile that has been reduced in columns at packed rows. */
+/* Points a tile that has been reduced in COLUMNS at the packed rows of the arrays. */
 static void open_packed(smx_worker *w) {
     const smx_job *j = w->job;
     w->tile.layout = SMX_ROWS;
@@ -157,15 +159,15 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
     const smx_hidden *hidden = &j->op->hidden;
     const ptrdiff_t start = piece * SMX_PIECE;
     const int is_masked = j->plan->mask.data != NULL, not_finite = w->state->flags & SMX_NOT_FINITE;
-    const int by_formula = hidden->follows_from_in || w->tile.mask.start;
-    int needs_mask = is_masked && (not_finite || !by_formula);
+    const int write_hides = hidden->follows_from_in || w->tile.mask.start;
+    int needs_mask = is_masked && (not_finite || !write_hides);
     const enum smx_output output = output_of_piece(w, not_finite, needs_mask);
     smx_write *write = j->write;
     switch (output) {
     case SMX_AS_PACKED:
         if (!w->is_packed) {
             open_packed(w);
-            needs_mask = is_masked && not_finite;
+            needs_mask = is_masked && not_finite; /* the kernel has the mask now */
         }
         write = j->op->write[SMX_WALK_PACKED];
         break;
@@ -201,8 +203,8 @@ static char *partial_of(const smx_worker *w, char *partials, ptrdiff_t piece) {
     return partials + piece * SMX_PARTIALS * smx_round_up(w->tile.rows, j->plan->kernels->row_multiple) * j->real_size;
 }
 
-/* Points the tile at what is likely to be reduced next: the next piece of its rows, or the rows of the next tile, where the
-   worker goes on with that. */
+/* Points lookahead at what is likely to be reduced next: the next piece of the rows, or the rows of the next tile if
+   the worker goes on with it. */
 static void look_ahead(smx_worker *w, ptrdiff_t number, ptrdiff_t piece, int next_follows) {
     const smx_job *j = w->job;
     const ptrdiff_t item = number * j->pieces + piece;
@@ -215,7 +217,7 @@ static void look_ahead(smx_worker *w, ptrdiff_t number, ptrdiff_t piece, int nex
     to->view = w->tile.in[0];
     if (j->pieces > 1) {
         to->view.start = (char *)w->tile.in[0].start + SMX_PIECE * j->real_size;
-        to->rows = (piece + 2) * SMX_PIECE <= j->n ? w->tile.rows : 0; /* no shorter piece */
+        to->rows = (piece + 2) * SMX_PIECE <= j->n ? w->tile.rows : 0; /* not if the next piece is shorter */
     } else {
         to->view.start = (char *)w->tile.in[0].start + w->tile.rows * j->plan->in[0].outer[0];
         to->rows = next_follows ? (int)smx_min(j->tile_rows, j->rows - w->first_row - w->tile.rows) : 0;
@@ -243,7 +245,7 @@ int smx_finish_rows(const smx_worker *w, const void *partials, smx_tile_state *s
 void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
     const smx_job *j = w->job;
     smx_tile_state *state = w->state;
-    int is_open = w->is_open; /* so its one piece is, too */
+    int is_open = w->is_open; /* then the tile has one piece, which is open, too */
     state->shifted = 0;
     do {
         const void *shift = state->shifted ? state->shift : NULL;

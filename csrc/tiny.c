@@ -1,5 +1,5 @@
-/* The shortest way: a call that is one tile of contiguous rows of reals. No job is made, no memory allocated, and all scratch
-   memory is on the stack. Half of the time of softmax of 1x10 would go into the rest. */
+/* The shortest way, for a call that is one tile of contiguous rows of reals. There is no job, and all scratch memory is
+   on the stack. A job would take half of the time of softmax of 1x10. */
 
 #include "fpstate.h"
 #include "job.h"

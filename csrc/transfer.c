@@ -1,5 +1,5 @@
-/* Moves rows between arrays and blocks: strides, byte order, masks, and numbers of 16 bits. route.c chooses one load for each
-   input and one store for the results. */
+/* Moves rows between arrays and blocks, whatever their strides, byte order, masks and storage. route.c chooses one load
+   for each input and one store for the results. */
 
 #include "arch.h"
 #include "job.h"
@@ -44,32 +44,35 @@ void smx_apply_mask(const smx_worker *w, const smx_view *from, double fill, cons
     w->job->plan->kernels->apply_mask(from, &w->mask, w->tile.rows, w->tile.n, fill, to);
 }
 
+/* Replaces hidden elements in the block of input k, if there is a mask. */
 static void mask_block(const smx_worker *w, int k, const smx_view *block) {
     if (w->job->plan->mask.data)
         smx_apply_mask(w, block, w->job->op->hidden.in[k], block);
 }
 
-/* True if the bytes of the mask follow the rows of a tile in COLUMNS. Such rows are masked outside the block: bytes would
-   have to be transposed, too. */
+/* True if the bytes of the mask run along the rows of a tile in COLUMNS. Such rows are masked before they are
+   transposed into the block, because the block would need a transposed mask. */
 static int is_mask_of_rows(const smx_worker *w) {
     return w->job->plan->mask.data && w->mask.row_stride != 0 && w->mask.row_stride != 1;
 }
 
 /* ---- numbers of 16 bits ---------------------------------------------------------------------------------------------- */
 
-/* True if the operand's rows, each contiguous, follow one another as the rows of the view do: they are then one long row. */
+/* True if rows, each contiguous, follow one another in the operand and in the view: they then make one long row. */
 static int is_one_row(const smx_worker *w, const smx_operand *operand, const smx_view *rows) {
     const smx_plan *plan = w->job->plan;
     return w->job->constant_stride && rows->row_stride == w->tile.n &&
            operand->outer[plan->outer_dims - 1] == w->tile.n * smx_item_size(plan, operand);
 }
 
+/* True if each row of the operand is contiguous and native: smx_facts, which says so, too, is gone by now. */
 static int is_along(const smx_worker *w, const smx_operand *operand) {
     const smx_plan *plan = w->job->plan;
     return plan->inner_dims == 1 && operand->inner[0] == smx_item_size(plan, operand) &&
            smx_is_native(plan, operand, 1);
 }
 
+/* Rows of 16 bits in input k into contiguous rows of reals, and back from reals into the output. */
 static void rows_from_half(const smx_worker *w, int k, ptrdiff_t start, const smx_view *to) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
@@ -109,12 +112,12 @@ static void rows_to_half(const smx_worker *w, const smx_view *from, ptrdiff_t st
 
 /* ---- loads --------------------------------------------------------------------------------------------------------- */
 
-/* Element by element, from any strides and byte order. */
+/* Element by element, from any strides and byte order. ROWS that are read in place come here for a shift. */
 void smx_load_gathered(smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
     const smx_view block = smx_view_block(j, w->block[k]);
-    /* the padding of columns is read, whatever it holds */
+    /* kernels read the padding of columns: zeros make it ordinary rows */
     if (j->layout == SMX_COLUMNS && w->tile.rows % plan->kernels->row_multiple != 0)
         memset(block.start, 0, (size_t)(w->tile.n * j->pitch * j->real_size));
     for (ptrdiff_t r = 0; r < w->tile.rows; r++)
@@ -176,7 +179,7 @@ void smx_load_lines(smx_worker *w, int k, ptrdiff_t start) {
     mask_block(w, k, &block);
 }
 
-/* Lines that follow one another in memory and in the block, by whole vectors. */
+/* Lines that follow one another in memory and in the block, all at once. */
 void smx_load_compact_lines(smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
     const smx_operand *from = &j->plan->in[k];
@@ -321,7 +324,7 @@ static void fill(const smx_plan *plan, char *to, ptrdiff_t count) {
             memcpy(to, &x, 8);
 }
 
-/* Fills up a tile's rows. The lanes beyond its last row hold zeros: an ordinary row. */
+/* Fills up the shorter rows of a tile. The lanes beyond its last row get zeros, which make ordinary rows. */
 static void fill_up(const smx_window *w, char *block, smx_columns tile) {
     const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size;
     const ptrdiff_t to = smx_round_up(tile.to, w->of->plan->kernels->row_multiple);
@@ -334,7 +337,7 @@ static void fill_up(const smx_window *w, char *block, smx_columns tile) {
     }
 }
 
-/* Copies the rows in columns [from, to) to the block, or from it where the operand is the output. */
+/* Copies the rows in columns [from, to) to the block, or from the block if the operand is the output. */
 static void copy_columns(const smx_window *w, const smx_operand *operand, char *block, int from, int to) {
     const smx_plan *plan = w->of->plan;
     const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size;
@@ -355,7 +358,7 @@ static void copy_columns(const smx_window *w, const smx_operand *operand, char *
     }
 }
 
-/* Where the window begins in an operand that is in order, and how many elements it has. */
+/* Where the window begins in an operand whose segments follow one another, and how many elements the window has. */
 static char *find_window(const smx_window *w, const smx_operand *operand) {
     return operand->data +
            w->of->plan->indptr[w->first] * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;

@@ -1,8 +1,9 @@
 /* Which segments are in a window, and in which columns.
 
-   Rows are sorted by length, the longest first. Columns of similar length make a tile, in which each is filled up to the
-   longest with what changes no bit (the head of kernels/sum.inc.h). As they are sorted, what is filled up in vain is less
-   than what is there, plus one vector of the longest: whatever the lengths, an element costs a few nanoseconds. */
+   Rows are sorted by length, the longest first. Columns of similar length make a tile. Each column is filled up to the
+   longest one of its tile, with numbers that change no bit (see the head of kernels/sum.inc.h). As columns are sorted,
+   fewer elements are added than there are, plus one vector of the longest row. So an element costs a few nanoseconds,
+   whatever the lengths are. */
 
 #include "window.h"
 
@@ -17,7 +18,7 @@ int smx_fits_window(const smx_window *w, ptrdiff_t k) {
     return smx_segment_length(w->of->plan, k) <= SMX_SHORT && w->of->inner_count <= SMX_WINDOW_ROWS;
 }
 
-/* Counting sort, the longest first; of equal ones the order stays. */
+/* Counting sort, the longest first. Segments of equal length stay in order. */
 static void sort_window(smx_window *w) {
     const int beside = (int)w->of->inner_count;
     int segments_of[SMX_SHORT + 1] = {0}, next[SMX_SHORT + 1], before = 0;
@@ -32,14 +33,14 @@ static void sort_window(smx_window *w) {
         w->column[i] = (uint16_t)(next[w->length[i]]++ * beside);
 }
 
-/* What sorting makes of rows of one length, which are so common that they are not sorted. */
+/* The same for rows of one length, which are common and need no sorting. */
 static void keep_window(smx_window *w) {
     memcpy(w->sorted, w->length, (size_t)w->count);
     for (int i = 0; i < w->count; i++)
         w->column[i] = (uint16_t)(i * w->of->inner_count);
 }
 
-/* A tile takes a vector of rows, and more while they are not much shorter than its first. */
+/* Cuts the columns into tiles. A tile takes SUMS rows, and more while the next is not much shorter than its first. */
 static void cut_window(smx_window *w) {
     const int lanes = w->of->plan->kernels->row_multiple, beside = (int)w->of->inner_count;
     w->tiles = 0;
@@ -55,7 +56,6 @@ static void cut_window(smx_window *w) {
     }
 }
 
-/* The window that begins with segment first, which fits. */
 void smx_open_window(smx_window *w, ptrdiff_t first, ptrdiff_t last) {
     const ptrdiff_t most_segments = SMX_WINDOW_ROWS / w->of->inner_count,
                     most_elements = WINDOW_ELEMENTS / w->of->inner_count;
@@ -66,7 +66,7 @@ void smx_open_window(smx_window *w, ptrdiff_t first, ptrdiff_t last) {
         const ptrdiff_t n = smx_segment_length(w->of->plan, k);
         if (n > SMX_SHORT || (count > 0 && w->of->plan->indptr[k + 1] - start > most_elements))
             break;
-        w->length[count] = (uint8_t)n; /* to be overwritten if the segment is empty */
+        w->length[count] = (uint8_t)n; /* the next segment overwrites it if this one is empty */
         count += n > 0;
         shortest = n > 0 && n < shortest ? n : shortest;
         longest = n > longest ? n : longest;
@@ -84,8 +84,8 @@ void smx_open_window(smx_window *w, ptrdiff_t first, ptrdiff_t last) {
     cut_window(w);
 }
 
-/* The places of n elements, at steps of the pitch or of 1. Some beyond the last are written, too: so a segment of a few
-   elements takes one turn of the loop, and all is vectors. */
+/* Writes the places of n elements, at steps of the pitch or of 1. Some places beyond the last are written, too: so the
+   loop consists of whole vectors, and takes one turn for a segment of a few elements. */
 SMX_INLINE void write_places(uint16_t *place, int n, int first, const uint16_t steps[SMX_PLACES_AT_ONCE]) {
     uint16_t from = (uint16_t)first;
     for (int at = 0; at < n; at += SMX_PLACES_AT_ONCE) {

@@ -62,7 +62,7 @@ def explain(text: str) -> str:
 
 
 def _type(name: str) -> Any:
-    """The type of that name; bfloat16 is ml_dtypes'."""
+    """Return the type of that name; bfloat16 is ml_dtypes'."""
     if name == "bfloat16":
         import ml_dtypes
 
@@ -71,7 +71,7 @@ def _type(name: str) -> Any:
 
 
 def _arguments(function: Callable[..., Any], x: np.ndarray[Any, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Zeros for each argument of the function that has no default."""
+    """Return zeros for each argument of the function that has no default."""
     arguments: list[Any] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD:

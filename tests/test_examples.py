@@ -14,6 +14,9 @@ from softmax_ext import _core, _reference
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "docs" / "recipes.md"]
+#: Pages with links; those of a source distribution that is not a checkout may be fewer.
+LINKED = [README, *(ROOT / name for name in ("CONTRIBUTING.md", "csrc/README.md", "bench/README.md"))]
+LINKED += sorted((ROOT / "docs").glob("*.md"))
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What the docstrings of a public function have to have.
@@ -102,7 +105,7 @@ def test_page_has_examples(page):
 
 
 @needs_readme
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_links_lead_somewhere(page):
     """To files of the project, and to headings, by the anchors that GitHub gives them."""
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text()):

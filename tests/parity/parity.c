@@ -559,12 +559,12 @@ static void check_rows(const smx_kernels *kernels, const smx_kernels *scalar, si
              kind++) { /* rows or columns; a mask of each element, of each row, of each column */
             const int columns = kind % 2;
             const smx_view in = {from, columns ? 1 : n, columns ? WIDTH : 1};
-            const smx_view seen = {mask, kind / 2 == 2 ? 0 : in.row, kind / 2 == 1 ? 0 : in.element};
+            const smx_view seen = {mask, kind / 2 == 2 ? 0 : in.row_stride, kind / 2 == 1 ? 0 : in.element_stride};
             smx_view to = in;
             to.start = got;
-            kernels->hide(&in, &seen, WIDTH, n, -INFINITY, &to);
+            kernels->apply_mask(&in, &seen, WIDTH, n, -INFINITY, &to);
             to.start = want;
-            scalar->hide(&in, &seen, WIDTH, n, -INFINITY, &to);
+            scalar->apply_mask(&in, &seen, WIDTH, n, -INFINITY, &to);
             const int same = memcmp(got, want, (size_t)(WIDTH * n) * size) == 0;
             same ? passed++ : failed++;
             if (!same)
@@ -577,8 +577,8 @@ static void check_rows(const smx_kernels *kernels, const smx_kernels *scalar, si
         for (ptrdiff_t n = 1; n <= NUMBERS; n = n < LONGEST ? n + 1 : n + NUMBERS - LONGEST) {
             for (int i = 0; i < NUMBERS; i++)
                 halves[i] = (uint16_t)(i * 40503 + n);
-            kernels->widen(storage, halves, n, singles[0]);
-            scalar->widen(storage, halves, n, singles[1]);
+            kernels->from_half(storage, halves, n, singles[0]);
+            scalar->from_half(storage, halves, n, singles[1]);
             int same = 1;
             for (ptrdiff_t i = 0; i < n; i++) { /* a signalling NaN may be made quiet */
                 const uint32_t quiet = (singles[1][i] & 0x7fffffffu) > 0x7f800000u ? 0x00400000u : 0;
@@ -591,8 +591,8 @@ static void check_rows(const smx_kernels *kernels, const smx_kernels *scalar, si
                                                      : (uint32_t)integer(3, (uint64_t)i) << 8;
                     singles[0][i] = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc00000u : bits;
                 }
-                kernels->narrow(storage, singles[0], n, narrowed[0]);
-                scalar->narrow(storage, singles[0], n, narrowed[1]);
+                kernels->to_half(storage, singles[0], n, narrowed[0]);
+                scalar->to_half(storage, singles[0], n, narrowed[1]);
                 same &= memcmp(narrowed[0], narrowed[1], (size_t)n * 2) == 0;
             }
             same ? passed++ : failed++;

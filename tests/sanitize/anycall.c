@@ -405,7 +405,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
             else if (storage[k] == SMX_REAL)
                 memcpy(plain[k] + i * real, own, (size_t)real);
             else
-                plainest->widen(storage[k], own, 1, plain[k] + i * real);
+                plainest->from_half(storage[k], own, 1, plain[k] + i * real);
         }
         memcpy(a->before, a->memory, (size_t)a->bytes);
         fill_operand(&plan.in[k], a, &h, 1);
@@ -446,7 +446,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         if (is_masked && op->elementwise && !mask.memory[offset_of(&mask, &h, h.dims, i)])
             hidden_real(op->hidden.out, real, result);
         if (item == 2)
-            plainest->narrow(storage[SMX_MAX_INPUTS], result, 1, result);
+            plainest->to_half(storage[SMX_MAX_INPUTS], result, 1, result);
         copy_element(out->before + offset_of(out, &h, out_dims, i), result, item, out->swapped);
     }
 
