@@ -30,7 +30,9 @@ enum {
     /* To `slowness`, a slow call adds SLOW, and any other call takes 1 off. So one slow call in SLOW is tolerated, and
        two in a row are not. */
     SLOW = 256,
-    TOO_SLOW = 2 * SLOW
+    TOO_SLOW = 2 * SLOW,
+    /* Times what is expected: no build is that slow. */
+    MUCH_LONGER = 8
 };
 
 static const int64_t LONG = 200 * US;
@@ -39,9 +41,21 @@ static const int64_t CREDIT = 300 * US;
 /* A call that loses so much time ends a probe at once, unless it is the first one. The first call may have woken a
    thread on the processor of the thread that waits for it, which the woken thread then leaves (threads.c). */
 static const int64_t VERY_LATE = 500 * US;
+/* Less than the slice that another program has a processor for. */
+static const int64_t LATE = 1000 * US;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The time that one thread would have taken. The calling thread may have been without a processor while it did its own
+   share, which tells too much then: so a call brings no more than it should take on a machine half as fast as those
+   that `expected` is measured on; and a call that takes far longer than expected has lost a processor, and brings nothing,
+   as one thread has to be on one processor only. */
+static int64_t serial_of(const smx_measurement *call) {
+    const int64_t most_brought = call->took + 2 * call->expected;
+    const int64_t undisturbed = MUCH_LONGER * call->expected + LATE;
+    return least(call->serial, least(most_brought, undisturbed));
+}
 
 static void begin_run(smx_policy *p, int64_t now) {
     p->began = now;
@@ -125,7 +139,10 @@ int smx_policy_width(smx_policy *p, int64_t now, int limit) {
     return p->state == SMX_PROBING ? p->tried : p->width;
 }
 
-void smx_policy_learn(smx_policy *p, const smx_measurement *call) {
+void smx_policy_learn(smx_policy *p, const smx_measurement *measured) {
+    smx_measurement bounded = *measured;
+    bounded.serial = serial_of(measured);
+    const smx_measurement *call = &bounded;
     if (p->calls_left > 0)
         p->calls_left--;
     if (call->is_crowded) {

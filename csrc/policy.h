@@ -47,7 +47,8 @@ typedef struct {
 typedef struct {
     int64_t now;    /* the call's end */
     int64_t took;   /* its time */
-    int64_t serial; /* the time that one thread would have taken */
+    int64_t serial; /* the time that one thread would have taken, by what the calling thread took for its share */
+    int64_t expected; /* the same by the call's size, more or less */
     int width;      /* threads that it ran on */
     int is_crowded; /* another thread of this process was in a call meanwhile */
 } smx_measurement;

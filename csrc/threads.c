@@ -150,12 +150,12 @@ void smx_call_leave(smx_call *call) {
         SMX_FETCH_ADD(together, 1);
     if (call->is_owner && !SMX_READ(always)) {
         const int is_parallel = call->regions > 0 && call->serial > 0;
-        /* If this thread, too, has lost its processor for a while, the time of its share is too long. So `serial` is
-           bounded by the time of the call, plus the time that its work takes on a machine half as fast as SHARE
-           assumes. */
-        const int64_t took = end - call->start, most = took + 2 * (int64_t)SHARE * call->work;
-        const smx_measurement measured = {end, took, call->serial < most ? call->serial : most,
-                                          is_parallel ? call->threads : 1, SMX_READ(was_crowded) != 0};
+        const smx_measurement measured = {.now = end,
+                                          .took = end - call->start,
+                                          .serial = call->serial,
+                                          .expected = (int64_t)SHARE * call->work,
+                                          .width = is_parallel ? call->threads : 1,
+                                          .is_crowded = SMX_READ(was_crowded) != 0};
         SMX_WRITE(was_crowded, 0);
         smx_policy_learn(&policy, &measured);
         if (is_parallel)

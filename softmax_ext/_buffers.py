@@ -3,6 +3,7 @@
 import os
 
 DEFAULT = 128 * 2**20
+MOST = 2**63 - 1
 
 
 def default_buffer_limit() -> int:
@@ -16,11 +17,14 @@ def default_buffer_limit() -> int:
     Raises
     ------
     ImportError
-        If ``SOFTMAX_EXT_BUFFER_LIMIT`` is not a number of bytes.
+        If ``SOFTMAX_EXT_BUFFER_LIMIT`` is not a number of bytes from 0 to 2**63 - 1.
     """
     asked = os.environ.get("SOFTMAX_EXT_BUFFER_LIMIT", "").strip()
     if not asked:
         return DEFAULT
-    if not asked.isdecimal() or int(asked) >= 2**63:
-        raise ImportError(f"SOFTMAX_EXT_BUFFER_LIMIT: got {asked!r}, expected a number of bytes, 0 or more")
+    # Python refuses to read thousands of digits.
+    if not asked.isdecimal() or len(asked) > 100 or int(asked) > MOST:
+        raise ImportError(
+            f"SOFTMAX_EXT_BUFFER_LIMIT: got {asked[:100]!r}, expected a number of bytes from 0 to {MOST}"
+        )
     return int(asked)

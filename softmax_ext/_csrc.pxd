@@ -143,6 +143,7 @@ cdef extern from "policy.h":
         int64_t now
         int64_t took
         int64_t serial
+        int64_t expected
         int width
         int is_crowded
 

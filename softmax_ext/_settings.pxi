@@ -66,10 +66,11 @@ cdef class _Policy:
         """The number of threads of a call that begins now."""
         return smx_policy_width(&self._state, now, limit)
 
-    def learn(self, now, took, serial, width, is_crowded=False):
+    def learn(self, now, took, serial, width, is_crowded=False, expected=None):
         """Tell what a call that ends now has shown."""
         cdef smx_measurement call
         call.now, call.took, call.serial, call.width, call.is_crowded = now, took, serial, width, is_crowded
+        call.expected = serial if expected is None else expected
         smx_policy_learn(&self._state, &call)
 
     @property

@@ -62,8 +62,11 @@ def never_woken(rng, now, serial, width, awake):
     return serial if width == 1 else 0.5 * serial + WAKING
 
 
-def run(machine, serial, *, limit=2, seconds=4.0, gap=0, crowd=lambda now: False):
-    """Calls, one after the other: for each its begin, its time, its threads."""
+def run(machine, serial, *, limit=2, seconds=4.0, gap=0, crowd=lambda now: False, tells=None):
+    """Calls, one after the other: for each its begin, its time, its threads.
+
+    `tells` makes of a call's time what its own share says of one thread's; None: the truth.
+    """
     policy, rng, now, slept = _Policy(), random.Random(1), 0, True
     calls = []
     while now < seconds * S:
@@ -71,7 +74,8 @@ def run(machine, serial, *, limit=2, seconds=4.0, gap=0, crowd=lambda now: False
         took = int(machine(rng, now, serial, width, awake=not slept))
         calls.append((now, took, width))
         now += took
-        policy.learn(now, took, serial, width, crowd(now))
+        told = tells(took) if tells else serial
+        policy.learn(now, took, told, width, crowd(now), expected=serial)
         slept = width == 1 or gap > 100 * US
         now += gap
     return np.array(calls)
@@ -106,6 +110,32 @@ def test_a_busy_machine_is_left_alone(machine):
     late = calls[len(calls) // 4 :]
     assert np.mean(late[:, 2] > 1) < 0.02
     assert late[late[:, 2] > 1][:, 1].sum() < 0.05 * late[:, 1].sum()
+
+
+def both_interrupted(rng, now, serial, width, awake):
+    """A compiler takes the processor of either thread for a slice, now and then; of one thread only once in a while."""
+    took = quiet(rng, now, serial, width, awake)
+    lost = rng.random() < (took / SLICE if width > 1 else 0.001)
+    return took + (SLICE if lost else 0)
+
+
+@pytest.mark.parametrize("serial", SIZES[:3], ids=lambda t: f"{t // US}us")
+def test_a_share_that_was_interrupted_tells_nothing(serial):
+    """The calling thread's own share takes as long as the call, and would say that one thread takes twice as long."""
+    calls = run(both_interrupted, serial, tells=lambda took: 2 * took)
+    assert np.mean(calls[:, 2] > 1) < 0.2
+    assert calls[:, 1].mean() <= 1.3 * serial
+    assert np.quantile(calls[:, 1], 0.99) <= 1.3 * serial
+
+
+def test_a_build_that_is_slow_uses_threads():
+    """Calls take five times what they are expected to."""
+    policy, now, widths = _Policy(), 0, []
+    for _ in range(2000):
+        widths.append(policy.width(now, 2))
+        now += 52 * US if widths[-1] == 2 else 100 * US
+        policy.learn(now, 52 * US, 100 * US, widths[-1], expected=20 * US)
+    assert np.mean(np.array(widths) == 2) > 0.95
 
 
 def test_threads_are_used_again_within_a_second_or_so():
