@@ -21,7 +21,13 @@ class _Policy:
     rest: int
     def width(self, now: int, limit: int) -> int: ...
     def learn(
-        self, now: int, took: int, serial: int, width: int, is_crowded: bool = False, expected: int | None = None
+        self,
+        now: int,
+        took: int,
+        serial: int,
+        width: int,
+        is_crowded: bool = False,
+        expected: int | None = None,
     ) -> None: ...
 
 def _has_fma() -> bool: ...

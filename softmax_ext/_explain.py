@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import softmax_ext
-from softmax_ext import _core
+import softmax_ext._core as _core
 
 USAGE = (
     'expected "FUNCTION TYPE SHAPE [axis=N] [order=F] [where]", such as "softmax float32 128x1000 axis=-1"'

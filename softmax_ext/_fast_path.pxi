@@ -92,7 +92,7 @@ cdef inline bint _is_simple_map(object x, int axis, object where, object out, ob
 
 
 cdef inline bint _is_simple_reduction(object x, int axis, object where, object dtype, double temperature):
-    """The same for a result of one number a row, a new array that lacks the axis. A scalar is left to the general path."""
+    """The same for a new array of one number a row. The general path does scalars."""
     return (
         axis >= 0 and cnp.PyArray_NDIM(<cnp.ndarray>x) > 1 and _is_simple_map(x, axis, where, None, dtype, temperature)
     )
