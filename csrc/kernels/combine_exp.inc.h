@@ -71,7 +71,7 @@ SMX_INLINE pair quotient(pair a, pair b) {
 
 /* s 2^exponent, which must be even: references are. It is applied in two equal steps, of which only the second can meet
    a subnormal number. */
-SMX_INLINE pair scaled(pair s, vec exponent) {
+SMX_INLINE pair pair_scaled(pair s, vec exponent) {
     const vec root = power_of_two(v_mul(exponent, v_set1((real)0.5)));
     return pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
 }
@@ -80,7 +80,7 @@ SMX_INLINE pair scaled(pair s, vec exponent) {
 SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     const vec max_reference = exp_reference(total.m.first, t);
     const pair divisor = sum_renormalize(exp_of(total.m.first, exp_scale_of(max_reference, t)));
-    const pair z = scaled(quotient(total.s, divisor), v_sub(total.reference, max_reference));
+    const pair z = pair_scaled(quotient(total.s, divisor), v_sub(total.reference, max_reference));
     /* Where the maximum is tied, z counts it at least twice. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
     return sum_renormalize(sum_add_smaller(z, tied));
@@ -91,7 +91,7 @@ SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
 SMX_INLINE pair sum_with_maximum(exp_total total, vec max_reference, const exp_temperature *t) {
     const pair e = exp_of(total.m.first, exp_scale_of(max_reference, t));
     const vec alone = v_select_le(total.m.first, total.m.second, v_set1(0), v_set1(1));
-    pair s = scaled(total.s, v_sub(total.reference, max_reference));
+    pair s = pair_scaled(total.s, v_sub(total.reference, max_reference));
     s = sum_add(s, v_mul(e.high, alone));
     s.low = v_fma(e.low, alone, s.low);
     return sum_renormalize(s);

@@ -68,7 +68,7 @@ static int softmax_entropy_finish(const smx_tile *tile, ptrdiff_t pieces, const 
                    gap = quotient(gaps_combine(partials, pieces, rows, row, total, t), sum);
         pair mean = two_product(gap.high, inverse);
         mean.low = v_fma(gap.high, inverse_low, v_fma(gap.low, inverse, mean.low));
-        mean = scaled(mean, v_sub(total.reference, max_reference));
+        mean = pair_scaled(mean, v_sub(total.reference, max_reference));
         const pair entropy = sum_add_sum(logs.logarithm[row / LANES], mean);
         const vec value = if_in_range(total, t, v_add(entropy.high, entropy.low), CANONICAL_NAN);
         v_store(constant, canonical_nan(value));
