@@ -3,6 +3,15 @@
 
 import operator
 
+cpdef str _shown(object value):
+    """The value as a message shows it: its repr, cut where it is long, or its type where it has no repr."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of more digits than Python prints, or a repr that fails
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 cpdef object _integer(object value, str name):
     """The value as an int."""
     # Python takes True for an index, but nobody means it as a number.
@@ -12,6 +21,29 @@ cpdef object _integer(object value, str name):
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
+
+
+cpdef double _real_number(object value, str name, str expected) except? -1:
+    """The value as a double: a real number of any type, or a 0-d array of one. expected says what the caller wants."""
+    kind = type(value)
+    # float() also parses text and bytes, but no type of theirs has one of these methods.
+    is_number = hasattr(kind, "__float__") or hasattr(kind, "__index__")
+    if isinstance(value, (bool, np.bool)):
+        is_number = False
+    elif isinstance(value, (np.generic, np.ndarray)):
+        # "V" with a type number of its own is a type of ml_dtypes. An array of 1 element is no scalar.
+        is_number = value.ndim == 0 and not isinstance(value, np.ma.MaskedArray) and (
+            value.dtype.kind in "iuf" or cnp.PyTypeNum_ISUSERDEF(value.dtype.num)
+        )
+    if not is_number:
+        shown = _shown(value) if isinstance(value, (bool, np.bool, str, bytes)) else kind.__name__
+        raise TypeError(f"{name}: got {shown}, expected {expected}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: got {kind.__name__} beyond float64, expected {expected}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: got {kind.__name__}, expected {expected}: {error}") from None
 
 
 cpdef object _real_array(object value, str name):
@@ -76,14 +108,11 @@ cdef double _temperature(object value) except? -1:
     if type(value) is float:
         number = value
     else:
-        if isinstance(value, (bool, np.bool, str, bytes)):
-            raise TypeError(f"temperature: got {value!r}, expected a number")
-        try:
-            number = float(value)
-        except TypeError:
-            raise TypeError(f"temperature: got {type(value).__name__}, expected a number") from None
+        number = _real_number(value, "temperature", "a positive finite number, from 2**-900 to 2**900")
     if not _temperature_is_normal(number, True):
-        raise ValueError(f"temperature: got {value!r}, expected a positive finite number, from 2**-900 to 2**900")
+        raise ValueError(
+            f"temperature: got {_shown(value)}, expected a positive finite number, from 2**-900 to 2**900"
+        )
     return number
 
 

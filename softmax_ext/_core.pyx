@@ -60,7 +60,7 @@ def set_num_threads(n):
     """
     number = _integer(n, "n")
     if not 1 <= number <= 1 << 16:
-        raise ValueError(f"n: got {number}, expected a number of threads from 1 to {1 << 16}")
+        raise ValueError(f"n: got {_shown(number)}, expected a number of threads from 1 to {1 << 16}")
     smx_set_threads(number)
 
 
@@ -116,7 +116,7 @@ def set_buffer_limit(n):
     """
     number = _integer(n, "n")
     if not 0 <= number <= MAX_BUFFER_LIMIT:
-        raise ValueError(f"n: got {number}, expected a number of bytes from 0 to {MAX_BUFFER_LIMIT}")
+        raise ValueError(f"n: got {_shown(number)}, expected a number of bytes from 0 to {MAX_BUFFER_LIMIT}")
     smx_set_buffer_limit(number)
 
 

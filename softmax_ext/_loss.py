@@ -192,7 +192,7 @@ def _evaluate(
     number %= x.ndim
     dtype = x.dtype.newbyteorder("=")
     if not (isinstance(reduction, str) and reduction in REDUCTIONS):
-        raise ValueError(f'reduction: got {reduction!r}, expected "mean", "sum" or "none"')
+        raise ValueError(f'reduction: got {_core._shown(reduction)}, expected "mean", "sum" or "none"')
     classes = x.shape[number]
     smoothing = _smoothing(label_smoothing)
     weights = None if weight is None else _weights(weight, classes, dtype)
@@ -240,13 +240,11 @@ def _reduced(losses: NDArray[Any], reduction: str, divisor: float, dtype: np.dty
 
 
 def _smoothing(label_smoothing: float) -> float:
-    try:
-        value = float(label_smoothing)
-    except (TypeError, ValueError):
-        kind = type(label_smoothing).__name__
-        raise TypeError(f"label_smoothing: got {kind}, expected a number from 0 to 1") from None
+    value = _core._real_number(label_smoothing, "label_smoothing", "a number from 0 to 1")
     if not 0 <= value <= 1:
-        raise ValueError(f"label_smoothing: got {label_smoothing!r}, expected a number from 0 to 1")
+        raise ValueError(
+            f"label_smoothing: got {_core._shown(label_smoothing)}, expected a number from 0 to 1"
+        )
     return value
 
 
