@@ -37,8 +37,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> softmax_ext.show_config(mode="dicts")["isa"] in ("scalar", "avx2", "avx512", "neon")
     True
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode: got {mode!r}, expected 'stdout' or 'dicts'")
+    if not (isinstance(mode, str) and mode in ("stdout", "dicts")):
+        raise ValueError(f"mode: got {_core._shown(mode)}, expected 'stdout' or 'dicts'")
     config = {"version": __version__, **_core._build_info()}
     if mode == "dicts":
         return config

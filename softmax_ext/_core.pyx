@@ -20,6 +20,7 @@ cnp.import_array()
 include "_settings.pxi"
 include "_memory.pxi"
 include "_types.pxi"
+include "_arrays.pxi"
 include "_arguments.pxi"
 include "_routes.pxi"
 include "_plan.pxi"
@@ -310,7 +311,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     """
     cdef int row_axis = _simple_axis(axis, x)
     if (
-        not keepdims
+        keepdims is False
         and out is None
         and dtype is None
         and row_axis >= 0
@@ -318,7 +319,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
         and _is_simple_mask(where, x, None, row_axis)
     ):
         return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis)
-    return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, bool(keepdims))
+    return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"))
 
 
 def softmax_vjp(y, g, axis=-1, *, out=None, where=None):

@@ -188,7 +188,7 @@ def _evaluate(
     label_smoothing: float,
     with_gradient: bool,
 ) -> tuple[Any, Any]:
-    x, number, result = _core._array_and_axis(logits, axis, "logits")
+    x, number, result = _core._array_and_axis(logits, axis, "logits", "pass {0}.filled(-np.inf)")
     number %= x.ndim
     dtype = x.dtype.newbyteorder("=")
     if not (isinstance(reduction, str) and reduction in REDUCTIONS):
@@ -198,7 +198,7 @@ def _evaluate(
     weights = None if weight is None else _weights(weight, classes, dtype)
     ignored = None if ignore_index is None else _core._integer(ignore_index, "ignore_index")
 
-    given = _labels(labels)
+    given = _labels(labels, x.shape)
     shape = x.shape[:number] + x.shape[number + 1 :]
     q = label = factor = None
     if given.dtype.kind not in "iu":
@@ -249,7 +249,7 @@ def _smoothing(label_smoothing: float) -> float:
 
 
 def _weights(weight: ArrayLike, classes: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _core._real_array(weight, "weight")
+    array = _core._real_array(weight, "weight", "pass {0}.filled(0)")
     if array.shape != (classes,):
         raise ValueError(f"weight: got shape {array.shape}, expected ({classes},), a weight for each class")
     with np.errstate(all="ignore"):
@@ -268,18 +268,17 @@ def _as_type(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return array.astype(dtype)
 
 
-def _labels(labels: ArrayLike) -> NDArray[Any]:
-    if isinstance(labels, np.ma.MaskedArray):
-        raise TypeError("labels: got MaskedArray, expected an array without a mask")
-    try:
-        array = np.asarray(labels)
-    except ValueError as error:
-        raise ValueError(f"labels: expected an array or sequences of one shape: {error}") from None
+def _labels(labels: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = _core._as_array(labels, "labels", "pass {0}.filled(-1), and ignore_index=-1")
+    if array.size == 0 and array.shape != shape and isinstance(labels, (list, tuple)):
+        return np.empty(array.shape, np.intp)  # an empty list holds no floats
     if array.dtype.kind in "iu":
         return array
     if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
         return _core._real_array(array, "labels")
-    raise TypeError(f"labels: got {array.dtype}, expected integers (class labels) or floats (probabilities)")
+    raise TypeError(
+        f"labels: got {_core._described(labels, array)}, expected integers (class labels) or floats (probabilities)"
+    )
 
 
 def _check_probabilities(labels: NDArray[Any], shape: tuple[int, ...], ignored: int | None) -> None:
@@ -289,7 +288,9 @@ def _check_probabilities(labels: NDArray[Any], shape: tuple[int, ...], ignored: 
             f"{shape} (or integers, which are class labels)"
         )
     if ignored is not None:
-        raise ValueError(f"ignore_index: got {ignored} with probabilities as labels, expected None")
+        raise ValueError(
+            f"ignore_index: got {_core._shown(ignored)} with probabilities as labels, expected None"
+        )
 
 
 def _check_labels(
@@ -314,10 +315,9 @@ def _check_labels(
         if bad.any():
             place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), shape))
             where = place[0] if len(place) == 1 else place
-            other = "" if ignored is None else f" or {ignored}, the ignore_index"
-            raise ValueError(
-                f"labels: got {labels[place]} at position {where}, expected a class from 0 to {classes - 1}{other}"
-            )
+            valid = f"a class from 0 to {classes - 1}" if classes else "none, since there are no classes"
+            other = "" if ignored is None else f" or {_core._shown(ignored)}, the ignore_index"
+            raise ValueError(f"labels: got {labels[place]} at position {where}, expected {valid}{other}")
     elif ignored is not None and 0 <= ignored < classes:
         skipped = np.equal(labels, ignored)
     label = labels.astype(np.int64, copy=skipped is not None)

@@ -175,12 +175,13 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
     array([1000.69314718,    0.        ])
     """
     x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis)
+    keepdims = softmax_ext._core._flag(keepdims, "keepdims")
     cut = _is_cut(x, axes)
     return da.map_blocks(
         partial(_logsumexp_of_pairs, result_type=dtype) if cut else softmax_ext.logsumexp,
         _pairs(x, axes) if cut else x,
         axis=axes,
-        keepdims=bool(keepdims),
+        keepdims=keepdims,
         chunks=tuple((1,) if d in axes else n for d, n in enumerate(x.chunks) if keepdims or d not in axes),
         drop_axis=() if keepdims else axes,
         meta=np.empty((0,) * (x.ndim if keepdims else x.ndim - len(axes)), dtype),

@@ -88,11 +88,11 @@ def test_a_number_beyond_float64(call, value):
 
 @pytest.mark.parametrize("setter", [softmax_ext.set_num_threads, softmax_ext.set_buffer_limit])
 def test_an_integer_that_python_does_not_print(setter):
-    with pytest.raises(ValueError, match="^n: got a value of type int, expected a number of"):
+    with pytest.raises(ValueError, match=r"^n: got a value of type int, expected a number of"):
         setter(10**5000)
 
 
 def test_long_values_are_cut_in_messages():
-    with pytest.raises(ValueError, match="^reduction: got 'aaa") as caught:
+    with pytest.raises(ValueError, match=r"^reduction: got 'aaa") as caught:
         cross_entropy(X, [1], reduction="a" * 10_000)
     assert len(str(caught.value)) < 200
