@@ -171,9 +171,9 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
 
     Returns
     -------
-    ndarray
-        Of `x`'s shape, each element within 2 ULP of the true value (of float16 and bfloat16, that value rounded); `out`
-        if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers
+    ndarray or scalar
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of float16
+        and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers
         gives 0. No warning is raised.
 
     Raises
@@ -238,9 +238,9 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
 
     Returns
     -------
-    ndarray
-        Of `x`'s shape, each element within 2 ULP of the true value, also where it is close to 0; `out` if that was
-        given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives -inf.
+    ndarray or scalar
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also where it
+        is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives -inf.
 
     Raises
     ------
@@ -294,7 +294,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     Returns
     -------
     ndarray or scalar
-        Within 2 ULP of the larger of the result and the largest |x|; `out` if that was given. NaN if there is a NaN,
+        Within 2 ULP of the larger of the result and the largest \|x\|; `out` if that was given. NaN if there is a NaN,
         else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
 
     Raises

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+from softmax_ext._typing import Float, Float64Like
 
 MAX_DIMS = 64  # NumPy's
 
 
-def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
+@overload
+def softmax_jacobian(y: NDArray[Float], axis: SupportsIndex = -1) -> NDArray[Float]: ...
+@overload
+def softmax_jacobian(y: Float64Like, axis: SupportsIndex = -1) -> NDArray[np.float64]: ...
+@overload
+def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]: ...
+def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]:
     r"""Jacobian of softmax, from its output.
 
     .. math:: J = \mathrm{diag}(y) - y y^T, \quad J_{ij} = \partial y_i / \partial x_j

@@ -6,31 +6,81 @@ No element of the logits is looked at here; what is made has one number a row, o
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
-
-if TYPE_CHECKING:
-    from typing import Literal
-
-    from numpy.typing import ArrayLike, NDArray
-
-    Reduction = Literal["mean", "sum", "none"]
+from softmax_ext._typing import Float, Float64Like, Real, Reduction
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
+@overload
+def cross_entropy(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> Float: ...
+@overload
+def cross_entropy(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> NDArray[Float]: ...
+@overload
+def cross_entropy(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> np.float64: ...
+@overload
+def cross_entropy(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> NDArray[np.float64]: ...
+@overload
 def cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
-    axis: int = -1,
+    axis: SupportsIndex = -1,
     *,
     reduction: Reduction = "mean",
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> Any: ...
+def cross_entropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Reduction = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
 ) -> Any:
     r"""Cross-entropy between the softmax of logits and class labels or probabilities.
 
@@ -106,15 +156,70 @@ def cross_entropy(
     return loss
 
 
+@overload
+def cross_entropy_with_grad(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[Float, NDArray[Float]]: ...
+@overload
+def cross_entropy_with_grad(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[NDArray[Float], NDArray[Float]]: ...
+@overload
+def cross_entropy_with_grad(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[np.float64, NDArray[np.float64]]: ...
+@overload
+def cross_entropy_with_grad(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+@overload
 def cross_entropy_with_grad(
     logits: ArrayLike,
     labels: ArrayLike,
-    axis: int = -1,
+    axis: SupportsIndex = -1,
     *,
     reduction: Reduction = "mean",
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[Any, NDArray[Any]]: ...
+def cross_entropy_with_grad(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Reduction = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
 ) -> tuple[Any, NDArray[Any]]:
     r"""Cross-entropy and its gradient at the logits, in one sweep over them.
 
@@ -181,11 +286,11 @@ def cross_entropy_with_grad(
 def _evaluate(
     logits: ArrayLike,
     labels: ArrayLike,
-    axis: int,
+    axis: SupportsIndex,
     reduction: str,
     weight: ArrayLike | None,
-    ignore_index: int | None,
-    label_smoothing: float,
+    ignore_index: SupportsIndex | None,
+    label_smoothing: Real,
     with_gradient: bool,
 ) -> tuple[Any, Any]:
     x, number, result = _core._array_and_axis(logits, axis, "logits", "pass {0}.filled(-np.inf)")
@@ -239,7 +344,7 @@ def _reduced(losses: NDArray[Any], reduction: str, divisor: float, dtype: np.dty
 # ---- arguments ----------------------------------------------------------------------------------------------------
 
 
-def _smoothing(label_smoothing: float) -> float:
+def _smoothing(label_smoothing: Real) -> float:
     value = _core._real_number(label_smoothing, "label_smoothing", "a number from 0 to 1")
     if not 0 <= value <= 1:
         raise ValueError(

@@ -6,22 +6,23 @@ csrc/ragged.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    _Out = TypeVar("_Out", bound=NDArray[Any])
+from softmax_ext._typing import Float, Float64Like, Out
 
 
+@overload
+def segment_softmax(x: NDArray[Float], indptr: ArrayLike, *, out: None = None) -> NDArray[Float]: ...
+@overload
+def segment_softmax(x: Float64Like, indptr: ArrayLike, *, out: None = None) -> NDArray[np.float64]: ...
 @overload
 def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: None = None) -> NDArray[Any]: ...
 @overload
-def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
     r"""Softmax over each segment of the first axis: exponentials that sum to 1 in every segment.
 
@@ -82,9 +83,13 @@ def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None
 
 
 @overload
+def segment_log_softmax(x: NDArray[Float], indptr: ArrayLike, *, out: None = None) -> NDArray[Float]: ...
+@overload
+def segment_log_softmax(x: Float64Like, indptr: ArrayLike, *, out: None = None) -> NDArray[np.float64]: ...
+@overload
 def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: None = None) -> NDArray[Any]: ...
 @overload
-def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
     r"""Logarithm of the softmax over each segment of the first axis, accurate at every element.
 
@@ -130,10 +135,26 @@ def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | 
 
 @overload
 def segment_softmax_vjp(
+    y: NDArray[np.float64], g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_softmax_vjp(
+    y: NDArray[Any] | Float64Like, g: NDArray[np.float64], indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_softmax_vjp(
+    y: NDArray[Float], g: NDArray[Float], indptr: ArrayLike, *, out: None = None
+) -> NDArray[Float]: ...
+@overload
+def segment_softmax_vjp(
+    y: Float64Like, g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: None = None
 ) -> NDArray[Any]: ...
 @overload
-def segment_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
@@ -178,10 +199,26 @@ def segment_softmax_vjp(
 
 @overload
 def segment_log_softmax_vjp(
+    y: NDArray[np.float64], g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_log_softmax_vjp(
+    y: NDArray[Any] | Float64Like, g: NDArray[np.float64], indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_log_softmax_vjp(
+    y: NDArray[Float], g: NDArray[Float], indptr: ArrayLike, *, out: None = None
+) -> NDArray[Float]: ...
+@overload
+def segment_log_softmax_vjp(
+    y: Float64Like, g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_log_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: None = None
 ) -> NDArray[Any]: ...
 @overload
-def segment_log_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_log_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_log_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
