@@ -172,9 +172,9 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
     Returns
     -------
     ndarray or scalar
-        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of float16
-        and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers
-        gives 0. No warning is raised.
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
+        float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
+        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
 
     Raises
     ------
@@ -239,8 +239,9 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
     Returns
     -------
     ndarray or scalar
-        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also where it
-        is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives -inf.
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
+        where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
+        NaN; -inf beside finite numbers gives -inf.
 
     Raises
     ------
