@@ -62,3 +62,9 @@ __all__ = [
     "softmax_jvp",
     "softmax_vjp",
 ]
+
+# In help, in pickles and to tools, a function is where users find it, whatever file it is written in.
+for _name in __all__:
+    if callable(_function := globals()[_name]):
+        _function.__module__ = __name__
+del _name, _function

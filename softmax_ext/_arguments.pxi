@@ -3,6 +3,15 @@
 
 import operator
 
+cpdef str _shown(object value):
+    """The value as a message shows it: its repr, cut where it is long, or its type where it has no repr."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of more digits than Python prints, or a repr that fails
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 cpdef object _integer(object value, str name):
     """The value as an int."""
     # Python takes True for an index, but nobody means it as a number.
@@ -14,35 +23,52 @@ cpdef object _integer(object value, str name):
         raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
 
 
-cpdef object _real_array(object value, str name):
-    """The value as an array of a type that the kernels read, in either byte order; no copy if it is one already."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name}: got {type(value).__name__}, expected an array without a mask: pass {name}.data, "
-            f"and where=~np.ma.getmaskarray({name})"
+cpdef double _real_number(object value, str name, str expected) except? -1:
+    """The value as a double: a real number of any type, or a 0-d array of one. expected says what the caller wants."""
+    kind = type(value)
+    # float() also parses text and bytes, but no type of theirs has one of these methods.
+    is_number = hasattr(kind, "__float__") or hasattr(kind, "__index__")
+    if isinstance(value, (bool, np.bool)) or _is_dask(value):
+        is_number = False
+    elif isinstance(value, (np.generic, np.ndarray)):
+        # "V" with a type number of its own is a type of ml_dtypes. An array of 1 element is no scalar.
+        is_number = value.ndim == 0 and not isinstance(value, np.ma.MaskedArray) and (
+            value.dtype.kind in "iuf" or cnp.PyTypeNum_ISUSERDEF(value.dtype.num)
         )
+    if not is_number:
+        shown = _shown(value) if isinstance(value, (bool, np.bool, str, bytes)) else kind.__name__
+        raise TypeError(f"{name}: got {shown}, expected {expected}")
     try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected an array or sequences of one shape: {error}") from None
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: got {kind.__name__} beyond float64, expected {expected}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: got {kind.__name__}, expected {expected}: {error}") from None
+
+
+cpdef object _real_array(object value, str name, str unmask=_USE_WHERE):
+    """The value as an array of a type that the kernels read, in either byte order; no copy if it is one already."""
+    array = _as_array(value, name, unmask)
     if _storage_of(array) >= 0:
         return array
     if array.dtype.kind in "biu":
         return _cast(array, np.float64)
-    raise TypeError(f"{name}: got {array.dtype}, expected {_TYPES}, bool or integers")
+    raise TypeError(
+        f"{name}: got {_described(value, array)}, expected {_TYPES}, bool or integers{_sparse_advice(value, name)}"
+    )
 
 
-def _segmented_array(value, name):
+def _segmented_array(value, name, unmask):
     """The array that a segment function is called with; it needs a first axis."""
-    array = _real_array(value, name)
+    array = _real_array(value, name, unmask)
     if array.ndim == 0:
         raise ValueError(f"{name}: got a 0-d array, expected at least one dimension")
     return array
 
 
-def _array_and_axis(value, axis, name="y"):
+def _array_and_axis(value, axis, name, unmask):
     """For functions of one axis: the array in the type of the arithmetic, the axis, and the type of the result."""
-    array = _real_array(value, name)
+    array = _real_array(value, name, unmask)
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
@@ -54,13 +80,22 @@ def _array_and_axis(value, axis, name="y"):
 cdef object _real_dtype(object value, str name):
     """The value as the dtype of a result."""
     try:
-        dtype = np.dtype(value)
-    except TypeError as error:
-        raise TypeError(f"{name}: got {value!r}, expected one of {_TYPES}") from error
-    dtype = dtype.newbyteorder("=")
-    if dtype in (np.float32, np.float64) or _is_half(dtype):
+        dtype = np.dtype(value).newbyteorder("=")
+    except Exception as error:  # of many types: those of NumPy's parser, of a property `dtype` ...
+        raise TypeError(f"{name}: got {_shown(value)}, expected one of {_TYPES}") from error
+    if dtype.names is None and (dtype.num in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or _is_half(dtype)):
         return dtype
     raise TypeError(f"{name}: got {dtype}, expected one of {_TYPES}")
+
+
+cpdef bint _flag(object value, str name) except? -1:
+    """The value as True or False; numbers as NumPy's own keepdims takes them."""
+    if isinstance(value, (bool, np.bool)):
+        return bool(value)
+    try:
+        return operator.index(value) != 0
+    except TypeError:
+        raise TypeError(f"{name}: got {type(value).__name__}, expected True or False") from None
 
 
 cdef inline bint _temperature_is_normal(double temperature, bint is_double):
@@ -76,14 +111,11 @@ cdef double _temperature(object value) except? -1:
     if type(value) is float:
         number = value
     else:
-        if isinstance(value, (bool, np.bool, str, bytes)):
-            raise TypeError(f"temperature: got {value!r}, expected a number")
-        try:
-            number = float(value)
-        except TypeError:
-            raise TypeError(f"temperature: got {type(value).__name__}, expected a number") from None
+        number = _real_number(value, "temperature", "a positive finite number, from 2**-900 to 2**900")
     if not _temperature_is_normal(number, True):
-        raise ValueError(f"temperature: got {value!r}, expected a positive finite number, from 2**-900 to 2**900")
+        raise ValueError(
+            f"temperature: got {_shown(value)}, expected a positive finite number, from 2**-900 to 2**900"
+        )
     return number
 
 
@@ -129,14 +161,9 @@ cdef object _bool_mask(object where, object x, str name):
     """where as an array of bool that broadcasts to x, the argument of that name; None stays None."""
     if where is None:
         return None
-    if isinstance(where, np.ma.MaskedArray):
-        raise TypeError(f"where: got {type(where).__name__}, expected an array without a mask")
-    try:
-        mask = np.asarray(where)
-    except ValueError as error:
-        raise ValueError(f"where: expected an array or sequences of one shape: {error}") from None
+    mask = _as_array(where, "where", "pass where={0}.filled(False)", np.bool)
     if mask.dtype != np.bool:
-        raise TypeError(f"where: got {mask.dtype}, expected bool")
+        raise TypeError(f"where: got {_described(where, mask)}, expected bool")
     if not _broadcasts(mask, x):
         raise ValueError(f"where: got shape {mask.shape}, expected one that broadcasts to {name}'s {x.shape}")
     return mask
@@ -144,13 +171,19 @@ cdef object _bool_mask(object where, object x, str name):
 
 cdef object _check_out(object out, object shape, object compute_dtype):
     """Refuse an out that a result of that shape, computed in that type, cannot be written to."""
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"out: got {type(out).__name__}, expected an array without a mask")
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out: got {type(out).__name__}, expected an array without a mask: pass out.data")
+    if not isinstance(out, np.ndarray):
+        # A tensor on the CPU and NumPy's view of it share their memory.
+        view = ", such as np.asarray(out)" if hasattr(type(out), "__array__") and not isinstance(out, np.generic) else ""
+        raise TypeError(f"out: got {type(out).__name__}, expected a NumPy array to write to{view}")
     if out.shape != shape:
         raise ValueError(f"out: got shape {out.shape}, expected {shape}")
     if not out.flags.writeable:
         raise ValueError("out: got a read-only array, expected a writeable one")
-    if not np.can_cast(compute_dtype, out.dtype, "same_kind"):
+    # To NumPy, text and objects are of the same kind as any number.
+    is_number = out.dtype.kind in "fc" or cnp.PyTypeNum_ISUSERDEF(out.dtype.num)
+    if not is_number or not np.can_cast(compute_dtype, out.dtype, "same_kind"):
         raise TypeError(
             f"out: got {out.dtype}, expected a type that {compute_dtype} can be cast to under 'same_kind'"
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from softmax_ext import _core
 from softmax_ext._version import __version__
 
 
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Show the version, the instruction sets, the compiler, the OpenMP runtime, and the limits in force.
 
@@ -37,8 +41,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> softmax_ext.show_config(mode="dicts")["isa"] in ("scalar", "sse2", "avx2", "avx512", "neon")
     True
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode: got {mode!r}, expected 'stdout' or 'dicts'")
+    if not (isinstance(mode, str) and mode in ("stdout", "dicts")):
+        raise ValueError(f"mode: got {_core._shown(mode)}, expected 'stdout' or 'dicts'")
     config = {"version": __version__, **_core._build_info()}
     if mode == "dicts":
         return config

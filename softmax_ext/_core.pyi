@@ -1,12 +1,10 @@
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-_Out = TypeVar("_Out", bound=NDArray[Any])
-_Axis: TypeAlias = int | tuple[int, ...] | None
-_Mask: TypeAlias = ArrayLike  # of bool
+from softmax_ext._typing import Axis, Float, Float64Like, Float64Scalar, Out, Real, Vector
 
 def _isa_available() -> list[str]: ...
 def _set_isa(name: str) -> str: ...
@@ -33,19 +31,26 @@ class _Policy:
 def _has_fma() -> bool: ...
 def _build_info() -> dict[str, Any]: ...
 def _array_and_axis(
-    value: ArrayLike, axis: int, name: str = "y"
+    value: ArrayLike, axis: SupportsIndex, name: str, unmask: str
 ) -> tuple[NDArray[Any], int, np.dtype[Any]]: ...
-def _segmented_array(value: ArrayLike, name: str) -> NDArray[Any]: ...
-def _segment_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: _Out | None) -> NDArray[Any]: ...
-def _segment_log_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: _Out | None) -> NDArray[Any]: ...
+def _segmented_array(value: ArrayLike, name: str, unmask: str) -> NDArray[Any]: ...
+def _as_array(
+    value: ArrayLike, name: str, unmask: str = ..., empty: DTypeLike | None = None
+) -> NDArray[Any]: ...
+def _flag(value: object, name: str) -> bool: ...
+def _described(value: object, array: NDArray[Any]) -> str: ...
+def _segment_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: Out | None) -> NDArray[Any]: ...
+def _segment_log_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: Out | None) -> NDArray[Any]: ...
 def _segment_softmax_vjp(
-    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: _Out | None
+    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: Out | None
 ) -> NDArray[Any]: ...
 def _segment_log_softmax_vjp(
-    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: _Out | None
+    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: Out | None
 ) -> NDArray[Any]: ...
-def _real_array(value: ArrayLike, name: str) -> NDArray[Any]: ...
+def _real_array(value: ArrayLike, name: str, unmask: str = ...) -> NDArray[Any]: ...
+def _shown(value: object) -> str: ...
 def _integer(value: Any, name: str) -> int: ...
+def _real_number(value: Any, name: str, expected: str) -> float: ...
 def _row_losses(
     x: NDArray[Any],
     axis: int,
@@ -56,71 +61,495 @@ def _row_losses(
     targets: tuple[float, float, float],
     with_gradient: bool,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]: ...
-def set_num_threads(n: int) -> None: ...
-def get_num_threads() -> int: ...
-def set_buffer_limit(n: int) -> None: ...
-def get_buffer_limit() -> int: ...
+def set_num_threads(n: SupportsIndex) -> None:
+    """Set the number of threads that later calls may use.
+
+    Small calls stay on one thread whatever the number is. Without OpenMP, inside another OpenMP region, and in a
+    process made by ``fork``, every call runs on one.
+
+    Parameters
+    ----------
+    n : int
+        A positive number. It may exceed the number of CPUs.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> before = softmax_ext.get_num_threads()
+    >>> softmax_ext.set_num_threads(1)
+    >>> softmax_ext.get_num_threads()
+    1
+    >>> softmax_ext.set_num_threads(before)
+    """
+
+def get_num_threads() -> int:
+    """The number of threads that a call made now may use.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` or the start set (``SOFTMAX_EXT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs
+        that this process may use), or less where the OpenMP runtime has been limited, as by threadpoolctl; 1 where
+        every call is serial.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> softmax_ext.get_num_threads() >= 1
+    True
+    """
+
+def set_buffer_limit(n: SupportsIndex) -> None:
+    """Set how much memory of released results is kept for later ones.
+
+    A new large array costs more than the softmax that fills it: the system has to find, clear and map its pages. So
+    the memory of a result of 1 MiB or more does not go back to the system at once when the array is released; the next
+    result of about that size gets it. Never more than this limit is kept; arrays in use do not count.
+
+    Parameters
+    ----------
+    n : int
+        Bytes. 0 keeps nothing. Memory kept beyond a new limit goes back at once. The limit at the start is
+        ``SOFTMAX_EXT_BUFFER_LIMIT``, else 128 MiB.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is negative.
+
+    See Also
+    --------
+    get_buffer_limit
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> before = softmax_ext.get_buffer_limit()
+    >>> softmax_ext.set_buffer_limit(0)
+    >>> softmax_ext.set_buffer_limit(before)
+    """
+
+def get_buffer_limit() -> int:
+    """The most memory of released results that is kept.
+
+    Returns
+    -------
+    int
+        Bytes, as `set_buffer_limit` or the start set it.
+
+    Examples
+    --------
+    >>> import softmax_ext
+    >>> softmax_ext.get_buffer_limit() >= 0
+    True
+    """
+
 def _buffers_held() -> int: ...
 @overload
 def softmax(
-    x: ArrayLike,
-    axis: _Axis = -1,
+    x: NDArray[Float],
+    axis: Axis = -1,
     *,
     out: None = None,
-    dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-    temperature: float = 1.0,
-) -> NDArray[Any]: ...
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[Float]:
+    r"""Softmax along an axis: exponentials that sum to 1.
+
+    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, such as logits. float32 and float64 are computed in their own type; float16 and
+        `ml_dtypes.bfloat16` in float32, and the result is rounded to them once; bool and integers become float64. Any
+        strides, byte order and alignment are read in place. A masked array is refused: pass its data and its mask, as
+        `where`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes along which the result sums to 1; None for the whole array.
+    out : ndarray, optional
+        Where to put the result, of `x`'s shape. It may be `x` itself, or overlap it. The result is cast to its type
+        under the rule "same_kind".
+    dtype : dtype, optional
+        Type of the result, float16, bfloat16, float32 or float64; the arithmetic is done in float64 if this or `x` is
+        of that type, else in float32. Default: `x`'s own type, float64 for bool and integers.
+    where : array_like of bool, optional
+        Which elements take part; broadcasts to `x`'s shape, without being copied. Hidden elements are never looked at,
+        be they NaN, and their results are 0: all results of a row in which nothing is left. The visible elements have
+        the bits that they would have if the hidden ones were -inf.
+    temperature : float, default 1.0
+        T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1
+        it sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
+        2**100) the arithmetic is done in float64.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
+        float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
+        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+
+    Raises
+    ------
+    TypeError
+        If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
+        named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
+        `where` is not of type bool; if `temperature` is no number.
+    ValueError
+        If `out` is read-only or of the wrong shape, an axis is repeated, `where` does not broadcast to `x`, or
+        `temperature` is not a positive finite number.
+    numpy.exceptions.AxisError
+        If `x` lacks the axis.
+
+    See Also
+    --------
+    log_softmax : Its logarithm, without the loss of a separate log.
+    softmax_vjp : Its derivative.
+
+    Notes
+    -----
+    Gibbs' distribution (1902); the name and its use in neural networks are Bridle's (1990). The same row gives the same
+    bits in any array, layout, number of threads and on any machine with a fused multiply-add.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax
+    >>> softmax(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0]]))
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]])
+    >>> softmax([[0.0, np.nan], [5.0, 5.0]], where=[[True, False], [True, True]])
+    array([[1. , 0. ],
+           [0.5, 0.5]])
+    """
+
+@overload
+def softmax(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[np.float64]: ...
+@overload
+def softmax(
+    x: Float64Scalar,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> np.float64: ...
+@overload
+def softmax(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Float: ...
+@overload
+def softmax(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[Float]: ...
 @overload
 def softmax(
     x: ArrayLike,
-    axis: _Axis = -1,
-    *,
-    out: _Out,
-    dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-    temperature: float = 1.0,
-) -> _Out: ...
-@overload
-def log_softmax(
-    x: ArrayLike,
-    axis: _Axis = -1,
+    axis: Axis = -1,
     *,
     out: None = None,
     dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-    temperature: float = 1.0,
-) -> NDArray[Any]: ...
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Any: ...
+@overload
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Out: ...
+@overload
+def log_softmax(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[Float]:
+    r"""Logarithm of the softmax along an axis, accurate at every element.
+
+    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, as for `softmax`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes along which the exponentials of the result sum to 1; None for the whole array.
+    out : ndarray, optional
+        Where to put the result, as for `softmax`.
+    dtype : dtype, optional
+        Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`; the results of hidden elements are -inf.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
+        where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
+        NaN; -inf beside finite numbers gives -inf.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does.
+
+    See Also
+    --------
+    softmax, logsumexp
+    log_softmax_vjp : Its derivative.
+
+    Notes
+    -----
+    At the maximum the result is -log1p(the sum of the others, relative to it), which is how it is computed: a sum that
+    held the maximum's 1 would have lost the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import log_softmax
+    >>> log_softmax(np.array([0.0, -50.0]))
+    array([-1.92874985e-22, -5.00000000e+01])
+    """
+
+@overload
+def log_softmax(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[np.float64]: ...
+@overload
+def log_softmax(
+    x: Float64Scalar,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> np.float64: ...
+@overload
+def log_softmax(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Float: ...
+@overload
+def log_softmax(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[Float]: ...
 @overload
 def log_softmax(
     x: ArrayLike,
-    axis: _Axis = -1,
+    axis: Axis = -1,
     *,
-    out: _Out,
+    out: None = None,
     dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-    temperature: float = 1.0,
-) -> _Out: ...
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Any: ...
+@overload
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Out: ...
+@overload
+def logsumexp(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+) -> NDArray[Float]:
+    r"""Logarithm of the sum of exponentials along an axis.
+
+    .. math:: \log \sum_j \exp(x_j)
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, as for `softmax`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes that are summed over; None for the whole array.
+    keepdims : bool, default False
+        If True, the axes summed over stay in the result, with length 1.
+    out : ndarray, optional
+        Where to put the result, of its shape.
+    dtype : dtype, optional
+        Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Within 2 ULP of the larger of the result and the largest \|x\|; `out` if that was given. NaN if there is a NaN,
+        else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import logsumexp
+    >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
+    array([1000.69314718,    0.        ])
+    """
+
+@overload
+def logsumexp(
+    x: NDArray[Float],
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+) -> Float: ...
+@overload
+def logsumexp(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def logsumexp(
+    x: Vector | Float64Scalar,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+) -> np.float64: ...
+@overload
+def logsumexp(
+    x: Float64Like,
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+) -> np.float64: ...
+@overload
+def logsumexp(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+) -> Float: ...
+@overload
+def logsumexp(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+) -> NDArray[Float]: ...
+@overload
+def logsumexp(
+    x: NDArray[Any] | Float64Like,
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+) -> Float: ...
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: _Axis = -1,
+    axis: Axis = -1,
     *,
-    keepdims: bool = False,
+    keepdims: SupportsIndex = False,
     out: None = None,
     dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
+    where: ArrayLike | None = None,
 ) -> Any: ...
 @overload
 def logsumexp(
     x: ArrayLike,
-    axis: _Axis = -1,
+    axis: Axis = -1,
     *,
-    keepdims: bool = False,
-    out: _Out,
+    keepdims: SupportsIndex = False,
+    out: Out,
     dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-) -> _Out: ...
+    where: ArrayLike | None = None,
+) -> Out: ...
 @overload
 def softmax_entropy(
     x: ArrayLike,
@@ -145,33 +574,268 @@ def softmax_entropy(
 ) -> _Out: ...
 @overload
 def softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
-) -> NDArray[Any]: ...
+    y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
+
+    .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `softmax` returned.
+    g : array_like
+        The gradient at `y`; broadcasts to its shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
+        whatever `y` and `g` hold there.
+
+    Returns
+    -------
+    ndarray
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
+        y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `g` or `where` does not broadcast to `y`.
+
+    Notes
+    -----
+    The Jacobian is symmetric, so this is the Jacobian-vector product as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_vjp
+    >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.1875, -0.1875])
+    """
+
 @overload
 def softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
-) -> _Out: ...
+    y: NDArray[Any] | Float64Like,
+    g: NDArray[np.float64],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def softmax_vjp(
+    y: NDArray[Float], g: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[Float]: ...
+@overload
+def softmax_vjp(
+    y: Float64Like, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]: ...
+@overload
+def softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> Any: ...
+@overload
+def softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+) -> Out: ...
 @overload
 def log_softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
-) -> NDArray[Any]: ...
+    y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
+
+    .. math:: g_i - \exp(y_i) \sum_j g_j
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `log_softmax` returned.
+    g : array_like
+        The gradient at `y`; broadcasts to its shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that log-softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, of `y`'s shape. It may be `y` or `g` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
+        whatever `y` and `g` hold there.
+
+    Returns
+    -------
+    ndarray
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
+        \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `g` or `where` does not broadcast to `y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import log_softmax_vjp
+    >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.75, -0.75])
+    """
+
 @overload
 def log_softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
-) -> _Out: ...
+    y: NDArray[Any] | Float64Like,
+    g: NDArray[np.float64],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def log_softmax_vjp(
+    y: NDArray[Float], g: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[Float]: ...
+@overload
+def log_softmax_vjp(
+    y: Float64Like, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]: ...
+@overload
+def log_softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> Any: ...
+@overload
+def log_softmax_vjp(
+    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+) -> Out: ...
 @overload
 def softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
-) -> NDArray[Any]: ...
+    y: NDArray[np.float64], v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
+
+    .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
+
+    The Jacobian is symmetric, so this is `softmax_vjp` under its other name.
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `softmax` returned.
+    v : array_like
+        The direction in which the input changes; broadcasts to `y`'s shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, as for `softmax_vjp`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax_vjp`.
+
+    Returns
+    -------
+    ndarray
+        As `softmax_vjp` does.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax_vjp` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_jvp
+    >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.1875, -0.1875])
+    """
+
 @overload
 def softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
-) -> _Out: ...
+    y: NDArray[Any] | Float64Like,
+    v: NDArray[np.float64],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def softmax_jvp(
+    y: NDArray[Float], v: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[Float]: ...
+@overload
+def softmax_jvp(
+    y: Float64Like, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]: ...
+@overload
+def softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> Any: ...
+@overload
+def softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+) -> Out: ...
 @overload
 def log_softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: None = None, where: _Mask | None = None
-) -> NDArray[Any]: ...
+    y: NDArray[np.float64], v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
+
+    .. math:: v_i - \sum_j \exp(y_j) v_j
+
+    Parameters
+    ----------
+    y : array_like, any shape
+        What `log_softmax` returned.
+    v : array_like
+        The direction in which the input changes; broadcasts to `y`'s shape.
+    axis : int, tuple of ints or None, default -1
+        The axis that log-softmax was taken along.
+    out : ndarray, optional
+        Where to put the result, of `y`'s shape. It may be `y` or `v` itself, or overlap them.
+    where : array_like of bool, optional
+        Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
+        whatever `y` and `v` hold there.
+
+    Returns
+    -------
+    ndarray
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `v` or `where` does not broadcast to `y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import log_softmax_jvp
+    >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
+    array([ 0.75, -0.25])
+    """
+
 @overload
 def log_softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: _Axis = -1, *, out: _Out, where: _Mask | None = None
-) -> _Out: ...
+    y: NDArray[Any] | Float64Like,
+    v: NDArray[np.float64],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def log_softmax_jvp(
+    y: NDArray[Float], v: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[Float]: ...
+@overload
+def log_softmax_jvp(
+    y: Float64Like, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> NDArray[np.float64]: ...
+@overload
+def log_softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+) -> Any: ...
+@overload
+def log_softmax_jvp(
+    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+) -> Out: ...

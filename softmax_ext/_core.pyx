@@ -20,6 +20,7 @@ cnp.import_array()
 include "_settings.pxi"
 include "_memory.pxi"
 include "_types.pxi"
+include "_arrays.pxi"
 include "_arguments.pxi"
 include "_routes.pxi"
 include "_plan.pxi"
@@ -60,7 +61,7 @@ def set_num_threads(n):
     """
     number = _integer(n, "n")
     if not 1 <= number <= 1 << 16:
-        raise ValueError(f"n: got {number}, expected a number of threads from 1 to {1 << 16}")
+        raise ValueError(f"n: got {_shown(number)}, expected a number of threads from 1 to {1 << 16}")
     smx_set_threads(number)
 
 
@@ -116,7 +117,7 @@ def set_buffer_limit(n):
     """
     number = _integer(n, "n")
     if not 0 <= number <= MAX_BUFFER_LIMIT:
-        raise ValueError(f"n: got {number}, expected a number of bytes from 0 to {MAX_BUFFER_LIMIT}")
+        raise ValueError(f"n: got {_shown(number)}, expected a number of bytes from 0 to {MAX_BUFFER_LIMIT}")
     smx_set_buffer_limit(number)
 
 
@@ -170,10 +171,10 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
 
     Returns
     -------
-    ndarray
-        Of `x`'s shape, each element within 2 ULP of the true value (of float16 and bfloat16, that value rounded); `out`
-        if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers
-        gives 0. No warning is raised.
+    ndarray or scalar
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
+        float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
+        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
 
     Raises
     ------
@@ -237,9 +238,10 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
 
     Returns
     -------
-    ndarray
-        Of `x`'s shape, each element within 2 ULP of the true value, also where it is close to 0; `out` if that was
-        given. A row that holds a NaN or +inf, or nothing but -inf, is all NaN; -inf beside finite numbers gives -inf.
+    ndarray or scalar
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
+        where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
+        NaN; -inf beside finite numbers gives -inf.
 
     Raises
     ------
@@ -293,7 +295,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     Returns
     -------
     ndarray or scalar
-        Within 2 ULP of the larger of the result and the largest |x|; `out` if that was given. NaN if there is a NaN,
+        Within 2 ULP of the larger of the result and the largest \|x\|; `out` if that was given. NaN if there is a NaN,
         else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
 
     Raises
@@ -309,9 +311,9 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     array([1000.69314718,    0.        ])
     """
     cdef int row_axis = _simple_axis(axis, x)
-    if not keepdims and out is None and _is_simple_reduction(x, row_axis, where, dtype, 1):
+    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, 1):
         return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis)
-    return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, bool(keepdims))
+    return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"))
 
 
 def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, temperature=1.0):
@@ -366,9 +368,9 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=N
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if not keepdims and out is None and _is_simple_reduction(x, row_axis, where, dtype, divisor):
+    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, divisor):
         return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, None, row_axis, divisor)
-    return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, bool(keepdims), divisor)
+    return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor)
 
 
 def softmax_vjp(y, g, axis=-1, *, out=None, where=None):

@@ -124,7 +124,8 @@ cdef object _run_derivative(
     int op, object y, object g, str g_name, object axis, object where, object out, object indptr=None
 ):
     """The derivatives: two inputs. g, the argument of that name, is broadcast to y."""
-    first, second = _real_array(y, "y"), _real_array(g, g_name)
+    unmask = _USE_WHERE if indptr is None else "pass {0}.filled(0)"
+    first, second = _real_array(y, "y", unmask), _real_array(g, g_name, unmask)
     result_dtype = _promoted_dtype(first.dtype, second.dtype)
     compute_dtype = _compute_dtype(result_dtype)
     where = _bool_mask(where, first, "y")

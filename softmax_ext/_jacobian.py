@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
+from softmax_ext._typing import Float, Float64Like
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+MAX_DIMS = 64  # NumPy's
 
 
-def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
+@overload
+def softmax_jacobian(y: NDArray[Float], axis: SupportsIndex = -1) -> NDArray[Float]: ...
+@overload
+def softmax_jacobian(y: Float64Like, axis: SupportsIndex = -1) -> NDArray[np.float64]: ...
+@overload
+def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]: ...
+def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]:
     r"""Jacobian of softmax, from its output.
 
     .. math:: J = \mathrm{diag}(y) - y y^T, \quad J_{ij} = \partial y_i / \partial x_j
@@ -35,6 +42,8 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
     ------
     TypeError
         If `y` is no array of real numbers that `softmax` takes, or `axis` is no integer.
+    ValueError
+        If `y` has 64 dimensions, since the result has one more, and NumPy's arrays have 64 at most.
     numpy.exceptions.AxisError
         If `y` lacks the axis.
 
@@ -46,7 +55,11 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> NDArray[Any]:
     array([[ 0.1875, -0.1875],
            [-0.1875,  0.1875]])
     """
-    array, number, dtype = _core._array_and_axis(y, axis)
+    array, number, dtype = _core._array_and_axis(y, axis, "y", "pass {0}.filled(0)")
+    if array.ndim == MAX_DIMS:
+        raise ValueError(
+            f"y: got {array.ndim} dimensions, expected at most {array.ndim - 1}: the result has one more"
+        )
     rows = np.moveaxis(array, number, -1)
     with np.errstate(all="ignore"):
         jacobian: NDArray[Any] = rows[..., :, None] * -rows[..., None, :]

@@ -6,31 +6,81 @@ No element of the logits is looked at here; what is made has one number a row, o
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
-
-if TYPE_CHECKING:
-    from typing import Literal
-
-    from numpy.typing import ArrayLike, NDArray
-
-    Reduction = Literal["mean", "sum", "none"]
+from softmax_ext._typing import Float, Float64Like, Real, Reduction
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
+@overload
+def cross_entropy(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> Float: ...
+@overload
+def cross_entropy(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> NDArray[Float]: ...
+@overload
+def cross_entropy(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> np.float64: ...
+@overload
+def cross_entropy(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> NDArray[np.float64]: ...
+@overload
 def cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
-    axis: int = -1,
+    axis: SupportsIndex = -1,
     *,
     reduction: Reduction = "mean",
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> Any: ...
+def cross_entropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Reduction = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
 ) -> Any:
     r"""Cross-entropy between the softmax of logits and class labels or probabilities.
 
@@ -106,15 +156,70 @@ def cross_entropy(
     return loss
 
 
+@overload
+def cross_entropy_with_grad(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[Float, NDArray[Float]]: ...
+@overload
+def cross_entropy_with_grad(
+    logits: NDArray[Float],
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[NDArray[Float], NDArray[Float]]: ...
+@overload
+def cross_entropy_with_grad(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[np.float64, NDArray[np.float64]]: ...
+@overload
+def cross_entropy_with_grad(
+    logits: Float64Like,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+@overload
 def cross_entropy_with_grad(
     logits: ArrayLike,
     labels: ArrayLike,
-    axis: int = -1,
+    axis: SupportsIndex = -1,
     *,
     reduction: Reduction = "mean",
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+) -> tuple[Any, NDArray[Any]]: ...
+def cross_entropy_with_grad(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Reduction = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
 ) -> tuple[Any, NDArray[Any]]:
     r"""Cross-entropy and its gradient at the logits, in one sweep over them.
 
@@ -181,24 +286,24 @@ def cross_entropy_with_grad(
 def _evaluate(
     logits: ArrayLike,
     labels: ArrayLike,
-    axis: int,
+    axis: SupportsIndex,
     reduction: str,
     weight: ArrayLike | None,
-    ignore_index: int | None,
-    label_smoothing: float,
+    ignore_index: SupportsIndex | None,
+    label_smoothing: Real,
     with_gradient: bool,
 ) -> tuple[Any, Any]:
-    x, number, result = _core._array_and_axis(logits, axis, "logits")
+    x, number, result = _core._array_and_axis(logits, axis, "logits", "pass {0}.filled(-np.inf)")
     number %= x.ndim
     dtype = x.dtype.newbyteorder("=")
     if not (isinstance(reduction, str) and reduction in REDUCTIONS):
-        raise ValueError(f'reduction: got {reduction!r}, expected "mean", "sum" or "none"')
+        raise ValueError(f'reduction: got {_core._shown(reduction)}, expected "mean", "sum" or "none"')
     classes = x.shape[number]
     smoothing = _smoothing(label_smoothing)
     weights = None if weight is None else _weights(weight, classes, dtype)
     ignored = None if ignore_index is None else _core._integer(ignore_index, "ignore_index")
 
-    given = _labels(labels)
+    given = _labels(labels, x.shape)
     shape = x.shape[:number] + x.shape[number + 1 :]
     q = label = factor = None
     if given.dtype.kind not in "iu":
@@ -239,19 +344,17 @@ def _reduced(losses: NDArray[Any], reduction: str, divisor: float, dtype: np.dty
 # ---- arguments ----------------------------------------------------------------------------------------------------
 
 
-def _smoothing(label_smoothing: float) -> float:
-    try:
-        value = float(label_smoothing)
-    except (TypeError, ValueError):
-        kind = type(label_smoothing).__name__
-        raise TypeError(f"label_smoothing: got {kind}, expected a number from 0 to 1") from None
+def _smoothing(label_smoothing: Real) -> float:
+    value = _core._real_number(label_smoothing, "label_smoothing", "a number from 0 to 1")
     if not 0 <= value <= 1:
-        raise ValueError(f"label_smoothing: got {label_smoothing!r}, expected a number from 0 to 1")
+        raise ValueError(
+            f"label_smoothing: got {_core._shown(label_smoothing)}, expected a number from 0 to 1"
+        )
     return value
 
 
 def _weights(weight: ArrayLike, classes: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _core._real_array(weight, "weight")
+    array = _core._real_array(weight, "weight", "pass {0}.filled(0)")
     if array.shape != (classes,):
         raise ValueError(f"weight: got shape {array.shape}, expected ({classes},), a weight for each class")
     with np.errstate(all="ignore"):
@@ -270,18 +373,17 @@ def _as_type(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return array.astype(dtype)
 
 
-def _labels(labels: ArrayLike) -> NDArray[Any]:
-    if isinstance(labels, np.ma.MaskedArray):
-        raise TypeError("labels: got MaskedArray, expected an array without a mask")
-    try:
-        array = np.asarray(labels)
-    except ValueError as error:
-        raise ValueError(f"labels: expected an array or sequences of one shape: {error}") from None
+def _labels(labels: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = _core._as_array(labels, "labels", "pass {0}.filled(-1), and ignore_index=-1")
+    if array.size == 0 and array.shape != shape and isinstance(labels, (list, tuple)):
+        return np.empty(array.shape, np.intp)  # an empty list holds no floats
     if array.dtype.kind in "iu":
         return array
     if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
         return _core._real_array(array, "labels")
-    raise TypeError(f"labels: got {array.dtype}, expected integers (class labels) or floats (probabilities)")
+    raise TypeError(
+        f"labels: got {_core._described(labels, array)}, expected integers (class labels) or floats (probabilities)"
+    )
 
 
 def _check_probabilities(labels: NDArray[Any], shape: tuple[int, ...], ignored: int | None) -> None:
@@ -291,7 +393,9 @@ def _check_probabilities(labels: NDArray[Any], shape: tuple[int, ...], ignored: 
             f"{shape} (or integers, which are class labels)"
         )
     if ignored is not None:
-        raise ValueError(f"ignore_index: got {ignored} with probabilities as labels, expected None")
+        raise ValueError(
+            f"ignore_index: got {_core._shown(ignored)} with probabilities as labels, expected None"
+        )
 
 
 def _check_labels(
@@ -316,10 +420,9 @@ def _check_labels(
         if bad.any():
             place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), shape))
             where = place[0] if len(place) == 1 else place
-            other = "" if ignored is None else f" or {ignored}, the ignore_index"
-            raise ValueError(
-                f"labels: got {labels[place]} at position {where}, expected a class from 0 to {classes - 1}{other}"
-            )
+            valid = f"a class from 0 to {classes - 1}" if classes else "none, since there are no classes"
+            other = "" if ignored is None else f" or {_core._shown(ignored)}, the ignore_index"
+            raise ValueError(f"labels: got {labels[place]} at position {where}, expected {valid}{other}")
     elif ignored is not None and 0 <= ignored < classes:
         skipped = np.equal(labels, ignored)
     label = labels.astype(np.int64, copy=skipped is not None)

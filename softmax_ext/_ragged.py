@@ -6,22 +6,23 @@ csrc/ragged.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    _Out = TypeVar("_Out", bound=NDArray[Any])
+from softmax_ext._typing import Float, Float64Like, Out
 
 
+@overload
+def segment_softmax(x: NDArray[Float], indptr: ArrayLike, *, out: None = None) -> NDArray[Float]: ...
+@overload
+def segment_softmax(x: Float64Like, indptr: ArrayLike, *, out: None = None) -> NDArray[np.float64]: ...
 @overload
 def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: None = None) -> NDArray[Any]: ...
 @overload
-def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
     r"""Softmax over each segment of the first axis: exponentials that sum to 1 in every segment.
 
@@ -77,14 +78,18 @@ def segment_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None
            [0.  , 0.  , 0.  ],
            [0.  , 1.  , 0.  ]])
     """
-    array = _core._segmented_array(x, "x")
+    array = _core._segmented_array(x, "x", "pass {0}.filled(-np.inf)")
     return _core._segment_softmax(array, _checked(indptr, "x", len(array)), out)
 
 
 @overload
+def segment_log_softmax(x: NDArray[Float], indptr: ArrayLike, *, out: None = None) -> NDArray[Float]: ...
+@overload
+def segment_log_softmax(x: Float64Like, indptr: ArrayLike, *, out: None = None) -> NDArray[np.float64]: ...
+@overload
 def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: None = None) -> NDArray[Any]: ...
 @overload
-def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
     r"""Logarithm of the softmax over each segment of the first axis, accurate at every element.
 
@@ -124,16 +129,32 @@ def segment_log_softmax(x: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | 
     >>> segment_log_softmax(np.array([0.0, -50.0, 3.0]), [0, 2, 3])
     array([-1.92874985e-22, -5.00000000e+01,  0.00000000e+00])
     """
-    array = _core._segmented_array(x, "x")
+    array = _core._segmented_array(x, "x", "pass {0}.filled(-np.inf)")
     return _core._segment_log_softmax(array, _checked(indptr, "x", len(array)), out)
 
 
 @overload
 def segment_softmax_vjp(
+    y: NDArray[np.float64], g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_softmax_vjp(
+    y: NDArray[Any] | Float64Like, g: NDArray[np.float64], indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_softmax_vjp(
+    y: NDArray[Float], g: NDArray[Float], indptr: ArrayLike, *, out: None = None
+) -> NDArray[Float]: ...
+@overload
+def segment_softmax_vjp(
+    y: Float64Like, g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: None = None
 ) -> NDArray[Any]: ...
 @overload
-def segment_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
@@ -172,16 +193,32 @@ def segment_softmax_vjp(
     >>> segment_softmax_vjp(np.array([0.25, 0.75, 1.0]), np.array([1.0, 0.0, 5.0]), [0, 2, 3])
     array([ 0.1875, -0.1875,  0.    ])
     """
-    array = _core._segmented_array(y, "y")
+    array = _core._segmented_array(y, "y", "pass {0}.filled(0)")
     return _core._segment_softmax_vjp(array, g, _checked(indptr, "y", len(array)), out)
 
 
 @overload
 def segment_log_softmax_vjp(
+    y: NDArray[np.float64], g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_log_softmax_vjp(
+    y: NDArray[Any] | Float64Like, g: NDArray[np.float64], indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_log_softmax_vjp(
+    y: NDArray[Float], g: NDArray[Float], indptr: ArrayLike, *, out: None = None
+) -> NDArray[Float]: ...
+@overload
+def segment_log_softmax_vjp(
+    y: Float64Like, g: ArrayLike, indptr: ArrayLike, *, out: None = None
+) -> NDArray[np.float64]: ...
+@overload
+def segment_log_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: None = None
 ) -> NDArray[Any]: ...
 @overload
-def segment_log_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: _Out) -> _Out: ...
+def segment_log_softmax_vjp(y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: Out) -> Out: ...
 def segment_log_softmax_vjp(
     y: ArrayLike, g: ArrayLike, indptr: ArrayLike, *, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
@@ -220,22 +257,23 @@ def segment_log_softmax_vjp(
     >>> segment_log_softmax_vjp(np.log([0.25, 0.75, 1.0]), np.array([1.0, 0.0, 5.0]), [0, 2, 3])
     array([ 0.75, -0.75,  0.  ])
     """
-    array = _core._segmented_array(y, "y")
+    array = _core._segmented_array(y, "y", "pass {0}.filled(-np.inf)")
     return _core._segment_log_softmax_vjp(array, g, _checked(indptr, "y", len(array)), out)
 
 
 def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
     """Return `indptr` as the C side reads it, or refuse it; `name` is the array that it cuts up, of that length."""
     expected = f"expected integers from 0 to {name}'s length {length} that never decrease"
-    if isinstance(indptr, np.ma.MaskedArray):
-        raise ValueError(f"indptr: got {type(indptr).__name__}, expected an array without a mask")
     try:
-        # A copy, which nobody changes between the check and the end of the call.
-        array = np.array(indptr, order="C")
+        given = _core._as_array(indptr, "indptr", "pass {0}.compressed()", np.intp)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
     except ValueError as error:
-        raise ValueError(f"indptr: {expected}: {error}") from None
+        raise ValueError(f"indptr: {expected}: {error.__cause__ or error.__context__ or error}") from None
+    # A copy, which nobody changes between the check and the end of the call.
+    array = np.array(given, order="C")
     if array.dtype.kind not in "iu":
-        raise ValueError(f"indptr: got {array.dtype}, {expected}")
+        raise ValueError(f"indptr: got {_core._described(indptr, array)}, {expected}")
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
             f"indptr: got shape {array.shape}, {expected}, in one dimension, at least one of them"

@@ -19,11 +19,13 @@ CPUs to Dask. Workers of `distributed` start with ``OMP_NUM_THREADS=1``, which d
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import NDArray
 
 import softmax_ext
 
@@ -36,14 +38,8 @@ except ImportError as error:
         "softmax_ext.dask needs Dask, which the extra [dask] installs: python -m pip install 'softmax_ext[dask]'"
     ) from error
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
-    from numpy.typing import NDArray
-
-    _Axis: TypeAlias = int | tuple[int, ...] | None
-    _Axes: TypeAlias = tuple[int, ...]
+_Axis: TypeAlias = SupportsIndex | tuple[SupportsIndex, ...] | None
+_Axes: TypeAlias = tuple[int, ...]
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -155,7 +151,7 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
     -------
     dask.array.Array
         Of the type that `softmax_ext.logsumexp` gives, with `x`'s chunks along the axes that stay; not computed yet.
-        Within 2 ULP of the larger of the result and the largest |x|; for float64 rows in several chunks, within 8.
+        Within 2 ULP of the larger of the result and the largest \|x\|; for float64 rows in several chunks, within 8.
 
     Raises
     ------
@@ -175,12 +171,13 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
     array([1000.69314718,    0.        ])
     """
     x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis)
+    keepdims = softmax_ext._core._flag(keepdims, "keepdims")
     cut = _is_cut(x, axes)
     return da.map_blocks(
         partial(_logsumexp_of_pairs, result_type=dtype) if cut else softmax_ext.logsumexp,
         _pairs(x, axes) if cut else x,
         axis=axes,
-        keepdims=bool(keepdims),
+        keepdims=keepdims,
         chunks=tuple((1,) if d in axes else n for d, n in enumerate(x.chunks) if keepdims or d not in axes),
         drop_axis=() if keepdims else axes,
         meta=np.empty((0,) * (x.ndim if keepdims else x.ndim - len(axes)), dtype),
@@ -198,7 +195,10 @@ def _checked(function: Callable[..., Any], x: da.Array, axis: _Axis) -> tuple[da
         )
     # On an array of no elements the function makes all its checks, with its own messages.
     dtype = function(meta_from_array(x), axis).dtype
-    axes = range(x.ndim) if axis is None or x.ndim == 0 else normalize_axis_tuple(axis, x.ndim)
+    axes: Iterable[int] = range(x.ndim)
+    if axis is not None and x.ndim > 0:
+        # Any integer is an axis to it, though its type says int.
+        axes = normalize_axis_tuple(axis, x.ndim)  # type: ignore[arg-type]
     return x.astype(dtype), tuple(sorted(axes)), dtype
 
 

@@ -1,6 +1,9 @@
 """The functions (contract 1.1): names, signatures, and what they mean in textbooks and training."""
 
 import inspect
+import pickle
+import pydoc
+import typing
 
 import numpy as np
 import operations
@@ -38,6 +41,38 @@ def test_signature(name):
 
 def test_public_names():
     assert all(hasattr(softmax_ext, name) for name in softmax_ext.__all__)
+
+
+FUNCTIONS = [name for name in softmax_ext.__all__ if callable(getattr(softmax_ext, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_where_users_find_them(name):
+    function = getattr(softmax_ext, name)
+    assert (function.__module__, function.__qualname__) == ("softmax_ext", name)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        data = pickle.dumps(function, protocol)
+        assert b"_core" not in data
+        assert pickle.loads(data) is function
+    assert pydoc.render_doc(function).splitlines()[0].endswith("in module softmax_ext")
+    assert "softmax_ext._" not in repr(function)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_annotations_can_be_evaluated(name):
+    function = getattr(softmax_ext, name)
+    annotations = inspect.get_annotations(function, eval_str=True)
+    assert annotations == typing.get_type_hints(function)
+    assert not any(isinstance(annotation, str) for annotation in annotations.values())
+    inspect.signature(function, eval_str=True)
+    for overload in typing.get_overloads(function):
+        inspect.get_annotations(overload, eval_str=True)
+
+
+def test_annotations_of_the_functions_of_dask_arrays():
+    dask = pytest.importorskip("softmax_ext.dask")
+    for name in dask.__all__:
+        assert "axis" in inspect.get_annotations(getattr(dask, name), eval_str=True)
 
 
 # Textbook figures ---------------------------------------------------------------------------------

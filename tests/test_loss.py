@@ -302,7 +302,7 @@ X = np.zeros((2, 3))
         (ValueError, "label_smoothing: got 1.5, expected", (X, [0, 1]), {"label_smoothing": 1.5}),
         (ValueError, "label_smoothing: got -0.1, expected", (X, [0, 1]), {"label_smoothing": -0.1}),
         (ValueError, "label_smoothing: got nan, expected", (X, [0, 1]), {"label_smoothing": float("nan")}),
-        (TypeError, "label_smoothing: got str, expected", (X, [0, 1]), {"label_smoothing": "much"}),
+        (TypeError, "label_smoothing: got 'much', expected", (X, [0, 1]), {"label_smoothing": "much"}),
         (TypeError, "label_smoothing: got NoneType", (X, [0, 1]), {"label_smoothing": None}),
     ],
 )  # fmt: skip
