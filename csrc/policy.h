@@ -47,8 +47,8 @@ typedef struct {
 typedef struct {
     int64_t now;    /* the call's end */
     int64_t took;   /* its time */
-    int64_t serial; /* the time that one thread would have taken, by what the calling thread took for its share */
-    int64_t expected; /* the same by the call's size, more or less */
+    int64_t serial; /* the time that one thread would have taken, as the time of the calling thread's share tells */
+    int64_t expected; /* the same, as the size of the call tells, within a factor of 2 or so */
     int width;      /* threads that it ran on */
     int is_crowded; /* another thread of this process was in a call meanwhile */
 } smx_measurement;
