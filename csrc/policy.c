@@ -2,7 +2,8 @@
 
    The promise: with other programs on the processors, mean and 99th percentile of a call's time are within 1.3 of what
    one thread takes. So a rest is PRICE times as long as what the run before it has lost, and RARITY calls long for each
-   slow call of that run: the loss is a few percent of the time at most, and fewer than one call in a hundred is slow. */
+   slow call of that run: the loss is a few percent of the time at most, and fewer than one call in a hundred is
+   slow. */
 
 #include "policy.h"
 

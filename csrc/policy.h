@@ -9,7 +9,7 @@
 
 /*  state      threads of the next call     left when                                      next state
     --------------------------------------------------------------------------------------------------------------------
-    SETTLED    width                        the calls lose time, or too many are slow      SETTLED, half the width; rests
+    SETTLED    width                        the calls lose time, or too many are slow      SETTLED, half width; rests
                                             the rest is over, and width < limit            PROBING
     PROBING    tried: twice the width,      its last calls have brought time               SETTLED, width = tried
                at the start the limit       they have not, or a call came very late        SETTLED; rests longer
