@@ -2,7 +2,8 @@
 
    The promise: with other programs on the processors, mean and 99th percentile of a call's time are within 1.3 of what
    one thread takes. So a rest is PRICE times as long as what the run before it has lost, and RARITY calls long for each
-   slow call of that run: the loss is a few percent of the time at most, and fewer than one call in a hundred is slow. */
+   slow call of that run: the loss is a few percent of the time at most, and fewer than one call in a hundred is
+   slow. */
 
 #include "policy.h"
 
@@ -31,7 +32,7 @@ enum {
        two in a row are not. */
     SLOW = 256,
     TOO_SLOW = 2 * SLOW,
-    /* Times what is expected: no build is that slow. */
+    /* A call that takes so many times as long as expected, and LATE, was interrupted: no build is that slow. */
     MUCH_LONGER = 8
 };
 
@@ -41,16 +42,16 @@ static const int64_t CREDIT = 300 * US;
 /* A call that loses so much time ends a probe at once, unless it is the first one. The first call may have woken a
    thread on the processor of the thread that waits for it, which the woken thread then leaves (threads.c). */
 static const int64_t VERY_LATE = 500 * US;
-/* Less than the slice that another program has a processor for. */
+/* It is less than the slice for which Linux gives a processor to another program. */
 static const int64_t LATE = 1000 * US;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* The time that one thread would have taken. The calling thread may have been without a processor while it did its own
-   share, which tells too much then: so a call brings no more than it should take on a machine half as fast as those
-   that `expected` is measured on; and a call that takes far longer than expected has lost a processor, and brings nothing,
-   as one thread has to be on one processor only. */
+/* The time that one thread would have taken. The calling thread may have lost its processor while it did its own share.
+   The time of that share is then too long, and two bounds hold. A call brings at most the time that its work takes on a
+   machine half as fast as `expected` assumes. A call that takes far longer than expected was interrupted, and counts as
+   slow: one thread needs one processor only, and is interrupted less often. */
 static int64_t serial_of(const smx_measurement *call) {
     const int64_t most_brought = call->took + 2 * call->expected;
     const int64_t undisturbed = MUCH_LONGER * call->expected + LATE;

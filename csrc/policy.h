@@ -9,7 +9,7 @@
 
 /*  state      threads of the next call     left when                                      next state
     --------------------------------------------------------------------------------------------------------------------
-    SETTLED    width                        the calls lose time, or too many are slow      SETTLED, half the width; rests
+    SETTLED    width                        the calls lose time, or too many are slow      SETTLED, half width; rests
                                             the rest is over, and width < limit            PROBING
     PROBING    tried: twice the width,      its last calls have brought time               SETTLED, width = tried
                at the start the limit       they have not, or a call came very late        SETTLED; rests longer
@@ -47,8 +47,8 @@ typedef struct {
 typedef struct {
     int64_t now;    /* the call's end */
     int64_t took;   /* its time */
-    int64_t serial; /* the time that one thread would have taken, by what the calling thread took for its share */
-    int64_t expected; /* the same by the call's size, more or less */
+    int64_t serial; /* the time that one thread would have taken, as the time of the calling thread's share tells */
+    int64_t expected; /* the same, as the size of the call tells, within a factor of 2 or so */
     int width;      /* threads that it ran on */
     int is_crowded; /* another thread of this process was in a call meanwhile */
 } smx_measurement;
