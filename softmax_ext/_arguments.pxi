@@ -175,7 +175,8 @@ cdef object _check_out(object out, object shape, object compute_dtype):
         raise TypeError(f"out: got {type(out).__name__}, expected an array without a mask: pass out.data")
     if not isinstance(out, np.ndarray):
         # A tensor on the CPU and NumPy's view of it share their memory.
-        view = ", such as np.asarray(out)" if hasattr(type(out), "__array__") and not isinstance(out, np.generic) else ""
+        has_view = hasattr(type(out), "__array__") and not isinstance(out, np.generic)
+        view = ", such as np.asarray(out)" if has_view else ""
         raise TypeError(f"out: got {type(out).__name__}, expected a NumPy array to write to{view}")
     if out.shape != shape:
         raise ValueError(f"out: got shape {out.shape}, expected {shape}")

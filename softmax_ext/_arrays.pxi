@@ -16,7 +16,7 @@ cdef bint _is_dask(object value):
 
 
 cdef object _find_fragile(object value, int depth):
-    """A masked or Dask array in the value, itself or nested in sequences, that NumPy would convert silently; or None."""
+    """A masked or Dask array in the value or in nested sequences, which NumPy would convert silently; or None."""
     if type(value) is float or type(value) is int or cnp.PyArray_CheckExact(value):
         return None
     if isinstance(value, np.ma.MaskedArray) or _is_dask(value):
@@ -101,6 +101,7 @@ cdef object _sparse_advice(object value, str name):
     if scipy_sparse is None or not scipy_sparse.issparse(value):
         return ""
     return (
-        f": a sparse array has its stored elements in {name}.data, and segment_softmax({name}.data, {name}.indptr) takes "
+        f": a sparse array has its stored elements in {name}.data, and segment_softmax({name}.data, {name}.indptr) "
+        "takes "
         "the rows of one in CSR form"
     )

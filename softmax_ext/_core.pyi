@@ -552,26 +552,164 @@ def logsumexp(
 ) -> Out: ...
 @overload
 def softmax_entropy(
-    x: ArrayLike,
-    axis: _Axis = -1,
+    x: NDArray[Float],
+    axis: Axis = -1,
     *,
-    keepdims: bool = False,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[Float]:
+    r"""Entropy of the softmax along an axis, in nats, accurate also where it is close to 0.
+
+    .. math:: -\sum_i p_i \log p_i, \quad p = \mathrm{softmax}(x / T)
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers, as for `softmax`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes along which the probabilities sum to 1; None for the whole array.
+    keepdims : bool, default False
+        If True, these axes stay in the result, with length 1.
+    out : ndarray, optional
+        Where to put the result, of its shape.
+    dtype : dtype, optional
+        Type of the result, as for `softmax`.
+    where : array_like of bool, optional
+        Which elements take part, as for `softmax`.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Within 4 u (two machine epsilons) of the true value, relative to it; `out` if that was given. From 0, all on one
+        element, to the logarithm of the number of elements, all alike. NaN if there is a NaN or +inf, or nothing but
+        -inf; 0 if nothing is there, or left by `where`. An element of -inf beside finite ones adds 0.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does.
+
+    See Also
+    --------
+    log_softmax : The logarithms of the probabilities.
+
+    Notes
+    -----
+    With z, the sum of the other exponentials relative to that of the maximum, the entropy is log1p(z) plus a mean of
+    (max - x) / T: no term is negative, so nothing cancels. `x` is read once; no probability is stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_ext import softmax_entropy
+    >>> softmax_entropy(np.array([[0.0, 0.0], [0.0, -50.0]]))
+    array([6.93147181e-01, 9.83662422e-21])
+    """
+
+@overload
+def softmax_entropy(
+    x: NDArray[Float],
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Float: ...
+@overload
+def softmax_entropy(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[np.float64]: ...
+@overload
+def softmax_entropy(
+    x: Vector | Float64Scalar,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> np.float64: ...
+@overload
+def softmax_entropy(
+    x: Float64Like,
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> np.float64: ...
+@overload
+def softmax_entropy(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Float: ...
+@overload
+def softmax_entropy(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> NDArray[Float]: ...
+@overload
+def softmax_entropy(
+    x: NDArray[Any] | Float64Like,
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Float: ...
+@overload
+def softmax_entropy(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
     out: None = None,
     dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-    temperature: float = 1.0,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def softmax_entropy(
     x: ArrayLike,
-    axis: _Axis = -1,
+    axis: Axis = -1,
     *,
-    keepdims: bool = False,
-    out: _Out,
+    keepdims: SupportsIndex = False,
+    out: Out,
     dtype: DTypeLike | None = None,
-    where: _Mask | None = None,
-    temperature: float = 1.0,
-) -> _Out: ...
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> Out: ...
 @overload
 def softmax_vjp(
     y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None

@@ -28,6 +28,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 import softmax_ext
+import softmax_ext._core as _core
 
 try:
     import dask.array as da
@@ -171,7 +172,7 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
     array([1000.69314718,    0.        ])
     """
     x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis)
-    keepdims = softmax_ext._core._flag(keepdims, "keepdims")
+    keepdims = _core._flag(keepdims, "keepdims")
     cut = _is_cut(x, axes)
     return da.map_blocks(
         partial(_logsumexp_of_pairs, result_type=dtype) if cut else softmax_ext.logsumexp,
