@@ -9,7 +9,15 @@ from layouts import LAYOUTS
 from numpy.testing import assert_array_equal
 
 import softmax_ext
-from softmax_ext import _reference, log_softmax, log_softmax_vjp, logsumexp, softmax, softmax_entropy, softmax_vjp
+from softmax_ext import (
+    _reference,
+    log_softmax,
+    log_softmax_vjp,
+    logsumexp,
+    softmax,
+    softmax_entropy,
+    softmax_vjp,
+)
 
 INF, NAN = np.inf, np.nan
 TYPES = [np.float32, np.float64]

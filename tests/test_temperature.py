@@ -75,7 +75,9 @@ def test_a_confident_row_keeps_its_digits(function, dtype):
 def test_entropy_within_its_bound_of_the_exact_quotient(temperature, dtype):
     """4 u of the result are 4 ULP just below a power of two, and 2 ULP just above one."""
     entropy = softmax_ext.softmax_entropy
-    rows_of_a_kind = [rows(n, dtype, scale, seed) for seed, scale in enumerate([0.1, 3, 30]) for n in (2, 3, 90)]
+    rows_of_a_kind = [
+        rows(n, dtype, scale, seed) for seed, scale in enumerate([0.1, 3, 30]) for n in (2, 3, 90)
+    ]
     confident = [np.array([0, -gap, -2 * gap], dtype) * dtype(temperature) for gap in (5, 20, 60)]
     far = [np.array([1e6, 1e6 - 1, 999_990], dtype), np.array([3e20, 3e20, 1], dtype)]
     long = [rows(9000, dtype, 3)]
@@ -85,7 +87,9 @@ def test_entropy_within_its_bound_of_the_exact_quotient(temperature, dtype):
         with mpmath.workdps(60):
             ulp = max(np.spacing(found), np.finfo(dtype).smallest_subnormal)
             (error,) = ulps("softmax_entropy", x, found, temperature)
-            assert error * float(ulp) <= 4.01 * u * float(found) + 1.25 * float(np.finfo(dtype).smallest_subnormal)
+            assert error * float(ulp) <= 4.01 * u * float(found) + 1.25 * float(
+                np.finfo(dtype).smallest_subnormal
+            )
 
 
 @pytest.mark.parametrize("dtype", TYPES)

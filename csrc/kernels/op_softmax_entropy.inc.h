@@ -33,7 +33,8 @@ SMX_INLINE pair gaps_combine(const real *partials, ptrdiff_t pieces, int rows, i
         const real *partial = partials + i * partial_at(SMX_PARTIALS, rows, 0);
         const largest m = read_largest(partial, rows, row);
         const vec down = power_of_two(v_sub(reference_of(m, t), total.reference));
-        const pair terms = read_sum(partial, PARTIAL_TERMS, rows, row), gaps = read_sum(partial, PARTIAL_GAPS, rows, row);
+        const pair terms = read_sum(partial, PARTIAL_TERMS, rows, row),
+                   gaps = read_sum(partial, PARTIAL_GAPS, rows, row);
         const vec gap = v_fnma(v_max(scale.floor, m.first), unit, maximum);
         sum = sum_add_sum(sum, pair_of(v_mul(gaps.high, down), v_mul(gaps.low, down)));
         sum = sum_add_product(sum, v_mul(terms.high, down), gap);

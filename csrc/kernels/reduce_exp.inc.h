@@ -88,7 +88,7 @@ SMX_INLINE term_rule term_rule_of(largest m, vec rounder, vec floor, vec start, 
                                   const exp_temperature *t) {
     const vec unit = what == OTHERS_WITH_GAPS ? gap_unit(t) : v_set1(1);
     /* The maximum is -inf if all elements are; then any finite number will do. */
-    const term_rule rule = {exp_scale_with(rounder, floor, t), m.second, start, unit,
+    const term_rule rule = {exp_scale_with(rounder, floor, t),  m.second, start, unit,
                             v_mul(v_max(floor, m.first), unit), what};
     return rule;
 }
@@ -121,7 +121,8 @@ SMX_INLINE void save_parts(saved_parts saved, ptrdiff_t i, exp_parts e) {
 
 /* Adds up to four vectors of elements to their partial sums s; sets e to their exponentials. Elements below the floor,
    whose terms are 0, have finite gaps. */
-SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const term_rule *rule, int is_short_row, exp_parts *e) {
+SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const term_rule *rule, int is_short_row,
+                                 exp_parts *e) {
     exp_parts term[IN_STEP];
     exp_scale scales[IN_STEP];
     for (int k = 0; k < count; k++)
@@ -144,8 +145,8 @@ SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const 
 
 /* Adds `count` vectors of a row to their partial sums s. The vectors are `step` elements apart, from x on. left:
    elements from x to the end of the row; if is_whole, there are enough for all vectors. */
-SMX_INLINE running_sums exp_row_step(running_sums s, const real *x, ptrdiff_t step, ptrdiff_t left, int is_whole, int count,
-                                     const term_rule *rule, saved_parts saved) {
+SMX_INLINE running_sums exp_row_step(running_sums s, const real *x, ptrdiff_t step, ptrdiff_t left, int is_whole,
+                                     int count, const term_rule *rule, saved_parts saved) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
     for (int k = 0; k < count; k++)
