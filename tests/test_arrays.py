@@ -128,8 +128,8 @@ def test_other_result_types_are_refused(name, dtype):
 
 
 def test_what_is_no_array_is_refused():
-    for no_numbers in (None, {1.0, 2.0}, object()):
-        with refused(TypeError, "x", "object"):
+    for no_numbers, name in ((None, "NoneType"), ({1.0, 2.0}, "set"), (object(), "object")):
+        with refused(TypeError, "x", name):
             softmax(no_numbers)
     with refused(ValueError, "x"):
         softmax([[1.0], [1.0, 2.0]])
