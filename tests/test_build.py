@@ -141,7 +141,8 @@ def test_objects_are_used_again_unless_what_they_were_made_from_changed(tmp_path
     """Build a tiny stand-in for the package with the real setup.py, again and again."""
     for folder in ("softmax_ext", "csrc/kernels"):
         (tmp_path / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "setup.py", tmp_path)
+    for name in ("setup.py", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
     shutil.copy(ROOT / "csrc" / "arch.h", tmp_path / "csrc")
     (tmp_path / "softmax_ext" / "_core.pyx").write_text("def one():\n    return 1\n")
     (tmp_path / "csrc" / "a.c").write_text('#include "a.h"\nint a(void) { return A; }\n')
@@ -163,6 +164,7 @@ def test_objects_are_used_again_unless_what_they_were_made_from_changed(tmp_path
     later = (tmp_path / "csrc" / "a.h").stat().st_mtime + 3600
     os.utime(tmp_path / "csrc" / "a.h", (later, later))
     assert built() == {"a.o"}
+    os.utime(tmp_path / "csrc" / "a.h", (later - 7200, later - 7200))  # or it would stay younger than its object
     assert built(CFLAGS="-DOTHER") == everything
     # A build that fails does not cost the next one more than the file that is mended.
     (tmp_path / "csrc" / "b.c").write_text("no C\n")
