@@ -164,7 +164,9 @@ def test_objects_are_used_again_unless_what_they_were_made_from_changed(tmp_path
     later = (tmp_path / "csrc" / "a.h").stat().st_mtime + 3600
     os.utime(tmp_path / "csrc" / "a.h", (later, later))
     assert built() == {"a.o"}
-    os.utime(tmp_path / "csrc" / "a.h", (later - 7200, later - 7200))  # or it would stay younger than its object
+    os.utime(
+        tmp_path / "csrc" / "a.h", (later - 7200, later - 7200)
+    )  # or it would stay younger than its object
     assert built(CFLAGS="-DOTHER") == everything
     # A build that fails does not cost the next one more than the file that is mended.
     (tmp_path / "csrc" / "b.c").write_text("no C\n")
