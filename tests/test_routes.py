@@ -1,8 +1,5 @@
 """Routes (csrc/route.c): no result depends on the route or option that a call takes, and each of them is reached."""
 
-import subprocess
-import sys
-
 import ml_dtypes
 import numpy as np
 import operations
@@ -157,10 +154,8 @@ def test_explain_refuses(text):
         explain(text)
 
 
-def test_explain_from_the_shell():
-    run = [sys.executable, "-m", "softmax_ext", "--explain"]
-    done = subprocess.run([*run, "softmax float32 128x1000"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("rows:")
-    done = subprocess.run([*run, "softmax"], capture_output=True, text=True)
+def test_explain_from_the_shell(python):
+    assert python("-m", "softmax_ext", "--explain", "softmax float32 128x1000").startswith("rows:")
+    done = python("-m", "softmax_ext", "--explain", "softmax", check=False)
     assert done.returncode == 2
     assert "explain: got 'softmax'" in done.stderr
