@@ -127,7 +127,7 @@ static inline ptrdiff_t smx_round_up(ptrdiff_t x, ptrdiff_t step) { return smx_r
 static inline ptrdiff_t smx_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t smx_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
-/* ---- route.c --------------------------------------------------------------------------------------------------------- */
+/* ---- route.c ---------------------------------------------------------------------------------------------------- */
 
 /* Chooses the route of a plan of so many rows of n elements, and cuts it up. */
 void smx_choose_route(smx_job *job, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads);
@@ -149,17 +149,17 @@ enum smx_switch { SMX_SWITCH_TINY, SMX_SWITCH_ROUTE, SMX_SWITCH_OPTION };
 void smx_turn(enum smx_switch what, int number, int off);
 const char *smx_route_of_table(int number);
 
-/* ---- explain.c ------------------------------------------------------------------------------------------------------- */
+/* ---- explain.c -------------------------------------------------------------------------------------------------- */
 
 /* The job in a line of text, for people. */
 void smx_explain_job(const smx_job *job, char *text, size_t size);
 
-/* ---- tiny.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- tiny.c ----------------------------------------------------------------------------------------------------- */
 
 /* Returns 1 if the plan is done, 0 if it is not tiny, or if its values need another pass. */
 int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n);
 
-/* ---- tile.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- tile.c ----------------------------------------------------------------------------------------------------- */
 
 /* Does one tile from start to end. next_follows: the worker goes on with the next tile. */
 void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows);
@@ -180,7 +180,7 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece);
 
 static inline int smx_has_row_results(const smx_job *j) { return !j->op->elementwise || j->op->has_row_out; }
 
-/* ---- transfer.c ------------------------------------------------------------------------------------------------------ */
+/* ---- transfer.c ------------------------------------------------------------------------------------------------- */
 
 smx_load smx_load_gathered, smx_load_half, smx_load_masked, smx_load_transposed, smx_load_lines, smx_load_compact_lines;
 smx_store smx_store_scattered, smx_store_half, smx_store_transposed, smx_store_half_lines;

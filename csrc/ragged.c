@@ -36,7 +36,7 @@ typedef struct {
     smx_columns tile; /* the open tile */
 } worker;
 
-/* ---- a tile of a window ---------------------------------------------------------------------------------------------- */
+/* ---- a tile of a window ----------------------------------------------------------------------------------------- */
 
 static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const worker *r = w->context;
@@ -74,7 +74,7 @@ static void do_tile(worker *r, smx_columns tile) {
     smx_do_open_rows(&r->columns, 0, 0);
 }
 
-/* ---- segments -------------------------------------------------------------------------------------------------------- */
+/* ---- segments --------------------------------------------------------------------------------------------------- */
 
 /* Points the operand at the segment that starts with that element. The stride is set again, as smx_simplify may have
    rewritten it for a segment of one element. */
@@ -94,7 +94,7 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
     return smx_run_rows(alone);
 }
 
-/* ---- threads ---------------------------------------------------------------------------------------------------------- */
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 /* The weight of all segments before segment k: their elements, and 1 for each segment, as empty ones take time, too. */
 static ptrdiff_t weight_before(const job *j, ptrdiff_t k) { return j->plan->indptr[k] * j->segments.inner_count + k; }

@@ -67,7 +67,7 @@ static int is_large(ptrdiff_t bytes) { return bytes >= beyond_cache_from / 2; }
 
 int smx_beyond_cache(int arrays, ptrdiff_t bytes) { return arrays * bytes >= beyond_cache_from; }
 
-/* ---- thresholds of the routes ---------------------------------------------------------------------------------------- */
+/* ---- thresholds of the routes ----------------------------------------------------------------------------------- */
 
 /* True if short rows are so few that they are better taken one by one. Side by side, they would leave most lanes empty.
    One by one, each row is a chain of additions that wait for one another. */
@@ -90,7 +90,7 @@ static int tile_of_columns(const smx_facts *c, ptrdiff_t fit, ptrdiff_t span) {
     return (int)smx_min(rows, span);
 }
 
-/* ---- the routes ---------------------------------------------------------------------------------------------------- */
+/* ---- the routes ------------------------------------------------------------------------------------------------- */
 
 static int fits_packed(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half &&
@@ -157,7 +157,7 @@ static const route *find_route(const smx_facts *c) {
     return r;
 }
 
-/* ---- how a call is cut ----------------------------------------------------------------------------------------------- */
+/* ---- how a call is cut ------------------------------------------------------------------------------------------ */
 
 /* Cuts each span into tiles; the first one has so many rows fewer than the others. */
 static void count_tiles(smx_job *j, int first_tile_short_by) {
@@ -187,7 +187,7 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
     count_tiles(j, 0);
 }
 
-/* ---- where inputs are read --------------------------------------------------------------------------------------------- */
+/* ---- where inputs are read -------------------------------------------------------------------------------------- */
 
 /* True if the kernels can read input k in place, in COLUMNS. Its lines have to follow one another; or they are short
    rows' lines, so few that all of them stay in their sets of the first-level cache. */
@@ -235,7 +235,7 @@ static void choose_inputs(smx_job *j, const smx_facts *c) {
         j->in_place[k] |= half_in_kernel;
 }
 
-/* ---- how results are stored -------------------------------------------------------------------------------------------- */
+/* ---- how results are stored ------------------------------------------------------------------------------------- */
 
 /* The function that moves results from the block to the output, always or for tiles that need another pass. */
 static smx_store *store_of(const smx_job *j, const smx_facts *c) {
@@ -287,7 +287,7 @@ static int streams(const smx_job *j, const smx_facts *c) {
     return fits && j->rows * j->n * j->real_size >= beyond_cache_from && may(SMX_STREAM);
 }
 
-/* ---- all together -------------------------------------------------------------------------------------------------------- */
+/* ---- all together ----------------------------------------------------------------------------------------------- */
 
 /* True if reduce finds maxima ahead. It does not if arrays are large: a prefetch that is in time for the next tile is
    too late for looking ahead at it, so loads would wait for memory and exponentials for loads. Rows of many pieces are
@@ -412,7 +412,7 @@ int smx_shares_pieces(const smx_job *j) {
     return j->threads > 1 && j->pieces > 1 && j->tiles < TILES_PER_THREAD * (ptrdiff_t)j->threads;
 }
 
-/* ---- tiny calls ------------------------------------------------------------------------------------------------------------ */
+/* ---- tiny calls ------------------------------------------------------------------------------------------------- */
 
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route) {
     const smx_kernels *kernels = plan->kernels;

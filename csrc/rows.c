@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-/* ---- a worker -------------------------------------------------------------------------------------------------------- */
+/* ---- a worker --------------------------------------------------------------------------------------------------- */
 
 /* Gives the worker a job and scratch memory, on the stack if there is room, else on the heap. Returns what to free. If
    there is no memory, w->job becomes NULL. */
@@ -62,7 +62,7 @@ static int run_serial(const smx_job *j) {
 
 #ifdef _OPENMP
 
-/* ---- threads share tiles ----------------------------------------------------------------------------------------------- */
+/* ---- threads share tiles ---------------------------------------------------------------------------------------- */
 
 static int run_tiles(const smx_job *j) {
     smx_shares tiles;
@@ -82,7 +82,7 @@ static int run_tiles(const smx_job *j) {
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
-/* ---- threads share pieces ---------------------------------------------------------------------------------------------- */
+/* ---- threads share pieces --------------------------------------------------------------------------------------- */
 
 /* Where a round of run_pieces leaves the partials of tile t. */
 static char *partials_of(const smx_job *j, char *partials, int round, ptrdiff_t t) {
@@ -162,7 +162,7 @@ static int run_pieces(smx_job *j) {
 
 #endif
 
-/* ---- all rows --------------------------------------------------------------------------------------------------------- */
+/* ---- all rows --------------------------------------------------------------------------------------------------- */
 
 static ptrdiff_t min_elements_per_thread(const smx_plan *plan) {
     return plan->kernels->op[plan->op].min_elements_per_thread;

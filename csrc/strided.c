@@ -151,8 +151,8 @@ static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x <<
 
 static uint64_t swap64(uint64_t x) { return (uint64_t)swap32((uint32_t)x) << 32 | swap32((uint32_t)(x >> 32)); }
 
-/* memcpy, because an element need not be aligned. The compiler makes it one move. Four elements a turn: a turn of one element
-   takes one cycle or two, as the loop's code lies in the cache. */
+/* memcpy, because an element need not be aligned. The compiler makes it one move. Four elements a turn: a turn of one
+   element takes one cycle or two, as the loop's code lies in the cache. */
 #define COPY_ELEMENTS(type, swap)                                                                                      \
     do {                                                                                                               \
         type x[4];                                                                                                     \

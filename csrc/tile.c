@@ -10,7 +10,7 @@
 
 static const smx_view nowhere = {NULL, 0, 0};
 
-/* ---- where the rows are -------------------------------------------------------------------------------------------- */
+/* ---- where the rows are ----------------------------------------------------------------------------------------- */
 
 void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     const smx_job *j = w->job;
@@ -118,7 +118,7 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.stream = j->streams && (!by_cache_lines || (uintptr_t)w->tile.out.start % SMX_CACHE_LINE == 0);
 }
 
-/* ---- write --------------------------------------------------------------------------------------------------------- */
+/* ---- write ------------------------------------------------------------------------------------------------------ */
 
 /* How the results of the open piece reach the output. It is the way of the route, unless NaNs or the mask need another
    pass over the results. That pass needs reals in the layout of the tile, so such results go to a block. */
@@ -191,8 +191,9 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
         smx_apply_mask(w, &w->tile.out, hidden->out, &w->tile.out);
 }
 
-/* Puts in the results of rows of which the mask leaves nothing. finish cannot tell them from rows of the numbers that stand
-   for hidden elements. Neither has a finite sum, so the mask is read again only for tiles that are not finite. */
+/* Puts in the results of rows of which the mask leaves nothing. finish cannot tell them from rows of the numbers that
+   stand for hidden elements. Neither has a finite sum, so the mask is read again only for tiles that are not finite.
+   */
 static void put_hidden_rows(smx_worker *w) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
@@ -216,7 +217,7 @@ void smx_store_row_results(smx_worker *w) {
     smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, (const char *)w->state->constants);
 }
 
-/* ---- the protocol -------------------------------------------------------------------------------------------------- */
+/* ---- the protocol ----------------------------------------------------------------------------------------------- */
 
 static char *partial_of(const smx_worker *w, char *partials, ptrdiff_t piece) {
     const smx_job *j = w->job;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- views --------------------------------------------------------------------------------------------------------- */
+/* ---- views ------------------------------------------------------------------------------------------------------ */
 
 smx_view smx_view_array(const smx_worker *w, const smx_operand *operand, ptrdiff_t start) {
     const smx_plan *plan = w->job->plan;
@@ -38,7 +38,7 @@ static char *find_row(const smx_worker *w, const smx_operand *operand, ptrdiff_t
     return smx_find_row(w->job->plan, operand, w->first_row + r);
 }
 
-/* ---- masks --------------------------------------------------------------------------------------------------------- */
+/* ---- masks ------------------------------------------------------------------------------------------------------ */
 
 void smx_apply_mask(const smx_worker *w, const smx_view *from, double fill, const smx_view *to) {
     w->job->plan->kernels->apply_mask(from, &w->mask, w->tile.rows, w->tile.n, fill, to);
@@ -56,7 +56,7 @@ static int is_mask_of_rows(const smx_worker *w) {
     return w->job->plan->mask.data && w->mask.row_stride != 0 && w->mask.row_stride != 1;
 }
 
-/* ---- numbers of 16 bits ---------------------------------------------------------------------------------------------- */
+/* ---- numbers of 16 bits ----------------------------------------------------------------------------------------- */
 
 /* True if rows, each contiguous, follow one another in the operand and in the view: they then make one long row. */
 static int is_one_row(const smx_worker *w, const smx_operand *operand, const smx_view *rows) {
@@ -110,7 +110,7 @@ static void rows_to_half(const smx_worker *w, const smx_view *from, ptrdiff_t st
     }
 }
 
-/* ---- loads --------------------------------------------------------------------------------------------------------- */
+/* ---- loads ------------------------------------------------------------------------------------------------------ */
 
 /* Element by element, from any strides and byte order. ROWS that are read in place come here for a shift. */
 void smx_load_gathered(smx_worker *w, int k, ptrdiff_t start) {
@@ -196,7 +196,7 @@ void smx_load_compact_lines(smx_worker *w, int k, ptrdiff_t start) {
         memcpy(block.start, lines.start, (size_t)(count * j->real_size));
 }
 
-/* ---- stores -------------------------------------------------------------------------------------------------------- */
+/* ---- stores ----------------------------------------------------------------------------------------------------- */
 
 static void mask_results(const smx_worker *w, const smx_view *results, int applies_mask) {
     if (applies_mask)
@@ -257,7 +257,7 @@ void smx_store_half_lines(smx_worker *w, ptrdiff_t start, int applies_mask) {
     }
 }
 
-/* ---- one number a row ------------------------------------------------------------------------------------------------ */
+/* ---- one number a row ------------------------------------------------------------------------------------------- */
 
 const void *smx_gather_numbers(const smx_worker *w, const smx_operand *from, ptrdiff_t size, void *to) {
     const smx_job *j = w->job;
@@ -288,7 +288,7 @@ void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *n
         smx_copy_elements(find_row(w, to, r), 0, numbers + r * size, 0, 1, size, to->swapped);
 }
 
-/* ---- windows of ragged rows ------------------------------------------------------------------------------------------ */
+/* ---- windows of ragged rows ------------------------------------------------------------------------------------- */
 
 SMX_INLINE void to_places_sized(char *block, const uint16_t *place, const char *from, ptrdiff_t n, size_t size) {
     for (ptrdiff_t i = 0; i < n; i++)

@@ -21,7 +21,7 @@
 
    tests/exhaustive/fma.c holds it to the instruction. */
 
-/* ---- by integers ------------------------------------------------------------------------------------------------------ */
+/* ---- by integers ------------------------------------------------------------------------------------------------ */
 
 typedef struct {
     uint64_t high, low;
@@ -166,7 +166,7 @@ SMX_APART double fma_by_integers(double a, double b, double c) {
 #undef DOUBLE_FMA
 #define DOUBLE_FMA fma_by_integers
 
-/* ---- by floating-point arithmetic --------------------------------------------------------------------------------------- */
+/* ---- by floating-point arithmetic ------------------------------------------------------------------------------- */
 
 typedef struct {
     doubles high, low;

@@ -37,7 +37,7 @@ SMX_INLINE void store_stored(char *to, ptrdiff_t left, vec a, enum smx_storage s
         v_store_first((real *)to, left, a);
 }
 
-/* ---- masks ------------------------------------------------------------------------------------------------------- */
+/* ---- masks ------------------------------------------------------------------------------------------------------ */
 
 /* The mask of a derivative: none, a byte for each lane, or a byte for each line of COLUMNS. */
 enum masking { NO_MASK, BY_LANE, BY_LINE };

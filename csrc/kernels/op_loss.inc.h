@@ -35,7 +35,7 @@
 
 enum { LOSS, LOSS_SOFTMAX, LOSS_LABEL = LOSS_SOFTMAX + SOFTMAX_CONSTANTS, LOSS_KEEP, LOSS_SPREAD };
 
-/* ---- reduce ------------------------------------------------------------------------------------------------------ */
+/* ---- reduce ----------------------------------------------------------------------------------------------------- */
 
 /* Exponentials are saved for the gradient only. */
 SMX_INLINE void label_loss_reduce_exp(const smx_tile *tile, real *partial, enum smx_walk walk) {
@@ -86,7 +86,7 @@ LOSS_REDUCTIONS(label_loss)
 LOSS_REDUCTIONS(smooth_loss)
 LOSS_REDUCTIONS(target_loss)
 
-/* ---- the constants of a row -------------------------------------------------------------------------------------- */
+/* ---- the constants of a row ------------------------------------------------------------------------------------- */
 
 /* True if some rows do not count. */
 SMX_INLINE int has_ignored(const smx_tile *tile) {
@@ -156,7 +156,7 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
     return flags;
 }
 
-/* ---- the gradient ------------------------------------------------------------------------------------------------ */
+/* ---- the gradient ----------------------------------------------------------------------------------------------- */
 
 enum { LOSS_CONSTANTS = LOSS_SPREAD - LOSS_SOFTMAX + 1 }; /* from LOSS_SOFTMAX on */
 
@@ -223,7 +223,7 @@ WRITE(target_loss, rows) { target_loss_write(tile, SMX_WALK_ROWS, constants); }
 WRITE(target_loss, packed) { target_loss_write(tile, SMX_WALK_PACKED, constants); }
 WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constants); }
 
-/* ---- their rows of the table ------------------------------------------------------------------------------------- */
+/* ---- their rows of the table ------------------------------------------------------------------------------------ */
 
 #define LOSS_REDUCE(op)                                                                                                \
     {[SMX_WALK_ROWS] = op##_reduce_rows,                                                                               \

@@ -2,7 +2,7 @@
    cross-entropy: they find the largest elements of each row, then the sum relative to them. For softmax_entropy they
    also add up each term times its gap, (max - x) / T. */
 
-/* ---- what they share --------------------------------------------------------------------------------------------- */
+/* ---- what they share -------------------------------------------------------------------------------------------- */
 
 SMX_INLINE largest read_largest(const real *partial, int rows, int row) {
     const largest m = {v_load(partial + partial_at(0, rows, row)), v_load(partial + partial_at(1, rows, row))};
@@ -141,7 +141,7 @@ SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const 
     return s;
 }
 
-/* ---- ROWS -------------------------------------------------------------------------------------------------------- */
+/* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
 /* Adds `count` vectors of a row to their partial sums s. The vectors are `step` elements apart, from x on. left:
    elements from x to the end of the row; if is_whole, there are enough for all vectors. */
@@ -315,7 +315,7 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
         put_frames(frames, tile->lookahead.rows, what, t);
 }
 
-/* ---- COLUMNS ----------------------------------------------------------------------------------------------------- */
+/* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
 
 /* LANES columns, with their element strides: the elements; those of the next tile and the results, which are
    prefetched, or NULL; and where the parts of the exponentials are saved. */

@@ -9,7 +9,7 @@ SMX_INLINE long_sum read_long_sum(const real *partial, int rows, int row) {
     return long_sum_of(read_sum(partial, 0, rows, row), v_load(partial + partial_at(2, rows, row)));
 }
 
-/* ---- ROWS -------------------------------------------------------------------------------------------------------- */
+/* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking masking,
                                 enum summand what) {
@@ -69,7 +69,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
     }
 }
 
-/* ---- COLUMNS ----------------------------------------------------------------------------------------------------- */
+/* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
 
 SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int sum_count,
                                  enum smx_storage storage, enum masking masking, enum summand what) {
@@ -111,7 +111,7 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int sum_
         sum_reduce_strip(tile, partial, row, tile->rows - row, sum_count, storage, masking, what);
 }
 
-/* ---- short rows that follow one another -------------------------------------------------------------------------- */
+/* ---- short rows that follow one another ------------------------------------------------------------------------- */
 
 /* Adds columns first to last. The compiler knows their numbers, so they stay in registers. */
 SMX_INLINE derivative_sum sum_add_columns(derivative_sum s, const vec *y, const vec *g, int first, int last,

@@ -11,7 +11,7 @@ SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)vi
 /* Loops are compiled for each number of partial sums: if there are few sums, their registers stay in the loop. */
 SMX_INLINE int is_short(const smx_tile *tile) { return tile->row_length <= SMX_SHORT; }
 
-/* ---- partials ---------------------------------------------------------------------------------------------------- */
+/* ---- partials --------------------------------------------------------------------------------------------------- */
 
 /* Where number k of the partials of rows row to row + LANES is. */
 SMX_INLINE ptrdiff_t partial_at(int k, int rows, int row) { return k * ((rows + SUMS - 1) / SUMS * SUMS) + row; }

@@ -1,6 +1,6 @@
 /* Copies between an array and a block: lines to columns and back, columns to rows; numbers of 16 bits; masks. */
 
-/* ---- lines to columns, and back ---------------------------------------------------------------------------------- */
+/* ---- lines to columns, and back --------------------------------------------------------------------------------- */
 
 /* Each line prefetches one that is so far ahead that it arrives in time; at the end of the array, it prefetches the
    lines beside the first ones, where the next tile begins. */
@@ -54,7 +54,7 @@ static void columns_to_lines(enum smx_storage storage, const void *block, ptrdif
 #endif
 }
 
-/* ---- columns to rows --------------------------------------------------------------------------------------------- */
+/* ---- columns to rows -------------------------------------------------------------------------------------------- */
 
 SMX_INLINE void itself(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
@@ -67,7 +67,7 @@ static void columns_to_rows(const void *block, ptrdiff_t element_stride, void *r
     apply_into_rows(&spec, count, n, beyond_cache, NULL, &no_temperature);
 }
 
-/* ---- numbers of 16 bits ------------------------------------------------------------------------------------------ */
+/* ---- numbers of 16 bits ----------------------------------------------------------------------------------------- */
 
 #if REAL_BITS == 32
 

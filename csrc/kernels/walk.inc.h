@@ -4,7 +4,7 @@
 #define REDUCE(op, walk) static void op##_reduce_##walk(const smx_tile *tile, void *partial)
 #define WRITE(op, walk) static void op##_write_##walk(const smx_tile *tile, const void *constants)
 
-/* ---- reduce: sums of products ------------------------------------------------------------------------------------ */
+/* ---- reduce: sums of products ----------------------------------------------------------------------------------- */
 
 SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_layout layout, enum smx_storage storage,
                                 enum masking masking, enum summand what) {
@@ -31,7 +31,7 @@ SMX_INLINE void sum_reduce_stored(const smx_tile *tile, real *partial, enum smx_
 
 SMX_INLINE int is_plain_tile(const smx_tile *tile) { return is_plain(tile->storage, masking_of(tile)); }
 
-/* ---- write: a formula for each element --------------------------------------------------------------------------- */
+/* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
 SMX_INLINE void write_as(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants,
                          write_mode mode) {
