@@ -45,7 +45,7 @@ static int between(int low, int high) { return low + below(high - low + 1); }
 
 static void check(const char *kind, int count) {
     int wrong = 0;
-    for (int i = 0; i < count; i += WIDTH)
+    for (int i = 0; i < count; i += LANES)
         v_store(got + i, v_fma(v_load(a + i), v_load(b + i), v_load(c + i)));
     for (int i = 0; i < count; i++) {
         const real right = RIGHT(a[i], b[i], c[i]);

@@ -14,7 +14,7 @@
 #define STRING(a) STRING_(a)
 
 static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void *high, void *low, void *reference) {
-    for (ptrdiff_t i = 0; i < count; i += WIDTH) {
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
         const vec n = exp_reference(v_load((const real *)maximum + i), &no_temperature);
         const pair e = exp_of(v_load((const real *)x + i), exp_scale_of(n, &no_temperature));
         v_store((real *)high + i, e.high);
@@ -24,12 +24,12 @@ static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void
 }
 
 static void exp_alone_all(const void *x, ptrdiff_t count, void *y) {
-    for (ptrdiff_t i = 0; i < count; i += WIDTH)
+    for (ptrdiff_t i = 0; i < count; i += LANES)
         v_store((real *)y + i, exp_alone(v_load((const real *)x + i)));
 }
 
 static void log_all(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low) {
-    for (ptrdiff_t i = 0; i < count; i += WIDTH) {
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
         const pair l = log_of_1_plus(pair_of(v_load((const real *)high + i), v_load((const real *)low + i)));
         v_store((real *)result + i, l.high);
         v_store((real *)result_low + i, l.low);
