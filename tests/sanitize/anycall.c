@@ -9,6 +9,7 @@
 #include "starve.h"
 #include "threads.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,6 +446,15 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         char *result = plain[SMX_MAX_INPUTS] + i * real;
         if (is_masked && op->elementwise && !mask.memory[offset_of(&mask, &h, h.dims, i)])
             hidden_real(op->hidden.out, real, result);
+        /* A row of which the mask leaves nothing has a result of its own; without the mask, it is a row of -inf. */
+        if (is_masked && !op->elementwise && isinf(op->hidden.in[0])) {
+            const ptrdiff_t n = elements / results;
+            int seen = 0;
+            for (ptrdiff_t j = 0; j < n; j++)
+                seen |= mask.memory[offset_of(&mask, &h, h.dims, i * n + j)];
+            if (!seen)
+                hidden_real(op->hidden.out, real, result);
+        }
         if (item == 2)
             plainest->to_half(storage[SMX_MAX_INPUTS], result, 1, result);
         copy_element(out->before + offset_of(out, &h, out_dims, i), result, item, out->swapped);
