@@ -120,6 +120,11 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
 
 /* ---- write ------------------------------------------------------------------------------------------------------ */
 
+/* True if the mask of the piece lies as packed rows do. */
+static int is_mask_packed(const smx_worker *w) {
+    return w->mask.element_stride == 1 && w->mask.row_stride == w->tile.n;
+}
+
 /* How the results of the open piece reach the output. It is the way of the route, unless NaNs or the mask need another
    pass over the results. That pass needs reals in the layout of the tile, so such results go to a block. */
 static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int needs_mask) {
@@ -130,11 +135,10 @@ static enum smx_output output_of_piece(const smx_worker *w, int not_finite, int 
         return not_finite || needs_mask || w->tile.mask.start ? SMX_TO_BLOCK : SMX_ROUNDED;
     case SMX_TRANSPOSED:
         return not_finite || needs_mask ? SMX_TO_BLOCK : SMX_TRANSPOSED;
-    case SMX_AS_PACKED: {
-        const int is_mask_packed = w->mask.element_stride == 1 && w->mask.row_stride == w->tile.n;
-        const int fits = !w->state->shifted && (is_real || !not_finite) && (!is_masked || is_mask_packed);
-        return w->is_packed || fits ? SMX_AS_PACKED : SMX_TO_BLOCK;
-    }
+    case SMX_AS_PACKED:
+        if (!w->is_packed && (w->state->shifted || (!is_real && not_finite) || (is_masked && !is_mask_packed(w))))
+            return SMX_TO_BLOCK;
+        return SMX_AS_PACKED;
     default:
         return j->output;
     }
