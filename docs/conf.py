@@ -26,7 +26,8 @@ extensions = [
     "mathml",
 ]
 nitpicky = True
-exclude_patterns = ["_ext", "_static", "pictures"]
+templates_path = ["_templates"]
+exclude_patterns = ["_ext", "_static", "_templates", "pictures"]
 
 # ---- Markdown --------------------------------------------------------------------------------------------------------
 
@@ -46,7 +47,6 @@ autodoc_typehints = "none"  # the docstrings say more
 default_role = "autolink"
 numpydoc_show_class_members = False
 add_module_names = False
-python_maximum_signature_line_length = 72
 nitpick_ignore_regex = [
     ("py:.*", r"(numpy|scipy|dask|ml_dtypes)\..*")
 ]  # other projects, which are named and not linked
