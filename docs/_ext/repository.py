@@ -66,11 +66,8 @@ def target(name, origin, file):
             path = DOCS / f"{docname}.md"
     if inside == "README.md":
         path = DOCS / "index.md"
-    if (
-        not path.is_relative_to(DOCS)
-        and (repository := os.environ.get("GITHUB_REPOSITORY"))
-        and path.exists()
-    ):
+    shown = path.is_relative_to(DOCS) and path.suffix in (".md", ".svg", ".png")
+    if not shown and path.is_file() and (repository := os.environ.get("GITHUB_REPOSITORY")):
         server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
         return f"{server}/{repository}/blob/{os.environ.get('GITHUB_SHA', 'HEAD')}/{inside}"
     return Path(os.path.relpath(path, file.parent)).as_posix()
