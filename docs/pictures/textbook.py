@@ -31,7 +31,7 @@ def measure():
     for name, function in [("textbook", textbook), ("softmax_ext", softmax_ext.softmax)]:
         errors = errors_of(function, x)
         # The largest of each stretch and a random one, so that the cloud has its edge and its body.
-        stretches = np.array_split(np.argsort(distance), SHOWN // 2)
+        stretches = np.array_split(np.argsort(distance, kind="stable"), SHOWN // 2)
         chosen = sorted(
             {int(i) for s in stretches for i in (s[errors[s].argmax()], s[0])}, key=lambda i: distance[i]
         )
@@ -44,7 +44,9 @@ def measure():
 
 
 def differences(saved, measured):
-    if saved["softmax_ext"] != measured["softmax_ext"]:
+    # Ours but for the last digit: the truth comes from NumPy's exp of doubles, which depends on the machine.
+    pairs = zip(*(sorted(x["softmax_ext"]["error"]) for x in (saved, measured)), strict=False)
+    if any(abs(old - new) > 0.011 for old, new in pairs):
         yield "softmax_ext's errors are others"
     old, new = saved["textbook"]["largest"], measured["textbook"]["largest"]
     if abs(old - new) > 5:
