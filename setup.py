@@ -276,7 +276,7 @@ def on_the_web():
         text = re.sub(r'(src|srcset)="(?!https?:)', rf'\1="{here}/raw/v{version}/', text)
         urls = {
             "Source": here,
-            "Documentation": f"{here}#readme",
+            "Documentation": "https://{}.github.io/{}/".format(*repository.split("/")),
             "Changes": f"{here}/blob/v{version}/CHANGELOG.md",
             "Issues": f"{here}/issues",
         }

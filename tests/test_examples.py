@@ -13,10 +13,9 @@ from softmax_ext import _core, _reference
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "docs" / "recipes.md"]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 #: Pages with links; those of a source distribution that is not a checkout may be fewer.
-LINKED = [README, *(ROOT / name for name in ("CONTRIBUTING.md", "csrc/README.md", "bench/README.md"))]
-LINKED += sorted((ROOT / "docs").glob("*.md"))
+LINKED = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "csrc/README.md", "bench/README.md"))]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What the docstrings of a public function have to have.
@@ -81,7 +80,7 @@ def test_other_modules():
 def test_block(page, line, text, tmp_path, monkeypatch, capsys):
     """A block has to run, and print what the comments after print say."""
     # Their wheels, or those of what they need, are not there for every Python.
-    for module in ("dask", "sklearn"):
+    for module in ("dask", "scipy", "sklearn"):
         if re.search(rf"^(import|from) {module}\b", text, re.MULTILINE):
             pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
@@ -97,10 +96,14 @@ def squeeze(text):
 
 
 @needs_readme
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "recipes.md"], ids=lambda page: page.name)
 def test_page_has_examples(page):
     assert blocks(page)
-    # Nothing that looks like an example goes untested.
+
+
+@needs_readme
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nothing_that_looks_like_an_example_goes_untested(page):
     assert not re.search(r"^```(py|pycon)$|^>>> ", page.read_text(), re.MULTILINE)
 
 
