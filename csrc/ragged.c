@@ -8,13 +8,14 @@
 
 #include "ragged.h"
 
+#include "arch.h"
 #include "fpstate.h"
+#include "scratch.h"
 #include "shares.h"
 #include "strided.h"
 #include "window.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { PARTS_PER_THREAD = 8 };
 
@@ -146,11 +147,10 @@ static void do_part(worker *r, int part) {
 static worker *open_worker(const job *j) {
     static const smx_tile nothing = {.layout = SMX_COLUMNS, .storage = SMX_REAL, .out_storage = SMX_REAL};
     const smx_job *columns = &j->columns;
-    worker *r = malloc(sizeof(worker) + 64 + (size_t)columns->scratch_bytes);
+    worker *r = smx_take_scratch(sizeof(worker) + SMX_CACHE_LINE + (size_t)columns->scratch_bytes);
     if (!r)
         return NULL;
-    char *scratch = (char *)(r + 1);
-    scratch += (64 - (size_t)scratch % 64) % 64;
+    char *scratch = (char *)r + smx_round_up(sizeof(worker), SMX_CACHE_LINE);
     smx_worker *w = &r->columns;
     for (int k = 0; k < columns->op->inputs; k++, scratch += columns->block_bytes)
         w->block[k] = scratch;
@@ -180,7 +180,7 @@ static int run_serial(const job *j) {
         do_part(r, part);
     smx_leave_fpstate(before);
     const int failed = r->failed;
-    free(r);
+    smx_return_scratch(r);
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
@@ -188,18 +188,22 @@ static int run_serial(const job *j) {
 
 /* Does the segments that are for all threads. Such a segment is larger than a part, so it reaches over a part's end. */
 static int run_with_all_threads(const job *j) {
-    smx_plan alone = *j->plan;
+    smx_plan *alone = smx_take_scratch(sizeof(smx_plan));
     int status = SMX_DONE;
     ptrdiff_t done = -1;
-    alone.indptr = NULL;
-    alone.explanation = NULL;
+    if (!alone)
+        return SMX_NO_MEMORY;
+    *alone = *j->plan;
+    alone->indptr = NULL;
+    alone->explanation = NULL;
     for (int part = 1; part <= j->parts; part++) {
         const ptrdiff_t k = segment_at(j, part * j->share) - 1;
         if (k > done && is_for_all_threads(j, k)) {
-            status |= run_alone(&alone, j, k, j->threads);
+            status |= run_alone(alone, j, k, j->threads);
             done = k;
         }
     }
+    smx_return_scratch(alone);
     return status;
 }
 
@@ -217,7 +221,7 @@ static int run_parallel(const job *j) {
                 do_part(r, (int)part);
         smx_leave_fpstate(before);
         failed |= !r || r->failed;
-        free(r);
+        smx_return_scratch(r);
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }

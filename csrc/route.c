@@ -4,7 +4,7 @@
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
        route         rows                              walk of reduce    where they are read
-       tiny          all of a small call, contiguous   (see below)       in place, or a block on the stack
+       tiny          all of a small call, contiguous   (see below)       in place, or a block
        packed        short and packed, derivatives     PACKED            in place
        few           few short ones, contiguous        SHORT_ROWS        in place
        short lines   short, side by side               SHORT_COLUMNS     in place if they fit the cache, else a block
