@@ -419,15 +419,18 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || !op->elementwise || op->has_row_out || op->has_labels || tiny_off)
+    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_labels || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
-    for (int k = 0; k <= op->inputs; k++) {
+    for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
             return 0;
         are_packed &= rows == 1 || operand->outer[0] == n * size; /* the stride of a single row may be any */
     }
+    if (!op->elementwise && (plan->out.storage != SMX_REAL || !smx_is_native(plan, &plan->out, 0) ||
+                             (rows > 1 && plan->out.outer[0] != size)))
+        return 0;
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);
     route->pitch =
@@ -440,5 +443,5 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
         route->reduce = op->reduce[SMX_WALK_PACKED] ? SMX_WALK_PACKED : SMX_WALK_SHORT_COLUMNS;
         route->write = op->write[SMX_WALK_TRANSPOSED] ? SMX_WALK_TRANSPOSED : SMX_WALK_PACKED;
     }
-    return op->reduce[route->reduce] && op->write[route->write];
+    return op->reduce[route->reduce] && (!op->elementwise || op->write[route->write]);
 }

@@ -18,7 +18,7 @@
 /* The cache line before the memory. */
 typedef union {
     struct {
-        void *block;           /* what malloc returned */
+        void *block; /* what malloc returned */
         int is_kept, is_taken; /* is_taken: of what is kept */
     } of;
     char line[SMX_CACHE_LINE];

@@ -6,6 +6,7 @@
 #include "scratch.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct {
     double block[2][SMX_TINY_BLOCK / sizeof(double)];
@@ -26,7 +27,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     const smx_view saved = {NULL, columns ? 1 : route.pitch, columns ? route.pitch : 1};
 
     smx_tile tile;
-    for (int k = 0; k <= op->inputs; k++) {
+    for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
         view->start = operand->data;
@@ -62,8 +63,10 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.layout = SMX_ROWS;
         tile.in[0] = memory;
     }
-    if (is_finite)
+    if (is_finite && op->elementwise)
         op->write[route.write](&tile, scratch->constants);
+    else if (is_finite)
+        memcpy(plan->out.data, scratch->constants, (size_t)(rows * size));
     smx_leave_fpstate(before);
     smx_return_scratch(scratch);
     if (is_finite && plan->explanation)

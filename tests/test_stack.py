@@ -23,13 +23,21 @@ RED_ZONE = 256
 PATTERN = 0xA5
 
 can_paint = pytest.mark.skipif(
-    not Path("/proc/self/task").is_dir() or not Path(f"/proc/self/task/{threading.get_native_id()}/syscall").exists(),
+    not Path("/proc/self/task").is_dir()
+    or not Path(f"/proc/self/task/{threading.get_native_id()}/syscall").exists(),
     reason="reads Linux's /proc",
 )
 
 #: Rows that are tiny, few, short, long, side by side (wide and narrow), of several pieces; along one axis and two.
 SHAPES = [((1, 10), -1), ((200, 5), -1), ((4, 250), -1), ((300, 3), -1), ((20, 1000), -1), ((1, 9000), -1)]
-SHAPES += [((100, 32), 0), ((100, 16), 0), ((100, 10), 0), ((100, 256), 0), ((40, 256), 0), ((6, 200, 10), (0, 2))]
+SHAPES += [
+    ((100, 32), 0),
+    ((100, 16), 0),
+    ((100, 10), 0),
+    ((100, 256), 0),
+    ((40, 256), 0),
+    ((6, 200, 10), (0, 2)),
+]
 
 
 def _calls():
@@ -45,7 +53,10 @@ def _calls():
                     yield operation.function, (x, g)[: len(operation.arguments)], kw
             if isinstance(axis, int):
                 labels = np.zeros(np.delete(shape, axis), np.intp)
-                for targets in (labels, np.asarray(np.abs(g), np.float64 if dtype == np.float64 else np.float32)):
+                for targets in (
+                    labels,
+                    np.asarray(np.abs(g), np.float64 if dtype == np.float64 else np.float32),
+                ):
                     for function in (softmax_ext.cross_entropy, softmax_ext.cross_entropy_with_grad):
                         yield function, (x, targets), {"axis": axis, "label_smoothing": 0.1}
     for beside in ((), (16,), (256,)):
