@@ -24,9 +24,11 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     tiny_scratch *scratch = smx_take_scratch(sizeof(tiny_scratch));
     if (!scratch)
         return 0;
+    const smx_view nowhere = {NULL, 0, 0};
     const smx_view saved = {NULL, columns ? 1 : route.pitch, columns ? route.pitch : 1};
 
     smx_tile tile;
+    tile.out = nowhere;
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
@@ -34,7 +36,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         view->row_stride = rows > 1 ? operand->outer[0] / size : n; /* the stride of a single row may be any */
         view->element_stride = 1;
     }
-    const smx_view memory = tile.in[0], nowhere = {NULL, 0, 0};
+    const smx_view memory = tile.in[0];
     tile.layout = columns ? SMX_COLUMNS : SMX_ROWS;
     tile.rows = (int)rows;
     tile.piece_start = 0;
@@ -45,6 +47,8 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.saved[1].start = scratch->block[1];
     }
     tile.temperature = kernels->no_temperature;
+    tile.targets = &plan->targets;
+    tile.label = NULL;
     tile.stream = 0;
     tile.lookahead.maxima = NULL;
     for (int k = 0; k < op->inputs; k++)
