@@ -1,7 +1,8 @@
 /* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
    A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. For a shorter segment, a
-   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h).
+   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h). Long segments
+   between them do not end a window: it would have too few rows for its vectors.
 
    Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the
    segments that outweigh a part and are worth more than one thread. Then each thread does parts. */
@@ -118,29 +119,35 @@ static int is_for_all_threads(const job *j, ptrdiff_t k) {
     return j->threads > 1 && elements > j->share && smx_threads_for(j->plan, elements) > 1;
 }
 
-static void do_window(worker *r, ptrdiff_t first, ptrdiff_t last) {
+static void do_window(worker *r) {
     smx_window *window = &r->window;
-    smx_open_window(window, first, last);
+    if (window->count == 0)
+        return;
+    smx_sort_window(window);
     for (int k = 0; k < r->job->columns.op->inputs; k++)
         smx_load_window(window, k, r->columns.block[k]);
     for (int t = 0; t < window->tiles; t++)
         do_tile(r, window->tile[t]);
     smx_store_window(window, r->columns.block[0]);
+    smx_clear_window(window);
 }
 
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
-    for (ptrdiff_t k = segment_at(j, part * j->share); k < last;) {
-        if (smx_fits_window(&r->window, k)) {
-            do_window(r, k, last);
-            k = r->window.last;
-        } else {
-            if (smx_segment_length(j->plan, k) > 0 && !is_for_all_threads(j, k))
+    for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
+        const ptrdiff_t n = smx_segment_length(j->plan, k), start = j->plan->indptr[k];
+        if (n == 0)
+            continue;
+        if (!smx_fits_window(&r->window, n)) {
+            if (!is_for_all_threads(j, k))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
-            k++;
+        } else if (!smx_add_segment(&r->window, start, n)) {
+            do_window(r);
+            smx_add_segment(&r->window, start, n);
         }
     }
+    do_window(r);
 }
 
 /* Makes a worker with its scratch memory behind it; returns NULL if there is no memory. */
@@ -164,6 +171,7 @@ static worker *open_worker(const job *j) {
     w->tile.temperature = columns->temperature;
     r->job = j;
     r->window.of = &j->segments;
+    smx_clear_window(&r->window);
     r->alone = *j->plan;
     r->alone.indptr = NULL;
     r->alone.explanation = NULL;

@@ -316,25 +316,15 @@ void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *n
 
 /* ---- windows of ragged rows ------------------------------------------------------------------------------------- */
 
-SMX_INLINE void to_places_sized(char *block, const uint16_t *place, const char *from, ptrdiff_t n, size_t size) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        memcpy(block + place[i] * size, from + (size_t)i * size, size);
-}
-SMX_INLINE void from_places_sized(const char *block, const uint16_t *place, char *to, ptrdiff_t n, size_t size) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        memcpy(to + (size_t)i * size, block + place[i] * size, size);
-}
-static void to_places(char *block, const uint16_t *place, const char *from, ptrdiff_t n, ptrdiff_t size) {
-    if (size == 4)
-        to_places_sized(block, place, from, n, 4);
-    else
-        to_places_sized(block, place, from, n, 8);
-}
-static void from_places(const char *block, const uint16_t *place, char *to, ptrdiff_t n, ptrdiff_t size) {
-    if (size == 4)
-        from_places_sized(block, place, to, n, 4);
-    else
-        from_places_sized(block, place, to, n, 8);
+/* One segment into a column of the block, or back. */
+SMX_INLINE void copy_column_sized(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n,
+                                  size_t size) {
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4, from += 4 * from_step)
+        for (int k = 0; k < 4; k++, to += to_step)
+            memcpy(to, from + k * from_step, size);
+    for (; i < n; i++, to += to_step, from += from_step)
+        memcpy(to, from, size);
 }
 
 /* What the missing elements of the rows count as: -inf, whose exponential is 0; 0 where products are summed. */
@@ -363,67 +353,82 @@ static void fill_up(const smx_window *w, char *block, smx_columns tile) {
     }
 }
 
+/* Where a segment begins in an operand whose segments follow one another. */
+static char *find_segment(const smx_window *w, const smx_operand *operand, ptrdiff_t start) {
+    return operand->data + start * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
+}
+
+/* Segments of one row in an operand whose segments follow one another: into the block, or out of it. */
+SMX_INLINE void copy_segments_sized(const smx_window *w, const smx_operand *operand, char *block, int from, int to,
+                                    int is_output, ptrdiff_t size) {
+    const ptrdiff_t step = w->of->pitch * size;
+    for (int i = from; i < to; i++) {
+        char *segment = find_segment(w, operand, w->start[i]), *column = block + i * size;
+        if (is_output)
+            copy_column_sized(segment, size, column, step, w->length[i], (size_t)size);
+        else
+            copy_column_sized(column, step, segment, size, w->length[i], (size_t)size);
+    }
+}
+
 /* Copies the rows in columns [from, to) to the block, or from the block if the operand is the output. */
-static void copy_columns(const smx_window *w, const smx_operand *operand, char *block, int from, int to) {
+static void copy_columns(const smx_window *w, const smx_operand *operand, int in_order, char *block, int from, int to) {
     const smx_plan *plan = w->of->plan;
-    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size;
+    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
     const int is_output = operand == &plan->out;
-    int i = 0;
-    for (ptrdiff_t k = w->first; k < w->last; k++) {
-        const ptrdiff_t n = smx_segment_length(plan, k), start = plan->indptr[k];
-        if (n == 0)
-            continue;
-        const int column = w->column[i++];
-        for (int c = column > from ? column : from; c < column + w->of->inner_count && c < to; c++) {
-            char *row = smx_find_row(plan, operand, c - column), *at = block + c * size;
+    if (in_order && beside == 1 && size == 4) {
+        copy_segments_sized(w, operand, block, from, to, is_output, 4);
+        return;
+    }
+    if (in_order && beside == 1) {
+        copy_segments_sized(w, operand, block, from, to, is_output, 8);
+        return;
+    }
+    for (ptrdiff_t i = from / beside; i < w->count && i * beside < to; i++) {
+        const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, from),
+                        last = smx_min(column + beside, to);
+        char *at = block + first * size;
+        if (in_order) {
+            char *segment = find_segment(w, operand, w->start[i]) + (first - column) * size;
             if (is_output)
-                smx_scatter(plan, operand, row, start, n, at, w->of->pitch * size);
+                smx_copy_rows(segment, beside * size, size, at, w->of->pitch * size, size, n, last - first, size, 0);
             else
-                smx_gather(plan, operand, row, start, n, at, w->of->pitch * size);
+                smx_copy_rows(at, w->of->pitch * size, size, segment, beside * size, size, n, last - first, size, 0);
+            continue;
+        }
+        for (ptrdiff_t c = first; c < last; c++, at += size) {
+            char *row = smx_find_row(plan, operand, c - column);
+            if (is_output)
+                smx_scatter(plan, operand, row, w->start[i], n, at, w->of->pitch * size);
+            else
+                smx_gather(plan, operand, row, w->start[i], n, at, w->of->pitch * size);
         }
     }
 }
 
-/* Where the window begins in an operand whose segments follow one another, and how many elements the window has. */
-static char *find_window(const smx_window *w, const smx_operand *operand) {
-    return operand->data +
-           w->of->plan->indptr[w->first] * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
-}
-static ptrdiff_t elements_of(const smx_window *w) {
-    return (w->of->plan->indptr[w->last] - w->of->plan->indptr[w->first]) * w->of->inner_count;
-}
-
 void smx_load_columns(const smx_window *w, char *block, smx_columns tile) {
     fill_up(w, block, tile);
-    copy_columns(w, &w->of->plan->in[0], block, tile.from, tile.to);
+    copy_columns(w, &w->of->plan->in[0], w->of->in_order[0], block, tile.from, tile.to);
 }
 
-void smx_load_window(smx_window *w, int k, char *block) {
-    const smx_kernels *kernels = w->of->plan->kernels;
+void smx_load_window(const smx_window *w, int k, char *block) {
     const smx_operand *from = &w->of->plan->in[k];
+    const ptrdiff_t n = w->longest;
     for (int t = 0; t < w->tiles; t++)
         fill_up(w, block, w->tile[t]);
-    if (!w->of->in_order[k]) {
-        copy_columns(w, from, block, 0, w->rows);
-    } else if (w->are_equal && w->of->inner_count == 1) {
-        const ptrdiff_t n = w->length[0];
-        kernels->rows_to_columns(find_window(w, from), n, w->rows, n, block, w->of->pitch, w->of->beyond_cache);
-    } else {
-        smx_find_places(w);
-        to_places(block, w->place, find_window(w, from), elements_of(w), (ptrdiff_t)kernels->real_size);
-    }
+    if (w->is_packed && w->of->in_order[k])
+        w->of->plan->kernels->rows_to_columns(find_segment(w, from, w->start[0]), n, w->rows, n, block, w->of->pitch,
+                                              w->of->beyond_cache);
+    else
+        copy_columns(w, from, w->of->in_order[k], block, 0, w->rows);
 }
 
-void smx_store_window(smx_window *w, const char *block) {
-    const smx_kernels *kernels = w->of->plan->kernels;
+void smx_store_window(const smx_window *w, const char *block) {
     const smx_operand *to = &w->of->plan->out;
-    if (!w->of->out_in_order) {
-        copy_columns(w, to, (char *)block, 0, w->rows);
-    } else if (w->are_equal && w->of->inner_count == 1) {
-        const ptrdiff_t n = w->length[0];
-        kernels->columns_to_rows(block, w->of->pitch, find_window(w, to), n, w->rows, n, w->of->beyond_cache);
-    } else {
-        smx_find_places(w);
-        from_places(block, w->place, find_window(w, to), elements_of(w), (ptrdiff_t)kernels->real_size);
-    }
+    const ptrdiff_t n = w->longest;
+    if (w->is_packed && w->of->out_in_order)
+        w->of->plan->kernels->columns_to_rows(block, w->of->pitch, find_segment(w, to, w->start[0]), n, w->rows, n,
+                                              w->of->beyond_cache);
+    else
+        copy_columns(w, to, w->of->out_in_order, (char *)block, 0, w->rows);
 }
