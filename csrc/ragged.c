@@ -18,7 +18,10 @@
 
 #include <stdio.h>
 
-enum { PARTS_PER_THREAD = 8 };
+enum {
+    PARTS_PER_THREAD = 8,
+    SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
+};
 
 typedef struct {
     smx_segments segments;
@@ -46,7 +49,7 @@ static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
     (void)piece;
     if (!shift)
         return;
-    smx_load_columns(&r->window, w->block[0], r->tile);
+    smx_load_columns(&r->window, 0, w->block[0], r->tile);
     j->plan->kernels->subtract(&w->tile, shift);
 }
 
@@ -64,16 +67,18 @@ static void do_tile(worker *r, smx_columns tile) {
     t->rows = tile.to - tile.from;
     t->n = t->row_length = tile.longest;
     for (int k = 0; k < j->op->inputs; k++) {
-        const smx_view view = {r->columns.block[k] + tile.from * j->real_size, 1, j->pitch};
+        const smx_view view = {r->columns.block[k], 1, j->pitch};
+        smx_load_columns(&r->window, k, r->columns.block[k], tile);
         t->in[k] = view;
     }
     t->out = t->in[0];
     if (j->saves) {
-        const smx_view saved = {r->columns.saved + tile.from * j->real_size, 1, j->pitch};
+        const smx_view saved = {r->columns.saved, 1, j->pitch};
         t->saved[0] = t->in[0];
         t->saved[1] = saved;
     }
     smx_do_open_rows(&r->columns, 0, 0);
+    smx_store_columns(&r->window, r->columns.block[0], tile);
 }
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
@@ -124,11 +129,8 @@ static void do_window(worker *r) {
     if (window->count == 0)
         return;
     smx_sort_window(window);
-    for (int k = 0; k < r->job->columns.op->inputs; k++)
-        smx_load_window(window, k, r->columns.block[k]);
     for (int t = 0; t < window->tiles; t++)
         do_tile(r, window->tile[t]);
-    smx_store_window(window, r->columns.block[0]);
     smx_clear_window(window);
 }
 
@@ -142,7 +144,11 @@ static void do_part(worker *r, int part) {
         if (!smx_fits_window(&r->window, n)) {
             if (!is_for_all_threads(j, k))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
-        } else if (!smx_add_segment(&r->window, start, n)) {
+            continue;
+        }
+        if (j->segments.prefetches)
+            smx_prefetch_segment(&r->window, start, n);
+        if (!smx_add_segment(&r->window, start, n)) {
             do_window(r);
             smx_add_segment(&r->window, start, n);
         }
@@ -265,7 +271,7 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes;
 }
 
-static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job *columns) {
+static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job *columns, ptrdiff_t elements) {
     s->plan = plan;
     s->inner_count = 1;
     for (int d = 0; d < plan->outer_dims; d++)
@@ -275,6 +281,7 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
     s->out_in_order = is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
     s->beyond_cache = columns->beyond_cache;
+    s->prefetches = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
 }
 
 int smx_run_ragged(smx_plan *plan) {
@@ -286,7 +293,7 @@ int smx_run_ragged(smx_plan *plan) {
     elements *= plan->inner_shape[0];
     j.plan = plan;
     set_up_columns(&j.columns, plan, elements);
-    set_up_segments(&j.segments, plan, &j.columns);
+    set_up_segments(&j.segments, plan, &j.columns, elements);
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

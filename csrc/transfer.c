@@ -342,14 +342,14 @@ static void fill(const smx_plan *plan, char *to, ptrdiff_t count) {
 
 /* Fills up the shorter rows of a tile. The lanes beyond its last row get zeros, which make ordinary rows. */
 static void fill_up(const smx_window *w, char *block, smx_columns tile) {
-    const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size;
-    const ptrdiff_t to = smx_round_up(tile.to, w->of->plan->kernels->row_multiple);
-    for (int at = 0; at < tile.longest; at++) {
-        char *row = block + at * w->of->pitch * size;
-        if (to > tile.to)
-            memset(row + tile.to * size, 0, (size_t)((to - tile.to) * size));
+    const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size, rows = tile.to - tile.from;
+    const ptrdiff_t padded = smx_round_up(rows, w->of->plan->kernels->row_multiple);
+    for (int at = padded > rows ? 0 : tile.shortest; at < tile.longest; at++) {
+        char *line = block + at * w->of->pitch * size;
+        if (padded > rows)
+            memset(line + rows * size, 0, (size_t)((padded - rows) * size));
         if (at >= tile.shortest)
-            fill(w->of->plan, row + tile.from * size, tile.to - tile.from);
+            fill(w->of->plan, line, rows);
     }
 }
 
@@ -358,77 +358,87 @@ static char *find_segment(const smx_window *w, const smx_operand *operand, ptrdi
     return operand->data + start * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
 }
 
+static void prefetch_run(const char *from, ptrdiff_t bytes) {
+    for (ptrdiff_t i = 0; i < bytes; i += SMX_CACHE_LINE)
+        SMX_PREFETCH(from + i);
+}
+
+/* Segments are copied in order of length, which the processor does not foresee. */
+void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n) {
+    const smx_plan *plan = w->of->plan;
+    const ptrdiff_t bytes = n * w->of->inner_count * (ptrdiff_t)plan->kernels->real_size;
+    for (int k = 0; k < plan->kernels->op[plan->op].inputs; k++)
+        if (w->of->in_order[k])
+            prefetch_run(find_segment(w, &plan->in[k], start), bytes);
+    if (w->of->out_in_order && plan->out.data != plan->in[0].data)
+        prefetch_run(find_segment(w, &plan->out, start), bytes);
+}
+
 /* Segments of one row in an operand whose segments follow one another: into the block, or out of it. */
-SMX_INLINE void copy_segments_sized(const smx_window *w, const smx_operand *operand, char *block, int from, int to,
+SMX_INLINE void copy_segments_sized(const smx_window *w, const smx_operand *operand, char *block, smx_columns tile,
                                     int is_output, ptrdiff_t size) {
     const ptrdiff_t step = w->of->pitch * size;
-    for (int i = from; i < to; i++) {
-        char *segment = find_segment(w, operand, w->start[i]), *column = block + i * size;
+    for (int i = tile.from; i < tile.to; i++, block += size) {
+        char *segment = find_segment(w, operand, w->start[i]);
         if (is_output)
-            copy_column_sized(segment, size, column, step, w->length[i], (size_t)size);
+            copy_column_sized(segment, size, block, step, w->length[i], (size_t)size);
         else
-            copy_column_sized(column, step, segment, size, w->length[i], (size_t)size);
+            copy_column_sized(block, step, segment, size, w->length[i], (size_t)size);
     }
 }
 
-/* Copies the rows in columns [from, to) to the block, or from the block if the operand is the output. */
-static void copy_columns(const smx_window *w, const smx_operand *operand, int in_order, char *block, int from, int to) {
+/* Copies the rows of a tile to the block, or from the block if the operand is the output. */
+static void copy_tile(const smx_window *w, const smx_operand *operand, int in_order, char *block, smx_columns tile) {
     const smx_plan *plan = w->of->plan;
     const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
+    const ptrdiff_t step = w->of->pitch * size;
     const int is_output = operand == &plan->out;
     if (in_order && beside == 1 && size == 4) {
-        copy_segments_sized(w, operand, block, from, to, is_output, 4);
+        copy_segments_sized(w, operand, block, tile, is_output, 4);
         return;
     }
     if (in_order && beside == 1) {
-        copy_segments_sized(w, operand, block, from, to, is_output, 8);
+        copy_segments_sized(w, operand, block, tile, is_output, 8);
         return;
     }
-    for (ptrdiff_t i = from / beside; i < w->count && i * beside < to; i++) {
-        const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, from),
-                        last = smx_min(column + beside, to);
-        char *at = block + first * size;
+    for (ptrdiff_t i = tile.from / beside; i < w->count && i * beside < tile.to; i++) {
+        const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, tile.from),
+                        last = smx_min(column + beside, tile.to);
+        char *at = block + (first - tile.from) * size;
         if (in_order) {
             char *segment = find_segment(w, operand, w->start[i]) + (first - column) * size;
             if (is_output)
-                smx_copy_rows(segment, beside * size, size, at, w->of->pitch * size, size, n, last - first, size, 0);
+                smx_copy_rows(segment, beside * size, size, at, step, size, n, last - first, size, 0);
             else
-                smx_copy_rows(at, w->of->pitch * size, size, segment, beside * size, size, n, last - first, size, 0);
+                smx_copy_rows(at, step, size, segment, beside * size, size, n, last - first, size, 0);
             continue;
         }
         for (ptrdiff_t c = first; c < last; c++, at += size) {
             char *row = smx_find_row(plan, operand, c - column);
             if (is_output)
-                smx_scatter(plan, operand, row, w->start[i], n, at, w->of->pitch * size);
+                smx_scatter(plan, operand, row, w->start[i], n, at, step);
             else
-                smx_gather(plan, operand, row, w->start[i], n, at, w->of->pitch * size);
+                smx_gather(plan, operand, row, w->start[i], n, at, step);
         }
     }
 }
 
-void smx_load_columns(const smx_window *w, char *block, smx_columns tile) {
-    fill_up(w, block, tile);
-    copy_columns(w, &w->of->plan->in[0], w->of->in_order[0], block, tile.from, tile.to);
-}
-
-void smx_load_window(const smx_window *w, int k, char *block) {
+void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile) {
     const smx_operand *from = &w->of->plan->in[k];
-    const ptrdiff_t n = w->longest;
-    for (int t = 0; t < w->tiles; t++)
-        fill_up(w, block, w->tile[t]);
+    fill_up(w, block, tile);
     if (w->is_packed && w->of->in_order[k])
-        w->of->plan->kernels->rows_to_columns(find_segment(w, from, w->start[0]), n, w->rows, n, block, w->of->pitch,
+        w->of->plan->kernels->rows_to_columns(find_segment(w, from, w->start[tile.from]), tile.longest,
+                                              tile.to - tile.from, tile.longest, block, w->of->pitch,
                                               w->of->beyond_cache);
     else
-        copy_columns(w, from, w->of->in_order[k], block, 0, w->rows);
+        copy_tile(w, from, w->of->in_order[k], block, tile);
 }
 
-void smx_store_window(const smx_window *w, const char *block) {
+void smx_store_columns(const smx_window *w, const char *block, smx_columns tile) {
     const smx_operand *to = &w->of->plan->out;
-    const ptrdiff_t n = w->longest;
     if (w->is_packed && w->of->out_in_order)
-        w->of->plan->kernels->columns_to_rows(block, w->of->pitch, find_segment(w, to, w->start[0]), n, w->rows, n,
-                                              w->of->beyond_cache);
+        w->of->plan->kernels->columns_to_rows(block, w->of->pitch, find_segment(w, to, w->start[tile.from]),
+                                              tile.longest, tile.to - tile.from, tile.longest, w->of->beyond_cache);
     else
-        copy_columns(w, to, w->of->out_in_order, (char *)block, 0, w->rows);
+        copy_tile(w, to, w->of->out_in_order, (char *)block, tile);
 }

@@ -1,4 +1,4 @@
-/* A window of ragged rows: short segments whose rows become the columns of one block. Longer segments may lie between
+/* A window of ragged rows: short segments that are sorted, so that those of similar length make a tile. Longer segments may lie between
    them, and are left out. */
 
 #ifndef SMX_WINDOW_H
@@ -21,8 +21,9 @@ typedef struct {
 typedef struct {
     const smx_plan *plan;
     ptrdiff_t inner_count; /* rows of a segment: one for every index of the outer axes */
-    ptrdiff_t pitch;       /* of the block */
-    int beyond_cache;      /* what comes next is not in the cache */
+    ptrdiff_t pitch; /* of the block */
+    int beyond_cache; /* what comes next is not in the cache */
+    int prefetches; /* segments are prefetched when they are added to a window */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
 } smx_segments;
@@ -76,9 +77,9 @@ static inline int smx_add_segment(smx_window *w, ptrdiff_t start, ptrdiff_t n) {
 /* Sorts the segments that were added, and cuts the columns into tiles. */
 void smx_sort_window(smx_window *w);
 
-/* In transfer.c: loads input k into a block; stores a block in the output; loads one tile of input 0 once more. */
-void smx_load_window(const smx_window *w, int k, char *block);
-void smx_store_window(const smx_window *w, const char *block);
-void smx_load_columns(const smx_window *w, char *block, smx_columns tile);
+/* In transfer.c: prefetches a segment; loads a tile of input k into a block; stores a block in a tile of the output. */
+void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n);
+void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile);
+void smx_store_columns(const smx_window *w, const char *block, smx_columns tile);
 
 #endif
