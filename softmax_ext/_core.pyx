@@ -311,8 +311,8 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     array([1000.69314718,    0.        ])
     """
     cdef int row_axis = _simple_axis(axis, x)
-    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, 1):
-        return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis)
+    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, 1):
+        return _run_fast(SMX_LOGSUMEXP, x, None, where, out, row_axis, 1, keepdims)
     return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"))
 
 
@@ -368,8 +368,8 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=N
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, divisor):
-        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, None, row_axis, divisor)
+    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor):
+        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, out, row_axis, divisor, keepdims)
     return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor)
 
 
