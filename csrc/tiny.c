@@ -37,6 +37,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.saved[1].start = block[1];
     }
     tile.temperature = kernels->no_temperature;
+    tile.initial = tile.shift = NULL;
     tile.stream = 0;
     tile.lookahead.maxima = NULL;
     for (int k = 0; k < op->inputs; k++)

@@ -140,7 +140,9 @@ def get_buffer_limit():
 
 # ---- softmax and its family -----------------------------------------------------------------------------------------
 
-def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
+def softmax(
+    x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False
+):
     r"""Softmax along an axis: exponentials that sum to 1.
 
     .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
@@ -211,12 +213,15 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if _is_simple_map(x, row_axis, where, out, dtype, divisor):
+    if initial is None and return_logsumexp is False and _is_simple_map(x, row_axis, where, out, dtype, divisor):
         return _run_fast(SMX_SOFTMAX, x, None, where, out, row_axis, divisor)
-    return _run_map(SMX_SOFTMAX, x, axis, where, out, dtype, False, divisor)
+    cdef int op = _with_logsumexp(SMX_SOFTMAX) if _flag(return_logsumexp, "return_logsumexp") else SMX_SOFTMAX
+    return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
-def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
+def log_softmax(
+    x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False
+):
     r"""Logarithm of the softmax along an axis, accurate at every element.
 
     .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
@@ -267,12 +272,15 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if _is_simple_map(x, row_axis, where, out, dtype, divisor):
+    if initial is None and return_logsumexp is False and _is_simple_map(x, row_axis, where, out, dtype, divisor):
         return _run_fast(SMX_LOG_SOFTMAX, x, None, where, out, row_axis, divisor)
-    return _run_map(SMX_LOG_SOFTMAX, x, axis, where, out, dtype, False, divisor)
+    cdef int op = _with_logsumexp(SMX_LOG_SOFTMAX) if _flag(return_logsumexp, "return_logsumexp") else SMX_LOG_SOFTMAX
+    return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
-def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
+def logsumexp(
+    x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, initial=None, temperature=1.0
+):
     r"""Logarithm of the sum of exponentials along an axis.
 
     .. math:: \log \sum_j \exp(x_j)
@@ -310,10 +318,16 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, 1):
-        return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis)
-    return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"))
+    if (
+        keepdims is False and out is None and initial is None
+        and _is_simple_reduction(x, row_axis, where, dtype, divisor)
+    ):
+        return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis, divisor)
+    return _run_map(
+        SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, None, initial
+    )
 
 
 def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, temperature=1.0):

@@ -1,8 +1,9 @@
 # The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
 
 from softmax_ext._csrc cimport (
-    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD,
-    SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
+    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP,
+    SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_SOFTMAX, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS,
+    SMX_TARGET_LOSS_GRAD,
 )
 
 
@@ -42,16 +43,18 @@ cdef bint _can_write_into(
 
 cdef object _run_general(
     int op, list inputs, set row_axes, object where, object out, object compute_dtype, object result_dtype,
-    bint keepdims, double temperature=1, cnp.ndarray indptr=None,
+    bint keepdims, double temperature=1, cnp.ndarray indptr=None, cnp.ndarray initial=None,
 ):
     """The operation on arrays of one shape, whose types the kernels of compute_dtype read.
 
     Rows run along row_axes. With a checked indptr they are the segments that it cuts the one axis in row_axes into. The
-    result has result_dtype, or is rounded to the type of out.
+    result has result_dtype, or is rounded to the type of out. An operation that has two results returns a pair.
+
+    initial : one number a row, from _initial_terms, or None.
     """
     cdef smx_plan plan
     cdef int k
-    x = inputs[0]
+    x, row_results = inputs[0], None
     _init_plan(&plan, op, compute_dtype.itemsize == 8, temperature)
     cdef const smx_op_kernels *kernels = &plan.kernels.op[op]
     cdef bint elementwise = kernels.elementwise
@@ -72,6 +75,11 @@ cdef object _run_general(
     else:
         target = np.empty(shape, target_dtype)
 
+    reduced = tuple(n for d, n in enumerate(shape) if d not in row_axes)
+    if kernels.has_row_out:
+        row_results = np.empty(reduced, compute_dtype)
+    if initial is not None and out is not None and np.may_share_memory(out, initial):
+        initial = initial.copy()
     if x.size > 0:
         # The plan wants the row's axes in every operand. Nothing reads their strides where there is one number a row.
         with_row_axes = target
@@ -86,23 +94,57 @@ cdef object _run_general(
         _set_operand(&plan.out, with_row_axes, row_axes, elementwise)
         if where is not None:
             _set_mask(&plan.mask, where, x, row_axes)
+        if initial is not None:
+            _set_row_operand(&plan.initial, initial)
+        if row_results is not None:
+            _set_row_operand(&plan.row_out, row_results)
         _run(&plan, x.size)
-    elif not elementwise:
-        target[...] = kernels.hidden.out  # rows of no element
+    else:  # rows of no element
+        of_nothing = -np.inf if initial is None else initial
+        if row_results is not None:
+            row_results[...] = of_nothing
+        elif not elementwise:
+            with_row_axes = np.squeeze(target, tuple(row_axes)) if keepdims else target
+            with_row_axes[...] = kernels.hidden.out if op != SMX_LOGSUMEXP else of_nothing
 
     if out is not None:
         if target is not out:
             with np.errstate(all="ignore"):
                 np.copyto(out, target, casting="same_kind")
-        return out
-    if target.dtype != result_dtype:
+        target = out
+    else:
         target = _cast(target, result_dtype)
-    return target if target.ndim > 0 else target[()]
+        target = target if target.ndim > 0 else target[()]
+    if row_results is None:
+        return target
+    row_results = _cast(row_results, result_dtype)
+    return target, row_results if row_results.ndim > 0 else row_results[()]
+
+
+cdef cnp.ndarray _initial_terms(object initial, object x, set row_axes, object compute_dtype):
+    """initial as an array of one number a row of x, in compute_dtype; None stays None."""
+    if initial is None:
+        return None
+    array = _real_array(initial, "initial", "pass {0}.filled(-np.inf)")
+    shape = tuple(1 if d in row_axes else n for d, n in enumerate(x.shape))
+    array = np.require(_cast(array, compute_dtype), requirements="A")
+    try:
+        array = np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"initial: got shape {array.shape}, expected one that broadcasts to {shape}, x's with 1 along the axis"
+        ) from None
+    return array[tuple(0 if d in row_axes else slice(None) for d in range(len(shape)))]
+
+
+cdef int _with_logsumexp(int op) noexcept:
+    """The operation that has the results of logsumexp beside those of softmax or log_softmax."""
+    return SMX_SOFTMAX_LOGSUMEXP if op == SMX_SOFTMAX else SMX_LOG_SOFTMAX_LOGSUMEXP
 
 
 cdef object _run_map(
     int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1,
-    object indptr=None,
+    object indptr=None, object initial=None,
 ):
     """softmax, log_softmax, logsumexp and softmax_entropy: one input, and a dtype for the result or None."""
     array = _real_array(x, "x")
@@ -116,7 +158,8 @@ cdef object _run_map(
     if not _is_native_to_kernels(x_dtype, compute_dtype, indptr):
         array = _cast(array, compute_dtype)
     return _run_general(
-        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr
+        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr,
+        _initial_terms(initial, array, row_axes, compute_dtype),
     )
 
 

@@ -25,6 +25,7 @@ cdef inline void _init_plan(smx_plan *plan, int op, bint is_double, double tempe
     plan.temperature = temperature
     plan.mask.data = NULL
     plan.indptr = NULL
+    plan.initial.data = NULL
     plan.explanation = _explanation
 
 
