@@ -134,7 +134,7 @@ cdef cnp.ndarray _initial_terms(object initial, object x, set row_axes, object c
         raise ValueError(
             f"initial: got shape {array.shape}, expected one that broadcasts to {shape}, x's with 1 along the axis"
         ) from None
-    return array[tuple(0 if d in row_axes else slice(None) for d in range(len(shape)))]
+    return array[(*(0 if d in row_axes else slice(None) for d in range(len(shape))), ...)]
 
 
 cdef int _with_logsumexp(int op) noexcept:

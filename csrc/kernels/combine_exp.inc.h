@@ -10,11 +10,14 @@ typedef struct {
 } exp_total;
 
 /* The maximum decides; but NaN and +inf as the initial term do so, too, and a finite one gives finite results to a row
-   of which all elements are -inf. */
-SMX_INLINE vec decisive(vec maximum, vec initial) {
+   of which all elements are -inf. A NaN among the elements shows in the sum, or as an infinite maximum that became NaN.
+   */
+SMX_INLINE vec decisive(vec maximum, vec initial, vec sum) {
+    const vec infinity = v_set1((real)INFINITY);
     const vec of_none = v_select_le(initial, MINUS_INFINITY, initial, v_set1(0));
     const vec of_elements = v_select_le(maximum, MINUS_INFINITY, of_none, maximum);
-    const vec not_finite = v_select_le(maximum, v_set1((real)INFINITY), initial, maximum);
+    const vec of_infinite = v_select_le(maximum, infinity, initial, maximum);
+    const vec not_finite = v_select_le(maximum, HUGEST, v_select_le(sum, infinity, initial, sum), of_infinite);
     return v_select_le(initial, HUGEST, of_elements, not_finite);
 }
 
@@ -33,11 +36,8 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
         total.m = largest_merge(m, total.m);
         total.m.first = v_select_le(m.first, m.first, v_select_le(so_far, so_far, total.m.first, so_far), m.first);
     }
-    total.decides = total.m.first;
-    if (tile->initial) {
-        total.decides = decisive(total.m.first, total.initial.value);
+    if (tile->initial)
         total.initial = initial_beside(total.m.first, total.initial);
-    }
     total.reference = reference_of(total.m, total.initial.reference, t);
     total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
@@ -58,6 +58,7 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
            rounded as coarsely as high is. */
         total.s = sum_renormalize(total.s);
     }
+    total.decides = tile->initial ? decisive(total.m.first, total.initial.value, total.s.high) : total.m.first;
     return total;
 }
 

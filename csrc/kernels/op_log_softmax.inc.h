@@ -31,6 +31,8 @@ SMX_INLINE void log_softmax_put_constants(real *constant, exp_total total, pair 
     }
     if (is_1(t) || tile->initial)
         logarithm = sum_add_sum(leader, logarithm);
+    if (tile->initial) /* what was lost in an infinite sum is NaN, and v_min makes a number of it */
+        logarithm.low = v_min(logarithm.low, HUGEST);
     v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, CANONICAL_NAN));
     v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
     v_store(constant + LOG_MAXIMUM * SMX_TILE_ROWS, maximum);
