@@ -47,9 +47,7 @@ __all__ = [
 
 
 @np.errstate(all="ignore")
-def softmax(
-    x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False
-):
+def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False):
     """Return exp(x/T) / (exp(initial) + Σ exp(x/T)) along `axis`.
 
     Parameters
@@ -91,9 +89,7 @@ def softmax(
 
 
 @np.errstate(all="ignore")
-def log_softmax(
-    x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False
-):
+def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False):
     """Return x/T - log(exp(initial) + Σ exp(x/T)) along `axis`, the logarithm of `softmax`, accurate also near 0.
 
     Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum, and is

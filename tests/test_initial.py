@@ -223,7 +223,9 @@ def test_axes_and_broadcasting(function):
         np.testing.assert_array_equal(found[:, head], function(x[:, head], initial=heads[head, 0]))
     columns = np.linspace(-1, 1, 5)
     over_two = function(x, (0, 1), initial=columns)
-    np.testing.assert_array_equal(over_two, function(x.reshape(12, 5), 0, initial=columns).reshape(over_two.shape))
+    np.testing.assert_array_equal(
+        over_two, function(x.reshape(12, 5), 0, initial=columns).reshape(over_two.shape)
+    )
     assert np.shape(function(np.float64(3), initial=1)) == ()
 
 

@@ -141,7 +141,6 @@ SMX_INLINE pair others_over_largest(exp_total total, const exp_temperature *t) {
     return pair_if_initial_leads(total, t, behind_initial, others_over_maximum(total, t));
 }
 
-
 /* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to its largest term. Each step is
    done for all rows before the next step, because a step is a long chain of dependent operations, and the chains of
    several rows overlap if they follow one another closely. */

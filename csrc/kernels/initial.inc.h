@@ -6,7 +6,7 @@
    well: shift / T is subtracted. The two may be huge and nearly equal, so 1 / T has three parts here. */
 
 typedef struct {
-    vec value;     /* as it was given; -inf if there is none */
+    vec value; /* as it was given; -inf if there is none */
     pair exponent; /* value - shift / T */
     vec reference; /* the lowest one if there is none */
 } initial_term;

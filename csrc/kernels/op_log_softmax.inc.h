@@ -107,8 +107,8 @@ WRITE(log_softmax, narrow_lines) { log_softmax_write(tile, SMX_WALK_NARROW_LINES
      [SMX_WALK_SHORT_COLUMNS] = log_softmax_reduce_short_columns}
 
 /* Constant 0 is logsumexp, and those of log_softmax follow. */
-static int log_softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials,
-                                        const void *shift, void *constants) {
+static int log_softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                                        void *constants) {
     const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
     tile_logarithms logs;

@@ -395,8 +395,9 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
     for (int row = 0; row < rows; row += LANES, at = next_of_strip(at)) {
         largest m;
         largest_of_strips(tile, row, 1, rows - row, what, &m);
-        const row_sums sums = exp_sums_of_strip(at, n, rows - row, SUMS, what, m,
-                                                exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t), t);
+        const row_sums sums =
+            exp_sums_of_strip(at, n, rows - row, SUMS, what, m,
+                              exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t), t);
         store_exp_partial(partial, rows, row, m, sums, what);
     }
 }
