@@ -125,7 +125,8 @@ def _cast(x, dtype):
 
 
 _MAP = {
-    "axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0, "initial": None, "return_logsumexp": False,
+    "axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0,
+    "initial": None, "return_logsumexp": False,
 }  # fmt: skip
 _REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None, "temperature": 1.0}
 _DERIVATIVE = {"axis": -1, "out": None, "where": None}
