@@ -117,8 +117,7 @@ struct smx_worker {
 };
 
 enum {
-    SMX_TINY_BLOCK = 8 * 1024, /* bytes of a block of a tiny call, on the stack */
-    SMX_STACK_SCRATCH = 32 * 1024, /* bytes of scratch memory that come from the stack */
+    SMX_TINY_BLOCK = 8 * 1024, /* bytes of a block of a tiny call */
 };
 
 /* step is a power of two, because small calls would feel a division. */

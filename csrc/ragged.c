@@ -1,20 +1,22 @@
 /* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
    A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. For a shorter segment, a
-   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h).
+   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h). Long segments
+   between them do not end a window: it would have too few rows for its vectors.
 
    Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the
    segments that outweigh a part and are worth more than one thread. Then each thread does parts. */
 
 #include "ragged.h"
 
+#include "arch.h"
 #include "fpstate.h"
+#include "scratch.h"
 #include "shares.h"
 #include "strided.h"
 #include "window.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { PARTS_PER_THREAD = 8 };
 
@@ -117,40 +119,45 @@ static int is_for_all_threads(const job *j, ptrdiff_t k) {
     return j->threads > 1 && elements > j->share && smx_threads_for(j->plan, elements) > 1;
 }
 
-static void do_window(worker *r, ptrdiff_t first, ptrdiff_t last) {
+static void do_window(worker *r) {
     smx_window *window = &r->window;
-    smx_open_window(window, first, last);
+    if (window->count == 0)
+        return;
+    smx_sort_window(window);
     for (int k = 0; k < r->job->columns.op->inputs; k++)
         smx_load_window(window, k, r->columns.block[k]);
     for (int t = 0; t < window->tiles; t++)
         do_tile(r, window->tile[t]);
     smx_store_window(window, r->columns.block[0]);
+    smx_clear_window(window);
 }
 
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
-    for (ptrdiff_t k = segment_at(j, part * j->share); k < last;) {
-        if (smx_fits_window(&r->window, k)) {
-            do_window(r, k, last);
-            k = r->window.last;
-        } else {
-            if (smx_segment_length(j->plan, k) > 0 && !is_for_all_threads(j, k))
+    for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
+        const ptrdiff_t n = smx_segment_length(j->plan, k), start = j->plan->indptr[k];
+        if (n == 0)
+            continue;
+        if (!smx_fits_window(&r->window, n)) {
+            if (!is_for_all_threads(j, k))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
-            k++;
+        } else if (!smx_add_segment(&r->window, start, n)) {
+            do_window(r);
+            smx_add_segment(&r->window, start, n);
         }
     }
+    do_window(r);
 }
 
 /* Makes a worker with its scratch memory behind it; returns NULL if there is no memory. */
 static worker *open_worker(const job *j) {
     static const smx_tile nothing = {.layout = SMX_COLUMNS, .storage = SMX_REAL, .out_storage = SMX_REAL};
     const smx_job *columns = &j->columns;
-    worker *r = malloc(sizeof(worker) + 64 + (size_t)columns->scratch_bytes);
+    worker *r = smx_take_scratch(sizeof(worker) + SMX_CACHE_LINE + (size_t)columns->scratch_bytes);
     if (!r)
         return NULL;
-    char *scratch = (char *)(r + 1);
-    scratch += (64 - (size_t)scratch % 64) % 64;
+    char *scratch = (char *)r + smx_round_up(sizeof(worker), SMX_CACHE_LINE);
     smx_worker *w = &r->columns;
     for (int k = 0; k < columns->op->inputs; k++, scratch += columns->block_bytes)
         w->block[k] = scratch;
@@ -165,6 +172,7 @@ static worker *open_worker(const job *j) {
     w->tile.initial = w->tile.shift = NULL;
     r->job = j;
     r->window.of = &j->segments;
+    smx_clear_window(&r->window);
     r->alone = *j->plan;
     r->alone.indptr = NULL;
     r->alone.explanation = NULL;
@@ -181,7 +189,7 @@ static int run_serial(const job *j) {
         do_part(r, part);
     smx_leave_fpstate(before);
     const int failed = r->failed;
-    free(r);
+    smx_return_scratch(r);
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
@@ -189,18 +197,22 @@ static int run_serial(const job *j) {
 
 /* Does the segments that are for all threads. Such a segment is larger than a part, so it reaches over a part's end. */
 static int run_with_all_threads(const job *j) {
-    smx_plan alone = *j->plan;
+    smx_plan *alone = smx_take_scratch(sizeof(smx_plan));
     int status = SMX_DONE;
     ptrdiff_t done = -1;
-    alone.indptr = NULL;
-    alone.explanation = NULL;
+    if (!alone)
+        return SMX_NO_MEMORY;
+    *alone = *j->plan;
+    alone->indptr = NULL;
+    alone->explanation = NULL;
     for (int part = 1; part <= j->parts; part++) {
         const ptrdiff_t k = segment_at(j, part * j->share) - 1;
         if (k > done && is_for_all_threads(j, k)) {
-            status |= run_alone(&alone, j, k, j->threads);
+            status |= run_alone(alone, j, k, j->threads);
             done = k;
         }
     }
+    smx_return_scratch(alone);
     return status;
 }
 
@@ -218,7 +230,7 @@ static int run_parallel(const job *j) {
                 do_part(r, (int)part);
         smx_leave_fpstate(before);
         failed |= !r || r->failed;
-        free(r);
+        smx_return_scratch(r);
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }

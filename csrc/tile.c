@@ -12,6 +12,11 @@ static const smx_view nowhere = {NULL, 0, 0};
 
 /* ---- where the rows are ----------------------------------------------------------------------------------------- */
 
+static void find_initial(smx_worker *w) {
+    const smx_operand *initial = &w->job->plan->initial;
+    w->tile.initial = initial->data ? smx_gather_numbers(w, initial, w->job->real_size, w->factor) : NULL;
+}
+
 void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     const smx_job *j = w->job;
     const ptrdiff_t span = number / j->tiles_per_span;
@@ -33,9 +38,8 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.storage = j->in_place[0] ? j->plan->in[0].storage : SMX_REAL;
     w->tile.rows = (int)(smx_min(end, j->span) - in_span);
     w->tile.targets = &j->plan->targets;
-    w->tile.initial = w->tile.shift = NULL;
-    if (j->plan->initial.data)
-        w->tile.initial = smx_gather_numbers(w, &j->plan->initial, j->real_size, w->factor);
+    w->tile.shift = NULL;
+    find_initial(w);
     w->tile.label = NULL;
     if (j->op->has_labels) {
         w->tile.label = smx_gather_numbers(w, &j->plan->label, sizeof(int64_t), w->label);
@@ -49,6 +53,7 @@ static void move_tile(smx_worker *w, ptrdiff_t number) {
     const ptrdiff_t first = number * j->tile_rows, rows = first - w->first_row;
     w->first_row = first;
     w->tile.rows = (int)smx_min(j->tile_rows, j->rows - first);
+    find_initial(w);
     for (int k = 0; k < j->op->inputs; k++) {
         const ptrdiff_t stride = j->plan->in[k].outer[0];
         w->tile.in[k].start = (char *)w->tile.in[k].start + rows * stride;

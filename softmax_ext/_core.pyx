@@ -11,8 +11,8 @@ cimport numpy as cnp
 import numpy as np
 
 from softmax_ext._csrc cimport (
-    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX, SMX_SOFTMAX_ENTROPY,
-    SMX_SOFTMAX_VJP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
+    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX,
+    SMX_SOFTMAX_ENTROPY, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
 )
 
 cnp.import_array()
@@ -228,9 +228,11 @@ def softmax(
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if initial is None and return_logsumexp is False and _is_simple_map(x, row_axis, where, out, dtype, divisor):
-        return _run_fast(SMX_SOFTMAX, x, None, where, out, row_axis, divisor)
-    cdef int op = _with_logsumexp(SMX_SOFTMAX) if _flag(return_logsumexp, "return_logsumexp") else SMX_SOFTMAX
+    cdef int op = SMX_SOFTMAX
+    if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
+        op = SMX_SOFTMAX_LOGSUMEXP
+    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(op, initial, x, row_axis, out):
+        return _run_fast(op, x, None, where, out, row_axis, divisor, False, initial)
     return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
@@ -295,9 +297,11 @@ def log_softmax(
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if initial is None and return_logsumexp is False and _is_simple_map(x, row_axis, where, out, dtype, divisor):
-        return _run_fast(SMX_LOG_SOFTMAX, x, None, where, out, row_axis, divisor)
-    cdef int op = _with_logsumexp(SMX_LOG_SOFTMAX) if _flag(return_logsumexp, "return_logsumexp") else SMX_LOG_SOFTMAX
+    cdef int op = SMX_LOG_SOFTMAX
+    if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
+        op = SMX_LOG_SOFTMAX_LOGSUMEXP
+    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(op, initial, x, row_axis, out):
+        return _run_fast(op, x, None, where, out, row_axis, divisor, False, initial)
     return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
@@ -353,11 +357,10 @@ def logsumexp(
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if (
-        keepdims is False and out is None and initial is None
-        and _is_simple_reduction(x, row_axis, where, dtype, divisor)
+    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor) and _is_simple_initial(
+        initial, x, row_axis, out
     ):
-        return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis, divisor)
+        return _run_fast(SMX_LOGSUMEXP, x, None, where, out, row_axis, divisor, keepdims, initial)
     return _run_map(
         SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, None, initial
     )
@@ -415,8 +418,8 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=N
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, divisor):
-        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, None, row_axis, divisor)
+    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor):
+        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, out, row_axis, divisor, keepdims)
     return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor)
 
 

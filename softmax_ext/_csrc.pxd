@@ -103,6 +103,9 @@ cdef extern from "plan.h":
     void smx_turn_route(int number, int off)
     void smx_turn_option(int number, int off)
 
+cdef extern from "scratch.h":
+    void smx_scratch_begin()
+
 cdef extern from "cpu.h":
     ctypedef struct smx_level:
         const char *name

@@ -1,8 +1,8 @@
 # The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
 
 from softmax_ext._csrc cimport (
-    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP,
-    SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_SOFTMAX, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS,
+    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP,
+    SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS,
     SMX_TARGET_LOSS_GRAD,
 )
 
@@ -95,17 +95,16 @@ cdef object _run_general(
         if where is not None:
             _set_mask(&plan.mask, where, x, row_axes)
         if initial is not None:
-            _set_row_operand(&plan.initial, initial)
+            _set_broadcast_row_operand(&plan.initial, initial, x, row_axes)
         if row_results is not None:
             _set_row_operand(&plan.row_out, row_results)
         _run(&plan, x.size)
     else:  # rows of no element
-        of_nothing = -np.inf if initial is None else initial
+        of_nothing = kernels.hidden.out if initial is None else initial
         if row_results is not None:
-            row_results[...] = of_nothing
+            np.expand_dims(row_results, tuple(row_axes))[...] = -np.inf if initial is None else initial
         elif not elementwise:
-            with_row_axes = np.squeeze(target, tuple(row_axes)) if keepdims else target
-            with_row_axes[...] = kernels.hidden.out if op != SMX_LOGSUMEXP else of_nothing
+            (target if keepdims else np.expand_dims(target, tuple(row_axes)))[...] = of_nothing
 
     if out is not None:
         if target is not out:
@@ -122,24 +121,21 @@ cdef object _run_general(
 
 
 cdef cnp.ndarray _initial_terms(object initial, object x, set row_axes, object compute_dtype):
-    """initial as an array of one number a row of x, in compute_dtype; None stays None."""
+    """initial as an array of compute_dtype that broadcasts to one number a row of x; None stays None."""
+    cdef int d, missing_dims
     if initial is None:
         return None
     array = _real_array(initial, "initial", "pass {0}.filled(-np.inf)")
-    shape = tuple(1 if d in row_axes else n for d, n in enumerate(x.shape))
-    array = np.require(_cast(array, compute_dtype), requirements="A")
-    try:
-        array = np.broadcast_to(array, shape)
-    except ValueError:
+    missing_dims = x.ndim - array.ndim
+    if missing_dims < 0 or any(
+        n != 1 and (d + missing_dims in row_axes or n != x.shape[d + missing_dims]) for d, n in enumerate(array.shape)
+    ):
+        wanted = tuple(1 if d in row_axes else n for d, n in enumerate(x.shape))
         raise ValueError(
-            f"initial: got shape {array.shape}, expected one that broadcasts to {shape}, x's with 1 along the axis"
-        ) from None
-    return array[(*(0 if d in row_axes else slice(None) for d in range(len(shape))), ...)]
-
-
-cdef int _with_logsumexp(int op) noexcept:
-    """The operation that has the results of logsumexp beside those of softmax or log_softmax."""
-    return SMX_SOFTMAX_LOGSUMEXP if op == SMX_SOFTMAX else SMX_LOG_SOFTMAX_LOGSUMEXP
+            f"initial: got shape {array.shape}, expected one that broadcasts to {wanted}, x's with 1 along the axis"
+        )
+    array = _cast(array, compute_dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 cdef object _run_map(
