@@ -44,6 +44,8 @@ enum smx_op {
     SMX_SOFTMAX,
     SMX_LOG_SOFTMAX,
     SMX_LOGSUMEXP,
+    SMX_SOFTMAX_LOGSUMEXP, /* the elements of the one, and beside them the rows of the other */
+    SMX_LOG_SOFTMAX_LOGSUMEXP,
     SMX_SOFTMAX_ENTROPY,
     SMX_SOFTMAX_VJP,
     SMX_LOG_SOFTMAX_VJP,
@@ -123,6 +125,8 @@ typedef struct {
        up to SMX_STEP. saved[0] may be the memory of in[0], if that is a block. */
     smx_view saved[2];
     const void *temperature; /* the constants that set_temperature makes */
+    const void *initial; /* of each row: exp(initial) is added to its sum of exponentials; NULL: nothing is added */
+    const void *shift; /* for initial: what was subtracted from the rows, or NULL */
     int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then starts at a cache line */
     /* Where each input lies in the next piece or tile, to be prefetched; start is NULL if it need not be prefetched. */
     smx_view next[SMX_MAX_INPUTS];

@@ -57,6 +57,7 @@ typedef struct {
     smx_operand row_out; /* beside the elements of out */
     smx_operand label;   /* int64_t, in the byte order of this machine */
     smx_operand factor;  /* real, in the byte order of this machine */
+    smx_operand initial; /* likewise; data is NULL if there is none, and for all but softmax and its sums */
     smx_targets targets;
     char *explanation; /* NULL, or room for SMX_EXPLANATION bytes of text: the way that the call takes */
 } smx_plan;

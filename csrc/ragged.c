@@ -175,6 +175,7 @@ static worker *open_worker(const job *j) {
     w->is_open = 0;
     w->tile = nothing;
     w->tile.temperature = columns->temperature;
+    w->tile.initial = w->tile.shift = NULL;
     r->job = j;
     r->window.of = &j->segments;
     smx_clear_window(&r->window);

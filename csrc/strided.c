@@ -10,7 +10,7 @@
 /* The operands of the plan's operation: the inputs, the output, and those that have one number for each row. */
 static int operand_count(const smx_plan *plan) {
     const smx_op_kernels *op = &plan->kernels->op[plan->op];
-    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels;
+    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels + (plan->initial.data != NULL);
 }
 
 static smx_operand *operand_at(smx_plan *plan, int k) {
@@ -20,14 +20,15 @@ static smx_operand *operand_at(smx_plan *plan, int k) {
     k -= op->inputs + 1;
     if (k < 2 * op->has_labels)
         return k == 0 ? &plan->label : &plan->factor;
-    return &plan->row_out;
+    k -= 2 * op->has_labels;
+    return k < op->has_row_out ? &plan->row_out : &plan->initial;
 }
 
 /* The outer or the inner axes of all operands, or of the mask. */
 typedef struct {
     ptrdiff_t *shape;
     int count;
-    ptrdiff_t *stride[SMX_MAX_INPUTS + 4], item[SMX_MAX_INPUTS + 4];
+    ptrdiff_t *stride[SMX_MAX_INPUTS + 5], item[SMX_MAX_INPUTS + 5];
 } axes;
 
 static axes axes_of_operands(smx_plan *plan, int inner) {

@@ -163,10 +163,14 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]:
     r"""Softmax along an axis: exponentials that sum to 1.
 
-    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
+    .. math:: y_i = \frac{\exp(x_i / T)}{\exp(i) + \sum_j \exp(x_j / T)}
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -191,22 +195,33 @@ def softmax(
         T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1
         it sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
         2**100) the arithmetic is done in float64.
+    initial : array_like, optional
+        The logarithm of what each row's sum of exponentials starts at, such as an attention sink: a share of each row
+        that goes to none of its elements. It broadcasts to `x`'s shape with length 1 along the axis, is taken as a
+        number of the type of the arithmetic, and is not divided by T. 0 gives "softmax off by one"; -inf, like None,
+        adds nothing.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well: what `logsumexp` returns for these arguments.
 
     Returns
     -------
     ndarray or scalar
         Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
         float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
-        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. A NaN or +inf as `initial` makes its row NaN,
+        and beside a finite one a row of nothing but -inf is 0. No warning is raised. The last bit of a result may
+        depend on `return_logsumexp`.
+    logsumexp : ndarray or scalar
+        Of `x`'s shape without the axis. Only with `return_logsumexp`.
 
     Raises
     ------
     TypeError
         If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
         named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
-        `where` is not of type bool; if `temperature` is no number.
+        `where` is not of type bool; if `temperature` is no number; if `initial` holds no real numbers.
     ValueError
-        If `out` is read-only or of the wrong shape, an axis is repeated, `where` does not broadcast to `x`, or
+        If `out` is read-only or of the wrong shape, an axis is repeated, `where` or `initial` does not broadcast, or
         `temperature` is not a positive finite number.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
@@ -231,8 +246,22 @@ def softmax(
     >>> softmax([[0.0, np.nan], [5.0, 5.0]], where=[[True, False], [True, True]])
     array([[1. , 0. ],
            [0.5, 0.5]])
+    >>> softmax(np.zeros(3), initial=0.0)
+    array([0.25, 0.25, 0.25])
     """
 
+@overload
+def softmax(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
 @overload
 def softmax(
     x: Float64Like,
@@ -242,7 +271,21 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[np.float64]: ...
+@overload
+def softmax(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[np.float64], Any]: ...
 @overload
 def softmax(
     x: Float64Scalar,
@@ -252,7 +295,21 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> np.float64: ...
+@overload
+def softmax(
+    x: Float64Scalar,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[np.float64, np.float64]: ...
 @overload
 def softmax(
     x: Float,
@@ -262,7 +319,21 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Float: ...
+@overload
+def softmax(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Float, Float]: ...
 @overload
 def softmax(
     x: NDArray[Any] | Float64Like,
@@ -272,7 +343,21 @@ def softmax(
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]: ...
+@overload
+def softmax(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
 @overload
 def softmax(
     x: ArrayLike,
@@ -282,7 +367,21 @@ def softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Any: ...
+@overload
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Any, Any]: ...
 @overload
 def softmax(
     x: ArrayLike,
@@ -292,7 +391,21 @@ def softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Out: ...
+@overload
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Out, Any]: ...
 @overload
 def log_softmax(
     x: NDArray[Float],
@@ -302,10 +415,14 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]:
     r"""Logarithm of the softmax along an axis, accurate at every element.
 
-    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
+    .. math:: y_i = x_i / T - \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -321,13 +438,19 @@ def log_softmax(
         Which elements take part, as for `softmax`; the results of hidden elements are -inf.
     temperature : float, default 1.0
         T, as for `softmax`.
+    initial : array_like, optional
+        The exponent i, as for `softmax`.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well: what `logsumexp` returns for these arguments.
 
     Returns
     -------
     ndarray or scalar
         Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
         where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
-        NaN; -inf beside finite numbers gives -inf.
+        NaN; -inf beside finite numbers, or beside a finite `initial`, gives -inf.
+    logsumexp : ndarray or scalar
+        Of `x`'s shape without the axis. Only with `return_logsumexp`.
 
     Raises
     ------
@@ -354,6 +477,18 @@ def log_softmax(
 
 @overload
 def log_softmax(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
+@overload
+def log_softmax(
     x: Float64Like,
     axis: Axis = -1,
     *,
@@ -361,7 +496,21 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[np.float64]: ...
+@overload
+def log_softmax(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[np.float64], Any]: ...
 @overload
 def log_softmax(
     x: Float64Scalar,
@@ -371,7 +520,21 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> np.float64: ...
+@overload
+def log_softmax(
+    x: Float64Scalar,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[np.float64, np.float64]: ...
 @overload
 def log_softmax(
     x: Float,
@@ -381,7 +544,21 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Float: ...
+@overload
+def log_softmax(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Float, Float]: ...
 @overload
 def log_softmax(
     x: NDArray[Any] | Float64Like,
@@ -391,7 +568,21 @@ def log_softmax(
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]: ...
+@overload
+def log_softmax(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
 @overload
 def log_softmax(
     x: ArrayLike,
@@ -401,7 +592,21 @@ def log_softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Any: ...
+@overload
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Any, Any]: ...
 @overload
 def log_softmax(
     x: ArrayLike,
@@ -411,7 +616,21 @@ def log_softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Out: ...
+@overload
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Out, Any]: ...
 @overload
 def logsumexp(
     x: NDArray[Float],
@@ -421,10 +640,14 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]:
     r"""Logarithm of the sum of exponentials along an axis.
 
-    .. math:: \log \sum_j \exp(x_j)
+    .. math:: \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -440,12 +663,17 @@ def logsumexp(
         Type of the result, as for `softmax`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax`.
+    initial : array_like, optional
+        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row.
+    temperature : float, default 1.0
+        T, as for `softmax`; `initial` is not divided by it.
 
     Returns
     -------
     ndarray or scalar
-        Within 2 ULP of the larger of the result and the largest \|x\|; `out` if that was given. NaN if there is a NaN,
-        else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
+        Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. NaN if there is a NaN,
+        else +inf if there is +inf, and `initial` or else -inf if nothing is there, or left by `where`, or nothing but
+        -inf.
 
     Raises
     ------
@@ -458,6 +686,9 @@ def logsumexp(
     >>> from softmax_ext import logsumexp
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
+    >>> x = np.arange(6.0)
+    >>> logsumexp(x[3:], initial=logsumexp(x[:3])), logsumexp(x)
+    (np.float64(5.456193316018123), np.float64(5.456193316018123))
     """
 
 @overload
@@ -469,6 +700,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Float: ...
 @overload
 def logsumexp(
@@ -479,6 +712,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def logsumexp(
@@ -489,6 +724,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> np.float64: ...
 @overload
 def logsumexp(
@@ -499,6 +736,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> np.float64: ...
 @overload
 def logsumexp(
@@ -509,6 +748,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Float: ...
 @overload
 def logsumexp(
@@ -519,6 +760,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def logsumexp(
@@ -529,6 +772,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Float: ...
 @overload
 def logsumexp(
@@ -539,6 +784,8 @@ def logsumexp(
     out: None = None,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def logsumexp(
@@ -549,6 +796,8 @@ def logsumexp(
     out: Out,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def softmax_entropy(

@@ -14,6 +14,8 @@ cdef extern from "kernel.h":
         SMX_SOFTMAX
         SMX_LOG_SOFTMAX
         SMX_LOGSUMEXP
+        SMX_SOFTMAX_LOGSUMEXP
+        SMX_LOG_SOFTMAX_LOGSUMEXP
         SMX_SOFTMAX_ENTROPY
         SMX_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_VJP
@@ -45,6 +47,7 @@ cdef extern from "kernel.h":
     ctypedef struct smx_op_kernels:
         const char *name
         bint elementwise
+        bint has_row_out
         smx_hidden hidden
 
     ctypedef struct smx_kernels:
@@ -89,6 +92,7 @@ cdef extern from "plan.h":
         smx_operand row_out
         smx_operand label
         smx_operand factor
+        smx_operand initial
         smx_targets targets
         char *explanation
 

@@ -1,6 +1,7 @@
 # The fast path, for calls whose arrays need no checks beyond a few flags. A simple array is C-contiguous, of a type
 # that the kernels read, native, aligned and not empty. Its rows run along one axis, which is the last one if there is a
-# mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise. Every other call takes the general path.
+# mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise.
+# Every other call takes the general path.
 
 from cpython.long cimport PyLong_AsLongAndOverflow
 
@@ -134,6 +135,35 @@ cdef inline bint _is_simple_reduced_out(object out, cnp.ndarray x, int axis, bin
     return _are_disjoint(<cnp.ndarray>out, x) and (where is None or _are_disjoint(<cnp.ndarray>out, where))
 
 
+cdef inline bint _is_simple_initial(object initial, cnp.ndarray x, int axis, object out):
+    """True if initial is None, a float, or an array of one number for each row of x, in the order of the rows."""
+    cdef int d
+    if initial is None or type(initial) is float:
+        return True
+    if not (
+        cnp.PyArray_CheckExact(initial)
+        and cnp.PyArray_TYPE(<cnp.ndarray>initial) == cnp.PyArray_TYPE(x)
+        and _storage_of(x) == SMX_REAL
+        and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>initial)
+        and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>initial)
+        and cnp.PyArray_NDIM(<cnp.ndarray>initial) == cnp.PyArray_NDIM(x)
+    ):
+        return False
+    for d in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_DIM(<cnp.ndarray>initial, d) != (
+            1 if d == axis or axis == ALL_AXES else cnp.PyArray_DIM(x, d)
+        ):
+            return False
+    return out is None or _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>initial)
+
+
+cdef inline bint _is_simple_with_sums(int op, object initial, cnp.ndarray x, int axis, object out):
+    """The same for softmax and log_softmax. If sums are returned, x must not be of 16 bits, because they are reals."""
+    return _is_simple_initial(initial, x, axis, out) and (
+        op == SMX_SOFTMAX or op == SMX_LOG_SOFTMAX or _storage_of(x) == SMX_REAL
+    )
+
+
 cdef inline bint _is_simple_reduction(
     object x, int axis, object keepdims, object where, object out, object dtype, double temperature
 ):
@@ -172,9 +202,11 @@ cdef inline void _set_simple_operand(
 
 cdef object _run_fast(
     int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1,
-    bint keepdims=False
+    bint keepdims=False, object initial=None
 ):
     """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
+
+    An operation that has two results returns a pair.
 
     inner_count rows lie side by side: it is the product of the lengths of the axes behind the row's.
     """
@@ -182,6 +214,9 @@ cdef object _run_fast(
     cdef int d, ndim = cnp.PyArray_NDIM(x), type_number = cnp.PyArray_TYPE(x)
     cdef cnp.npy_intp shape[SMX_MAX_DIMS]
     cdef bint is_new = out is None
+    cdef double initial_double
+    cdef float initial_float
+    cdef cnp.ndarray row_results = None
     cdef ptrdiff_t elements = cnp.PyArray_SIZE(x)
     cdef ptrdiff_t row_length = elements if axis == ALL_AXES else cnp.PyArray_DIM(x, axis)
     cdef ptrdiff_t rows = elements // row_length, inner_count = 1
@@ -211,7 +246,21 @@ cdef object _run_fast(
     _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
     if where is not None:
         _set_mask(&plan.mask, where, x, None)
+    if type(initial) is float:
+        initial_double = initial
+        initial_float = <float>initial_double
+        plan.initial.data = <char *>&initial_double if type_number == cnp.NPY_DOUBLE else <char *>&initial_float
+        plan.initial.storage = SMX_REAL
+        plan.initial.swapped = 0
+        plan.initial.outer[0] = plan.initial.outer[1] = 0
+    elif initial is not None:
+        _set_simple_operand(&plan.initial, initial, rows, 1, inner_count, itemsize, SMX_REAL)
+    if plan.kernels.op[op].has_row_out:
+        row_results = cnp.PyArray_EMPTY(_reduced_shape(x, axis, False, shape), shape, type_number, 0)
+        _set_simple_operand(&plan.row_out, row_results, rows, 1, inner_count, itemsize, SMX_REAL)
     _run(&plan, elements)
+    if row_results is not None:
+        return out, row_results if cnp.PyArray_NDIM(row_results) > 0 else row_results[()]
     if is_new and cnp.PyArray_NDIM(out) == 0:
         return cnp.PyArray_ToScalar(cnp.PyArray_DATA(out), out)
     return out

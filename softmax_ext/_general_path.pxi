@@ -1,8 +1,9 @@
 # The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
 
 from softmax_ext._csrc cimport (
-    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD,
-    SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
+    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP,
+    SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS,
+    SMX_TARGET_LOSS_GRAD,
 )
 
 
@@ -42,16 +43,18 @@ cdef bint _can_write_into(
 
 cdef object _run_general(
     int op, list inputs, set row_axes, object where, object out, object compute_dtype, object result_dtype,
-    bint keepdims, double temperature=1, cnp.ndarray indptr=None,
+    bint keepdims, double temperature=1, cnp.ndarray indptr=None, cnp.ndarray initial=None,
 ):
     """The operation on arrays of one shape, whose types the kernels of compute_dtype read.
 
     Rows run along row_axes. With a checked indptr they are the segments that it cuts the one axis in row_axes into. The
-    result has result_dtype, or is rounded to the type of out.
+    result has result_dtype, or is rounded to the type of out. An operation that has two results returns a pair.
+
+    initial : one number a row, from _initial_terms, or None.
     """
     cdef smx_plan plan
     cdef int k
-    x = inputs[0]
+    x, row_results = inputs[0], None
     _init_plan(&plan, op, compute_dtype.itemsize == 8, temperature)
     cdef const smx_op_kernels *kernels = &plan.kernels.op[op]
     cdef bint elementwise = kernels.elementwise
@@ -72,6 +75,11 @@ cdef object _run_general(
     else:
         target = np.empty(shape, target_dtype)
 
+    reduced = tuple(n for d, n in enumerate(shape) if d not in row_axes)
+    if kernels.has_row_out:
+        row_results = np.empty(reduced, compute_dtype)
+    if initial is not None and out is not None and np.may_share_memory(out, initial):
+        initial = initial.copy()
     if x.size > 0:
         # The plan wants the row's axes in every operand. Nothing reads their strides where there is one number a row.
         with_row_axes = target
@@ -86,23 +94,53 @@ cdef object _run_general(
         _set_operand(&plan.out, with_row_axes, row_axes, elementwise)
         if where is not None:
             _set_mask(&plan.mask, where, x, row_axes)
+        if initial is not None:
+            _set_broadcast_row_operand(&plan.initial, initial, x, row_axes)
+        if row_results is not None:
+            _set_row_operand(&plan.row_out, row_results)
         _run(&plan, x.size)
-    elif not elementwise:
-        target[...] = kernels.hidden.out  # rows of no element
+    else:  # rows of no element
+        of_nothing = kernels.hidden.out if initial is None else initial
+        if row_results is not None:
+            np.expand_dims(row_results, tuple(row_axes))[...] = -np.inf if initial is None else initial
+        elif not elementwise:
+            (target if keepdims else np.expand_dims(target, tuple(row_axes)))[...] = of_nothing
 
     if out is not None:
         if target is not out:
             with np.errstate(all="ignore"):
                 np.copyto(out, target, casting="same_kind")
-        return out
-    if target.dtype != result_dtype:
+        target = out
+    else:
         target = _cast(target, result_dtype)
-    return target if target.ndim > 0 else target[()]
+        target = target if target.ndim > 0 else target[()]
+    if row_results is None:
+        return target
+    row_results = _cast(row_results, result_dtype)
+    return target, row_results if row_results.ndim > 0 else row_results[()]
+
+
+cdef cnp.ndarray _initial_terms(object initial, object x, set row_axes, object compute_dtype):
+    """initial as an array of compute_dtype that broadcasts to one number a row of x; None stays None."""
+    cdef int d, missing_dims
+    if initial is None:
+        return None
+    array = _real_array(initial, "initial", "pass {0}.filled(-np.inf)")
+    missing_dims = x.ndim - array.ndim
+    if missing_dims < 0 or any(
+        n != 1 and (d + missing_dims in row_axes or n != x.shape[d + missing_dims]) for d, n in enumerate(array.shape)
+    ):
+        wanted = tuple(1 if d in row_axes else n for d, n in enumerate(x.shape))
+        raise ValueError(
+            f"initial: got shape {array.shape}, expected one that broadcasts to {wanted}, x's with 1 along the axis"
+        )
+    array = _cast(array, compute_dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 cdef object _run_map(
     int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1,
-    object indptr=None,
+    object indptr=None, object initial=None,
 ):
     """softmax, log_softmax, logsumexp and softmax_entropy: one input, and a dtype for the result or None."""
     array = _real_array(x, "x")
@@ -116,7 +154,8 @@ cdef object _run_map(
     if not _is_native_to_kernels(x_dtype, compute_dtype, indptr):
         array = _cast(array, compute_dtype)
     return _run_general(
-        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr
+        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr,
+        _initial_terms(initial, array, row_axes, compute_dtype),
     )
 
 

@@ -47,8 +47,8 @@ __all__ = [
 
 
 @np.errstate(all="ignore")
-def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
-    """Return exp(x/T) / Σ exp(x/T) along `axis`.
+def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False):
+    """Return exp(x/T) / (exp(initial) + Σ exp(x/T)) along `axis`.
 
     Parameters
     ----------
@@ -62,12 +62,16 @@ def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
         What is not hidden; broadcasts to the shape of `x`.
     temperature : float, default 1.0
         T.
+    initial : array_like, optional
+        Broadcasts to the shape of `x` with 1 along `axis`; None is -inf, which adds nothing.
+    return_logsumexp : bool, default False
+        Return a pair, of which the second is `logsumexp`.
 
     Returns
     -------
     ndarray
-        In the shape of `x`. A row that holds NaN or +inf, or only -inf, gives NaN throughout; hidden
-        elements give 0.
+        In the shape of `x`. A row that holds NaN or +inf, or only -inf without a finite `initial`, gives NaN
+        throughout; hidden elements give 0.
 
     Examples
     --------
@@ -77,14 +81,16 @@ def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(_seen(x, where, -np.inf))
-    e = _exp(x, _max(x), temperature)
-    return _round(_seen(rows.join(e / _sum(e)), where, 0), result)
+    terms = _with_initial(rows, rows.split(_seen(x, where, -np.inf)), initial, temperature)
+    e = _exp(terms, _max(terms), temperature)
+    y = (e / _sum(e))[..., : rows.length]
+    y = _round(_seen(rows.join(y), where, 0), result)
+    return (y, _round(_log_sum(terms, temperature)[..., 0], result)) if return_logsumexp else y
 
 
 @np.errstate(all="ignore")
-def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
-    """Return x/T - log Σ exp(x/T) along `axis`, the logarithm of `softmax`, accurate also near 0.
+def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False):
+    """Return x/T - log(exp(initial) + Σ exp(x/T)) along `axis`, the logarithm of `softmax`, accurate also near 0.
 
     Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum, and is
     what hidden elements give.
@@ -97,18 +103,20 @@ def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(_seen(x, where, -np.inf))
-    gap = (x - _max(x)) / np.longdouble(temperature)
-    return _round(_seen(rows.join(gap - np.log1p(_others(x, temperature))), where, -np.inf), result)
+    terms = _with_initial(rows, rows.split(_seen(x, where, -np.inf)), initial, temperature)
+    gap = (terms - _max(terms)) / np.longdouble(temperature)
+    y = (gap - np.log1p(_others(terms, temperature)))[..., : rows.length]
+    y = _round(_seen(rows.join(y), where, -np.inf), result)
+    return (y, _round(_log_sum(terms, temperature)[..., 0], result)) if return_logsumexp else y
 
 
 @np.errstate(all="ignore")
-def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None):
-    """Return log Σ exp(x) along `axis`.
+def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None, initial=None, temperature=1.0):
+    """Return log(exp(initial) + Σ exp(x/T)) along `axis`.
 
     Parameters
     ----------
-    x, axis, dtype, where
+    x, axis, dtype, where, initial, temperature
         As in `softmax`.
     keepdims : bool, default False
         Keep each axis of a row, with length 1.
@@ -127,9 +135,8 @@ def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(_seen(x, where, -np.inf))
-    top = _max(x)
-    total = np.where(np.isfinite(top), top + np.log1p(_others(x)), top)
+    terms = _with_initial(rows, rows.split(_seen(x, where, -np.inf)), initial, temperature)
+    total = _log_sum(terms, temperature)
     return _round(rows.join(total, reduced=True) if keepdims else total[..., 0], result)
 
 
@@ -413,6 +420,22 @@ def _two_sum(a, b):
     return total, np.where(np.isfinite(lost), lost, 0)
 
 
+def _with_initial(rows, x, initial, temperature):
+    """Return the rows with one element more, T times their initial term."""
+    if initial is None:
+        return x
+    shape = [1 if d in rows.axes else n for d, n in enumerate(rows.shape)]
+    term = np.broadcast_to(np.asarray(initial, np.longdouble), shape).reshape(*rows.others, 1)
+    return np.concatenate([x, term * np.longdouble(temperature)], axis=-1)
+
+
+def _log_sum(x, temperature):
+    """Return log Σ exp(x/T), and the row's axis with length 1."""
+    top = _max(x)
+    total = top / np.longdouble(temperature) + np.log1p(_others(x, temperature))
+    return np.where(np.isfinite(top), total, top)
+
+
 def _exp(x, top, temperature=1.0):
     """Return exp((x - top) / T)."""
     gap, lost = _two_sum(x, -top)
@@ -466,12 +489,13 @@ class _Rows:
         if not shape:
             self.axes = (0,)
         self.lengths = tuple(full[i] for i in self.axes)
+        self.length = np.prod(self.lengths, dtype=int)
         self.others = tuple(n for i, n in enumerate(full) if i not in self.axes)
 
     def split(self, x):
         """Return `x` in longdouble, its rows along one last axis."""
         x = np.moveaxis(np.atleast_1d(x), self.axes, range(-len(self.axes), 0))
-        return x.reshape(*self.others, np.prod(self.lengths, dtype=int)).astype(np.longdouble)
+        return x.reshape(*self.others, self.length).astype(np.longdouble)
 
     def join(self, rows, reduced=False):
         """Undo `split`; a `reduced` row, of one element, has length 1 along each of its axes."""

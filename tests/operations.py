@@ -124,9 +124,11 @@ def _cast(x, dtype):
         return np.asarray(x).astype(dtype)
 
 
-_MAP = {"axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0}
-_REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None}
-_TEMPERED = _REDUCTION | {"temperature": 1.0}
+_MAP = {
+    "axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0,
+    "initial": None, "return_logsumexp": False,
+}  # fmt: skip
+_REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None, "temperature": 1.0}
 _DERIVATIVE = {"axis": -1, "out": None, "where": None}
 _LOSS = {"axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0}
 _SEGMENTS = {"out": None}
@@ -135,10 +137,11 @@ _LISTED = [
     Operation("softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), 0), measure="result"),
     Operation("log_softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), -np.inf), measure="result"),
     Operation(
-        "logsumexp", "rows", ("x",), _REDUCTION, elementwise=False, hidden=((-np.inf,), -np.inf), measure="row"
+        "logsumexp", "rows", ("x",), _REDUCTION | {"initial": None},
+        elementwise=False, hidden=((-np.inf,), -np.inf), measure="row",
     ),
     Operation(
-        "softmax_entropy", "rows", ("x",), _TEMPERED,
+        "softmax_entropy", "rows", ("x",), _REDUCTION,
         elementwise=False, hidden=((-np.inf,), 0), measure="terms", scale=_entropy_scale,
     ),
     Operation(

@@ -55,7 +55,7 @@ SMX_INLINE pair pair_of(vec high, vec low) {
 typedef struct {
     real steps;               /* 8 / (T ln2) */
     real step_high, step_low; /* T ln2 / 8 */
-    real inverse, inverse_low;
+    real inverse, inverse_low, inverse_lowest;
     real large, negligible; /* LARGE and NEGLIGIBLE in units of x */
 } exp_temperature;
 
@@ -65,6 +65,7 @@ static const exp_temperature no_temperature = {
     .step_low = CONSTANT(LN2_LOW) / 8,
     .inverse = 1,
     .inverse_low = 0,
+    .inverse_lowest = 0,
     .large = LARGE,
     .negligible = NEGLIGIBLE,
 };
@@ -81,6 +82,7 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
     t.step_low = (real)((step - (double)t.step_high) + step_low);
     t.inverse = (real)inverse;
     t.inverse_low = (real)((inverse - (double)t.inverse) + inverse_low);
+    t.inverse_lowest = (real)(((inverse - (double)t.inverse) - (double)t.inverse_low) + inverse_low);
     t.large = (real)(LARGE * temperature);
     t.negligible = (real)(NEGLIGIBLE * temperature);
     memcpy(constants, &t, sizeof t);

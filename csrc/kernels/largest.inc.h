@@ -44,8 +44,9 @@ SMX_INLINE largest largest_end(largest m, enum sum_of what) {
     return m;
 }
 
-SMX_INLINE vec reference_of(largest m, const exp_temperature *t) {
-    return exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t);
+/* The reference of a row's terms; initial: that of its initial term. */
+SMX_INLINE vec reference_of(largest m, vec initial, const exp_temperature *t) {
+    return v_max(initial, exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t));
 }
 
 SMX_INLINE largest largest_of_lanes(largest m, enum sum_of what) {

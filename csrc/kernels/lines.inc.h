@@ -53,7 +53,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             m.first =
                 v_select_le(v_abs(m.first), HUGEST, m.first, v_select_le(nans, v_set1(0), m.first, CANONICAL_NAN));
         }
-        const exp_frame frame = exp_frame_of(m, what, t);
+        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t);
         v_store(partial + partial_at(0, rows, row), m.first);
         v_store(partial + partial_at(1, rows, row), m.second);
         v_store(line[0] + row, m.second);

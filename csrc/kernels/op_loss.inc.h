@@ -107,8 +107,7 @@ static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
     tile_logarithms logs;
     int flags = 0;
-    (void)shift;
-    log_over_maximum(&logs, tile, pieces, partials);
+    log_over_maximum(&logs, tile, pieces, partials, shift);
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row, *softmax = constant + LOSS_SOFTMAX * SMX_TILE_ROWS;
         const exp_total total = logs.total[row / LANES];

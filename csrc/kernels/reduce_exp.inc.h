@@ -50,11 +50,11 @@ typedef struct {
     vec rounder, floor, start, root;
 } exp_frame;
 
-SMX_INLINE exp_frame exp_frame_of(largest m, enum sum_of what, const exp_temperature *t) {
-    const vec reference = reference_of(m, t);
+SMX_INLINE exp_frame exp_frame_of(largest m, vec initial, enum sum_of what, const exp_temperature *t) {
+    const vec reference = reference_of(m, initial, t);
     vec max_reference = reference, start = v_set1(EXP_SUM_START), root = v_set1(1);
     if (what == OTHERS_SAVING_ALL) {
-        max_reference = exp_reference(m.first, t);
+        max_reference = v_max(initial, exp_reference(m.first, t));
         const vec half = v_mul(v_sub(max_reference, reference), v_set1((real)0.5)),
                   down = power_of_two(v_sub(v_set1(0), half));
         start = v_mul(v_mul(start, down), down);
@@ -234,10 +234,10 @@ SMX_INLINE void put_largest(frames_of_rows *frames, int row, largest *all, const
     put_number(frames->first, row, &all->first, m.first);
     put_number(frames->second, row, &all->second, m.second);
 }
-SMX_INLINE void put_frames(frames_of_rows *frames, int rows, enum sum_of what, const exp_temperature *t) {
-    for (int row = 0; row < rows; row += LANES) {
+SMX_INLINE void put_frames(frames_of_rows *frames, const smx_tile *tile, enum sum_of what, const exp_temperature *t) {
+    for (int row = 0; row < tile->rows; row += LANES) {
         const largest m = {v_load(frames->first + row), v_load(frames->second + row)};
-        const exp_frame frame = exp_frame_of(m, what, t);
+        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t);
         v_store(frames->rounder + row, frame.rounder);
         v_store(frames->floor + row, frame.floor);
         v_store(frames->start + row, frame.start);
@@ -261,8 +261,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
             const real *x = row_of(&tile->in[0], row);
             put_largest(frames, row, &all, x, n, largest_of_row(x, n, what));
         }
-        put_frames(frames, rows, what, t);
     }
+    put_frames(frames, tile, what, t);
     for (int row = 0; row < rows; row += LANES) {
         v_store(partial + partial_at(0, rows, row), v_load(frames->first + row));
         v_store(partial + partial_at(1, rows, row), v_load(frames->second + row));
@@ -311,8 +311,6 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
             store_pair(partial, at, rows, row, exp_sum_rescale(sum[0], v_load(frames->root + row), what));
         }
     }
-    if (sum_count > 1 && tile->lookahead.maxima)
-        put_frames(frames, tile->lookahead.rows, what, t);
 }
 
 /* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
@@ -397,7 +395,9 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
     for (int row = 0; row < rows; row += LANES, at = next_of_strip(at)) {
         largest m;
         largest_of_strips(tile, row, 1, rows - row, what, &m);
-        const row_sums sums = exp_sums_of_strip(at, n, rows - row, SUMS, what, m, exp_frame_of(m, what, t), t);
+        const row_sums sums =
+            exp_sums_of_strip(at, n, rows - row, SUMS, what, m,
+                              exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t), t);
         store_exp_partial(partial, rows, row, m, sums, what);
     }
 }
@@ -416,7 +416,7 @@ SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, en
     for (; first < rows; first += LANES)
         largest_of_strips(tile, first, 1, rows - first, what, m + first / LANES);
     for (int k = 0; k * LANES < rows; k++)
-        frame[k] = exp_frame_of(m[k], what, t);
+        frame[k] = exp_frame_of(m[k], initial_of(tile, k * LANES, tile->shift, t).reference, what, t);
     strip at = first_strip(tile, saves);
     for (int k = 0; k * LANES < rows; k++, at = next_of_strip(at)) {
         const row_sums sums = exp_sums_of_strip(at, n, rows - k * LANES, 1, what, m[k], frame[k], t);
