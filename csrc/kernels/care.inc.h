@@ -5,9 +5,6 @@
 /* What the constant SMX_SHIFT says of such a row: its sum is right, or it has to be added up again. */
 enum { WRITE_AGAIN = 1, SUM_AGAIN = 2 };
 
-/* Gradients are this much smaller, as an exponent, while they are added up again. The sum of 2^31 of them is finite. */
-#define AGAIN_SCALE (REAL_BITS == 32 ? 40 : 64)
-
 /* m 2^exponent, where |m| is in [1/2, 1), 0, infinite or NaN. */
 typedef struct {
     double m;
@@ -32,6 +29,29 @@ static number number_minus(number a, number b) {
     return number_of(ldexp(a.m, a.exponent - exponent) - ldexp(b.m, b.exponent - exponent), exponent);
 }
 
+static number number_plus(number a, number b) {
+    b.m = 0 - b.m;
+    return number_minus(a, b);
+}
+
+/* A pair of numbers: TwoSum, as in sum.inc.h. */
+typedef struct {
+    number high, low;
+} number_pair;
+
+static number_pair number_sum_add(number_pair s, number x) {
+    const number high = number_plus(s.high, x), x_seen = number_minus(high, s.high);
+    const number lost = number_plus(number_minus(s.high, number_minus(high, x_seen)), number_minus(x, x_seen));
+    const number_pair sum = {high, number_plus(s.low, lost)};
+    return sum;
+}
+static number_pair number_sum_add_product(number_pair s, number a, number b) {
+    const double product = a.m * b.m, lost = DOUBLE_FMA(a.m, b.m, -product);
+    s = number_sum_add(s, number_of(product, a.exponent + b.exponent));
+    s.low = number_plus(s.low, number_of(lost, a.exponent + b.exponent));
+    return s;
+}
+
 /* exp(x) */
 static number number_exp(real x) {
     if (!(x <= 2 * NEGLIGIBLE))
@@ -54,55 +74,95 @@ static int is_hidden(const smx_tile *tile, int row, ptrdiff_t j) {
     return mask && mask[row * tile->mask.row_stride + j * tile->mask.element_stride] == 0;
 }
 
-/* Replaces the partials of rows that have to be added up again, by sums of gradients times 2^-AGAIN_SCALE. */
+/* The factor of gradient j in the sum. */
+static number factor_of(const smx_tile *tile, int row, ptrdiff_t j, enum summand what) {
+    if (what == GRADIENT)
+        return number_of(1, 0);
+    const real y = element_of(tile, 0, row, j);
+    return what == PRODUCT ? number_of((double)y, 0) : number_exp(y);
+}
+
+/* The sum of a row. If a number is not finite, plain arithmetic says what the sum is, and which NaN it is does not
+   matter. */
+static number_pair sum_with_care(const smx_tile *tile, int row, enum summand what) {
+    const number zero = number_of(0, 0);
+    number_pair sum = {zero, zero};
+    double plain = 0;
+    int is_finite = 1;
+    for (ptrdiff_t j = 0; is_finite && j < tile->n; j++) {
+        const double g = (double)element_of(tile, 1, row, j);
+        is_finite = g - g == 0 || is_hidden(tile, row, j);
+    }
+    for (ptrdiff_t j = 0; plain == plain && j < tile->n; j++) {
+        if (is_hidden(tile, row, j))
+            continue;
+        const number g = number_of((double)element_of(tile, 1, row, j), 0), factor = factor_of(tile, row, j, what);
+        if (is_finite)
+            sum = number_sum_add_product(sum, factor, g);
+        else
+            plain += factor.m * g.m;
+    }
+    if (is_finite)
+        return sum;
+    const number_pair infinite = {number_of(plain, 0), zero};
+    return infinite;
+}
+
+/* Numbers of a partial, and constants of a row, that is added up with care: two reals and their exponent. */
+static void put_number_pair(real *high, real *low, real *exponent, number_pair s) {
+    /* The sum may have cancelled, so it is taken from high and low together. */
+    const number first = number_plus(s.high, s.low);
+    const number rest = number_plus(number_minus(s.high, first), s.low);
+    const real m = (real)first.m;
+    const double low_m = (first.m - (double)m) + ldexp(rest.m, rest.exponent - first.exponent);
+    *high = m;
+    *low = first.m - first.m == 0 ? (real)low_m : 0;
+    *exponent = (real)first.exponent;
+}
+
+/* Replaces the partials of rows that have to be added up again. */
 static void sum_again(const smx_tile *tile, real *partial, enum summand what) {
     const real *again = tile->again;
-    for (int row = 0; row < tile->rows; row++) {
-        double high = 0, low = 0;
-        for (ptrdiff_t j = 0; again[row] == SUM_AGAIN && j < tile->n && high == high; j++) {
-            if (is_hidden(tile, row, j))
-                continue;
-            const double g = ldexp((double)element_of(tile, 1, row, j), -AGAIN_SCALE);
-            const double factor = what == GRADIENT  ? 1
-                                  : what == PRODUCT ? (double)element_of(tile, 0, row, j)
-                                                    : value_of(number_exp(element_of(tile, 0, row, j)));
-            const double product = factor * g, total = high + product, seen = total - high;
-            low += DOUBLE_FMA(factor, g, -product) + ((high - (total - seen)) + (product - seen));
-            high = total;
-        }
-        if (again[row] != SUM_AGAIN)
-            continue;
-        if (high - high != 0)
-            low = 0; /* it is NaN, as high is not finite */
-        const double sum = high + low;
-        partial[partial_at(0, tile->rows, row)] = (real)sum;
-        partial[partial_at(1, tile->rows, row)] = high - high == 0 ? (real)((high - (double)(real)sum) + low) : 0;
+    for (int row = 0; row < tile->rows; row++)
+        if (again[row] == SUM_AGAIN)
+            put_number_pair(partial + partial_at(0, tile->rows, row), partial + partial_at(1, tile->rows, row),
+                            partial + partial_at(2, tile->rows, row), sum_with_care(tile, row, what));
+}
+
+/* The constants of a row that is done with care. */
+enum { CARE = 3, CARE_HIGH, CARE_LOW, CARE_EXPONENT };
+
+/* Adds up the partials that sum_again has left. */
+static void total_with_care(const smx_tile *tile, ptrdiff_t pieces, const real *partials, int row, real *constants) {
+    const number zero = number_of(0, 0);
+    number_pair sum = {zero, zero};
+    for (ptrdiff_t i = 0; i < pieces; i++) {
+        const real *partial = partials + i * partial_at(SMX_PARTIALS, tile->rows, 0) + row;
+        const int exponent = (int)partial[partial_at(2, tile->rows, 0)];
+        sum = number_sum_add(sum, number_of((double)partial[0], exponent));
+        sum.low = number_plus(sum.low, number_of((double)partial[partial_at(1, tile->rows, 0)], exponent));
     }
+    real *constant = constants + row;
+    put_number_pair(constant + CARE_HIGH * SMX_TILE_ROWS, constant + CARE_LOW * SMX_TILE_ROWS,
+                    constant + CARE_EXPONENT * SMX_TILE_ROWS, sum);
 }
 
-/* A number of the sum of a row that is done with care. */
-static number sum_number(const real *high_or_low, real care) {
-    return number_of((double)*high_or_low, care == SUM_AGAIN ? AGAIN_SCALE : 0);
-}
-
-static void write_row_with_care(const smx_tile *tile, int row, number d_high, number d_low, enum summand what) {
+static void write_row_with_care(const smx_tile *tile, int row, const real *constants, enum summand what) {
+    const real *constant = constants + row;
+    const int exponent = (int)constant[CARE_EXPONENT * SMX_TILE_ROWS];
+    const number d_high = number_of((double)constant[CARE_HIGH * SMX_TILE_ROWS], exponent);
+    const number d_low = number_of((double)constant[CARE_LOW * SMX_TILE_ROWS], exponent);
     const number temperature = number_of(((const exp_temperature *)tile->temperature)->temperature, 0);
     for (ptrdiff_t j = 0; j < tile->n; j++) {
-        const number g = number_of((double)element_of(tile, 1, row, j), 0);
-        number high = d_high, low = d_low, y = g;
-        if (what == GRADIENT)
-            y = number_exp(element_of(tile, 0, row, j));
-        else if (what == PRODUCT)
-            y = number_of((double)element_of(tile, 0, row, j), 0);
-        if (what == GRADIENT) {
-            high = number_times(y, high);
-            low = number_times(y, low);
-        }
-        number result = number_minus(number_minus(g, low), high);
-        if (what == PRODUCT)
-            result = number_times(y, result);
         real *out = row_of(&tile->out, row) + j * tile->out.element_stride;
-        *out = is_hidden(tile, row, j) ? 0 : (real)value_of(number_over(result, temperature)) + 0;
+        const number g = number_of((double)element_of(tile, 1, row, j), 0);
+        const real y = element_of(tile, 0, row, j);
+        /* d has a factor in log_softmax_vjp, the result in softmax_vjp */
+        const number of_d = what == GRADIENT ? number_exp(y) : number_of(1, 0);
+        const number of_all = what == PRODUCT ? number_of((double)y, 0) : number_of(1, 0);
+        const number difference = number_minus(number_minus(g, number_times(of_d, d_low)), number_times(of_d, d_high));
+        const number result = number_over(number_times(of_all, difference), temperature);
+        *out = is_hidden(tile, row, j) ? 0 : (real)value_of(result) + 0;
     }
 }
 

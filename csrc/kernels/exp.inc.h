@@ -195,8 +195,8 @@ SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
 #define SCALED_REFERENCE (REAL_BITS == 32 ? -24 : -128)
 SMX_INLINE void exp_scaled_in_step(const vec *x, int count, vec reference, vec *y) {
     /* the largest n for which the power is finite, in units of x */
-    const vec highest = v_mul(v_fma(reference, v_set1(8), v_set1(8 * (BIAS + 1 - HEADROOM) - 1)),
-                              v_set1(CONSTANT(LN2_HIGH) / 8));
+    const vec highest =
+        v_mul(v_fma(reference, v_set1(8), v_set1(8 * (BIAS + 1 - HEADROOM) - 1)), v_set1(CONSTANT(LN2_HIGH) / 8));
     vec clamped[IN_STEP];
     exp_scale scale[IN_STEP];
     exp_parts parts[IN_STEP];

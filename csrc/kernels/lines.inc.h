@@ -175,7 +175,7 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
         for (int i = 0; i < SUMS; i++)
             s[i] = derivative_sum_at(&sums, i * rows + row);
         ADD_PAIRWISE_SUMS(s, SUMS);
-        store_pair(partial, 0, rows, row, derivative_sum_end(s[0], SUM_SCALE(what, 0)));
+        store_pair(partial, 0, rows, row, derivative_sum_end(s[0]));
     }
 }
 

@@ -88,27 +88,32 @@ REDUCE(log_softmax_vjp, packed) {
 #define LEAST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p-71 : 0x1p-831))
 #define MOST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p31 : 0x1p137))
 
-/* What finish leaves. d is a pair; that of log_softmax_vjp is divided by the scale of the exponentials. CARE is how a row
-   is to be done, TOTAL its sum, as it is, for rows that are done with care. WAY is the same for all rows of the tile: 1
-   if the plain formula makes their results, else 0. */
-enum { SUM_HIGH, SUM_LOW, SUM_REFERENCE, SUM_CARE, SUM_TOTAL_HIGH, SUM_TOTAL_LOW, SUM_WAY };
+/* What finish leaves. d is a pair; that of log_softmax_vjp is divided by the scale of the exponentials, whose reference
+   is the third number. WAY is the same for all rows of the tile: 1 if the plain formula makes their results, else 0.
+   What care.inc.h needs lies between. */
+enum { SUM_HIGH, SUM_LOW, SUM_REFERENCE, SUM_WAY = CARE_EXPONENT + 1 };
 
-/* The largest power of two that is at most 1 / T, if T is below 1; else 1. */
+/* With a temperature, results are made this power of two too large until the last step, so that nothing on the way is
+   subnormal and loses digits that count. It is about 2^FRACTION_BITS / T. If T is large, the last step makes all that is
+   lost before it small. */
 SMX_INLINE real scale_up_of(const exp_temperature *t) {
     const real_bits fraction = ((real_bits)1 << FRACTION_BITS) - 1;
-    return t->inverse > 1 ? real_from_bits(bits_of_real(t->inverse) & ~fraction) : 1;
+    if (is_1(t) || t->inverse < (real)0x1p-16)
+        return 1;
+    return real_from_bits(bits_of_real(t->inverse) & ~fraction) * (real)((real_bits)1 << FRACTION_BITS);
 }
 
 /* Sets the constants of log_softmax_vjp of LANES rows. Returns 1 if the plain formula will do. */
-SMX_INLINE int put_factor(real *constant, pair d, real scale_up, int is_tempered) {
-    const vec size = v_mul(v_abs(d.high), v_set1(scale_up)), usual = v_set1(SCALED_REFERENCE), zero = v_set1(0);
+SMX_INLINE int put_factor(real *constant, pair d, int is_tempered) {
+    const vec size = v_abs(d.high), usual = v_set1(SCALED_REFERENCE), zero = v_set1(0);
     /* a number of the size of d, or one that is moderate */
     const vec moderate = v_select_le(size, v_set1(MODERATE_FACTOR), size, v_set1(1));
-    const vec own = v_sub(v_set1(BIAS), v_exponent_field(moderate));
-    const vec is_usual = v_select_le(size, v_set1(MOST_FACTOR), v_select_le(v_set1(LEAST_FACTOR), size, zero, size), size);
-    vec reference = v_select_le(size, v_set1(MODERATE_FACTOR), own, usual);
-    if (!is_tempered)
-        reference = v_select_le(is_usual, zero, usual, reference);
+    vec reference = v_select_le(size, v_set1(MODERATE_FACTOR), v_sub(v_set1(BIAS), v_exponent_field(moderate)), usual);
+    if (!is_tempered) {
+        const vec is_small = v_select_le(v_set1(LEAST_FACTOR), size, zero, size);
+        const vec is_unusual = v_select_le(size, v_set1(MOST_FACTOR), is_small, v_set1(1));
+        reference = v_select_le(is_unusual, zero, usual, reference);
+    }
     const vec factor = power_of_two(v_sub(reference, v_set1(HEADROOM)));
     v_store(constant + SUM_HIGH * SMX_TILE_ROWS, v_mul(d.high, factor));
     v_store(constant + SUM_LOW * SMX_TILE_ROWS, is_tempered ? v_mul(d.low, factor) : zero);
@@ -116,53 +121,60 @@ SMX_INLINE int put_factor(real *constant, pair d, real scale_up, int is_tempered
     return !is_tempered && v_all_le(reference, usual) && v_all_le(usual, reference);
 }
 
-SMX_INLINE int sum_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
-                             real *constants, int is_factor) {
+SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                          real *constants, enum summand what) {
+    const int is_factor = what == GRADIENT; /* of the exponentials in log_softmax_vjp */
     const exp_temperature *t = tile->temperature;
     const vec zero = v_set1(0), limit = v_set1(is_factor ? MODERATE_FACTOR : MODERATE_SUM);
-    const real scale_up = scale_up_of(t);
+    const vec scale = v_set1(scale_up_of(t) / SUM_SCALE(what));
     const int rows = tile->rows, is_tempered = !is_1(t);
     int flags = 0, is_plain_way = !is_tempered;
     for (int row = 0; row < rows; row += LANES) {
         real *constant = constants + row;
         pair total = read_sum(partials, 0, rows, row);
-        for (ptrdiff_t i = 1; i < pieces; i++)
-            total = sum_add_sum(total, read_sum((const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0), 0, rows, row));
+        for (ptrdiff_t i = 1; i < pieces; i++) {
+            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0);
+            total = sum_add_sum(total, read_sum(partial, 0, rows, row));
+        }
         /* If the sum is infinite, the part that its roundings lost is NaN. */
-        const pair sum = sum_renormalize(total);
-        const pair d = pair_of(v_select_le(v_abs(total.high), HUGEST, sum.high, total.high),
-                               v_keep_le(v_abs(total.high), HUGEST, sum.low));
-        const vec size = v_mul(v_abs(d.high), v_set1(scale_up));
-        if (is_factor)
-            is_plain_way &= put_factor(constant, d, scale_up, is_tempered);
-        else {
+        const pair s = sum_renormalize(total);
+        const vec size = v_abs(total.high), high = v_select_le(size, HUGEST, s.high, total.high);
+        const pair d = pair_of(v_mul(high, scale), v_mul(v_keep_le(size, HUGEST, s.low), scale));
+        if (is_factor) {
+            is_plain_way &= put_factor(constant, d, is_tempered);
+        } else {
             v_store(constant + SUM_HIGH * SMX_TILE_ROWS, d.high);
             v_store(constant + SUM_LOW * SMX_TILE_ROWS, is_tempered ? d.low : zero);
         }
         if (shift) {
             /* What was found too large is done with care, unless the numbers themselves are not finite. */
-            v_store(constant + SUM_CARE * SMX_TILE_ROWS, v_keep_le(v_abs(d.high), HUGEST, v_load((const real *)shift + row)));
-            v_store(constant + SUM_TOTAL_HIGH * SMX_TILE_ROWS, d.high);
-            v_store(constant + SUM_TOTAL_LOW * SMX_TILE_ROWS, d.low);
+            const vec care = v_keep_le(size, HUGEST, v_load((const real *)shift + row));
+            v_store(constant + CARE * SMX_TILE_ROWS, care);
+            v_store(constant + CARE_HIGH * SMX_TILE_ROWS, high);
+            v_store(constant + CARE_LOW * SMX_TILE_ROWS, s.low);
+            v_store(constant + CARE_EXPONENT * SMX_TILE_ROWS, v_set1((real)-SUM_EXPONENT(what)));
             flags = SMX_NOT_FINITE;
-        } else if (!v_all_le(size, limit)) {
+        } else if (!v_all_le(v_abs(d.high), limit)) {
             flags = SMX_TOO_LARGE | SMX_NOT_FINITE;
         }
-        const vec sum_or_write = v_select_le(v_abs(d.high), HUGEST, v_set1(WRITE_AGAIN), v_set1(SUM_AGAIN));
-        v_store(constant + SMX_SHIFT * SMX_TILE_ROWS, v_select_le(size, limit, zero, sum_or_write));
+        const vec again = v_select_le(size, HUGEST, v_set1(WRITE_AGAIN), v_set1(SUM_AGAIN));
+        v_store(constant + SMX_SHIFT * SMX_TILE_ROWS, v_select_le(v_abs(d.high), limit, zero, again));
     }
+    for (int row = 0; shift && row < rows; row++)
+        if (constants[CARE * SMX_TILE_ROWS + row] == SUM_AGAIN)
+            total_with_care(tile, pieces, partials, row, constants);
     for (int row = 0; row < rows; row += LANES)
-        v_store(constants + SUM_WAY * SMX_TILE_ROWS + row, v_set1(is_plain_way));
+        v_store(constants + SUM_WAY * SMX_TILE_ROWS + row, v_set1((real)is_plain_way));
     return flags; /* A NaN of y may still come up at any element of log_softmax_vjp; its formula takes care of it. */
 }
-static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
-                      void *constants) {
-    return sum_finish_of(tile, pieces, partials, shift, constants, 0);
-}
-static int factor_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
-                         void *constants) {
-    return sum_finish_of(tile, pieces, partials, shift, constants, 1);
-}
+#define FINISH(op, what)                                                                                               \
+    static int op##_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,            \
+                           void *constants) {                                                                          \
+        return sum_finish(tile, pieces, partials, shift, constants, what);                                             \
+    }
+FINISH(softmax_vjp, PRODUCT)
+FINISH(log_softmax_vjp, GRADIENT)
+FINISH(log_softmax_jvp, EXP_PRODUCT)
 
 /* ---- write ------------------------------------------------------------------------------------------------------ */
 
@@ -185,42 +197,47 @@ SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_tempe
     EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[SUM_HIGH], term[k].v[1]));
 }
 
-/* With a temperature. If T is small, differences would lose digits where they are subnormal, though divided by T they are
-   not; so they are scaled up by a power of two, unless g is too large for that. Then the difference is scaled up, if
-   no other factor is. */
+/* With a temperature. d is scaled up already. So is g, unless it is too large for that; then d is scaled down again, and
+   what follows the difference is scaled up. */
 typedef struct {
-    vec before, after;
+    vec of_g, of_d, after;
 } scaling;
 
-#define LARGE_GRADIENT ((real)(REAL_BITS == 32 ? 0x1p30 : 0x1p100))
+#define LARGE_GRADIENT ((real)(REAL_BITS == 32 ? 0x1p10 : 0x1p60))
 SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
-    const vec up = v_set1(scale_up_of(t)), one = v_set1(1), size = v_abs(g), most = v_set1(LARGE_GRADIENT);
-    const scaling s = {v_select_le(size, most, up, one), v_select_le(size, most, one, up)};
+    const real scale_up = scale_up_of(t);
+    const vec up = v_set1(scale_up), down = v_set1(1 / scale_up), one = v_set1(1);
+    const vec size = v_abs(g), most = v_set1(LARGE_GRADIENT);
+    const scaling s = {v_select_le(size, most, up, one), v_select_le(size, most, one, down),
+                       v_select_le(size, most, one, up)};
     return s;
 }
-/* x / (T scale_up). 1 / T is a pair. */
-SMX_INLINE vec over_rest(vec x, const exp_temperature *t) {
-    const real scale_up = scale_up_of(t);
+/* factor difference / T, for a difference that is to be scaled up yet by s.after. Where that is infinite, it is scaled
+   up by less. 1 / T is a pair. */
+SMX_INLINE vec over_temperature(vec factor, vec difference, scaling s, const exp_temperature *t) {
+    const real scale_up = scale_up_of(t), extra = scale_up == 1 ? 1 : (real)((real_bits)1 << FRACTION_BITS);
+    const vec zero = v_set1(0), by_all = v_fma(v_mul(factor, s.after), difference, zero), size = v_abs(by_all);
+    const vec by_less = v_fma(v_mul(factor, v_mul(s.after, v_set1(1 / extra))), difference, zero);
+    const vec x = v_select_le(size, HUGEST, by_all, by_less);
     /* if x is infinite, the second product may be NaN: v_min makes a number of it */
     const vec low = v_min(v_mul(x, v_set1(t->inverse_low / scale_up)), HUGEST);
-    return v_fma(x, v_set1(t->inverse / scale_up), low);
+    return v_mul(v_fma(x, v_set1(t->inverse / scale_up), low), v_select_le(size, HUGEST, v_set1(1), v_set1(extra)));
 }
 /* g - d, scaled. */
 SMX_INLINE vec scaled_difference(vec g, const vec *d, scaling s) {
-    const vec first = v_sub(v_mul(g, s.before), v_mul(d[SUM_LOW], s.before));
-    return v_sub(first, v_mul(d[SUM_HIGH], s.before));
+    return v_sub(v_sub(v_mul(g, s.of_g), v_mul(d[SUM_LOW], s.of_d)), v_mul(d[SUM_HIGH], s.of_d));
 }
 SMX_INLINE void softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[1], t);
         const vec difference = scaled_difference(term[k].v[1], term[k].c, s);
-        y[k] = over_rest(v_fma(v_mul(term[k].v[0], s.after), difference, v_set1(0)), t);
+        y[k] = over_temperature(term[k].v[0], difference, s, t);
     }
 }
 SMX_INLINE void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[0], t);
-        y[k] = over_rest(v_mul(scaled_difference(term[k].v[0], term[k].c, s), s.after), t);
+        y[k] = over_temperature(v_set1(1), scaled_difference(term[k].v[0], term[k].c, s), s, t);
     }
 }
 /* Also without a temperature, where |d| is so large or small that its row needs a scale of its own. */
@@ -230,9 +247,9 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
         const scaling s = scaling_of(g, t);
         vec e;
         exp_scaled_in_step(&term[k].v[0], 1, c[SUM_REFERENCE], &e);
-        const vec first = v_fnma(e, v_mul(c[SUM_LOW], s.before), v_mul(g, s.before));
-        const vec difference = v_fnma(e, v_mul(c[SUM_HIGH], s.before), first);
-        y[k] = canonical_nan(over_rest(v_mul(difference, s.after), t));
+        const vec first = v_fnma(e, v_mul(c[SUM_LOW], s.of_d), v_mul(g, s.of_g));
+        const vec difference = v_fnma(e, v_mul(c[SUM_HIGH], s.of_d), first);
+        y[k] = canonical_nan(over_temperature(v_set1(1), difference, s, t));
     }
 }
 
@@ -261,12 +278,8 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
     WRITE(op, narrow_lines) { op##_write(tile, SMX_WALK_NARROW_LINES, constants); }                                    \
     static void op##_write_with_care(const smx_tile *tile, const real *constants) {                                    \
         for (int row = 0; row < tile->rows; row++)                                                                     \
-            if (constants[SUM_CARE * SMX_TILE_ROWS + row] != 0) {                                                      \
-                const real *total = constants + row;                                                                   \
-                const real care = total[SUM_CARE * SMX_TILE_ROWS];                           \
-                const number d_high = sum_number(total + SUM_TOTAL_HIGH * SMX_TILE_ROWS, care);                        \
-                const number d_low = sum_number(total + SUM_TOTAL_LOW * SMX_TILE_ROWS, care);                          \
-                write_row_with_care(tile, row, d_high, d_low, formula_);                                               \
+            if (constants[CARE * SMX_TILE_ROWS + row] != 0) {                                                          \
+                write_row_with_care(tile, row, constants, formula_);                                                   \
             } else {                                                                                                   \
                 const smx_tile one = row_alone(tile, row);                                                             \
                 (tile->layout == SMX_ROWS ? op##_write_rows : op##_write_columns)(&one, constants + row);              \
@@ -288,7 +301,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                 [SMX_WALK_COLUMNS] = softmax_vjp_reduce_columns,                                                       \
                 [SMX_WALK_NARROW_LINES] = softmax_vjp_reduce_narrow_lines,                                             \
                 [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_reduce_short_columns},                                          \
-     .finish = sum_finish,                                                                                             \
+     .finish = softmax_vjp_finish,                                                                                     \
      .write = {[SMX_WALK_ROWS] = softmax_vjp_write_rows,                                                               \
                [SMX_WALK_PACKED] = softmax_vjp_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
@@ -307,7 +320,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                 [SMX_WALK_COLUMNS] = log_softmax_vjp_reduce_columns,                                                   \
                 [SMX_WALK_NARROW_LINES] = log_softmax_vjp_reduce_narrow_lines,                                         \
                 [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_reduce_short_columns},                                      \
-     .finish = factor_finish,                                                                                          \
+     .finish = log_softmax_vjp_finish,                                                                                 \
      .write = {[SMX_WALK_ROWS] = log_softmax_vjp_write_rows,                                                           \
                [SMX_WALK_PACKED] = log_softmax_vjp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
@@ -325,7 +338,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                 [SMX_WALK_COLUMNS] = log_softmax_jvp_reduce_columns,                                                   \
                 [SMX_WALK_NARROW_LINES] = log_softmax_jvp_reduce_narrow_lines,                                         \
                 [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_short_columns},                                      \
-     .finish = sum_finish,                                                                                             \
+     .finish = log_softmax_jvp_finish,                                                                                 \
      .write = {[SMX_WALK_ROWS] = log_softmax_jvp_write_rows,                                                           \
                [SMX_WALK_PACKED] = log_softmax_jvp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \

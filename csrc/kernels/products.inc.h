@@ -30,10 +30,19 @@ typedef pair derivative_sum;
 #define SUM_GROUP(what, is_short) (ADDS_ONE_BY_ONE(what, is_short) ? 1 : 4)     /* terms that are added at once */
 #define SUM_COUNT(what, is_short) (!(is_short) ? SUMS : ADDS_ONE_BY_ONE(what, 1) ? 4 : 1) /* partial sums of a row */
 
-/* Products are scaled up by this factor, so that plain ones keep their digits where y is small or subnormal. It makes the
-   sums of numbers beyond 2^72 or 2^832 infinite, which sum_finish notices. The exponential comes scaled like that. */
-#define PRODUCT_SCALE ((real)(REAL_BITS == 32 ? 0x1p55 : 0x1p191))
-#define SUM_SCALE(what, is_short) ((what) == GRADIENT || ((what) == PRODUCT && ADDS_ONE_BY_ONE(what, is_short)) ? 1 : PRODUCT_SCALE)
+/* Sums of products are this factor too large, so that plain products keep their digits where y or exp(y) is small or
+   subnormal. Large numbers make them infinite, which finish notices: products beyond 2^72 or 2^832, for exp(y) g beyond
+   2^40 or 2^486. */
+#define SUM_EXPONENT(what)                                                                                             \
+    ((what) == GRADIENT ? 0 : (what) == PRODUCT ? (REAL_BITS == 32 ? 55 : 191) : (REAL_BITS == 32 ? 87 : 537))
+#define SUM_SCALE(what)                                                                                                \
+    ((real)((what) == GRADIENT  ? 1                                                                                    \
+            : (what) == PRODUCT ? (REAL_BITS == 32 ? 0x1p55 : 0x1p191)                                                 \
+                                : (REAL_BITS == 32 ? 0x1p87 : 0x1p537)))
+#define EXP_SUM_REFERENCE (REAL_BITS == 32 ? -56 : -474)
+
+/* exp(y) times its scale becomes 0 below 2^-213 or 2^-1559, so g has to be small enough for that to be right, too. */
+#define LARGEST_OF_EXP ((real)(REAL_BITS == 32 ? 0x1p36 : 0x1p450))
 
 #if REAL_BITS == 32
 SMX_INLINE derivative_sum derivative_sum_begin(void) { return v_wide_zero(); }
@@ -41,13 +50,12 @@ SMX_INLINE derivative_sum derivative_sum_add_plain(derivative_sum s, vec x) { re
 SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t) { return v_wide_add(s, t); }
 
 /* The end of a sum: derivative_sum_end leaves a sum in every lane, derivative_sum_lanes one sum of all lanes. */
-SMX_INLINE pair derivative_sum_end(derivative_sum s, real scale) {
-    s = v_wide_scale(s, 1 / scale);
+SMX_INLINE pair derivative_sum_end(derivative_sum s) {
     const vec high = v_wide_round(s);
     return pair_of(high, v_wide_round(v_wide_sub(s, high)));
 }
-SMX_INLINE pair derivative_sum_lanes(derivative_sum s, real scale) {
-    const double total = v_wide_sum(s) * (1 / (double)scale);
+SMX_INLINE pair derivative_sum_lanes(derivative_sum s) {
+    const double total = v_wide_sum(s);
     const real high = (real)total;
     return pair_of(v_set1(high), v_set1((real)(total - (double)high)));
 }
@@ -58,11 +66,18 @@ SMX_INLINE derivative_sum derivative_sum_add_plain(derivative_sum s, vec x) {
     return pair_of(t.high, v_add(s.low, t.low));
 }
 SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t) { return sum_add_sum(s, t); }
-SMX_INLINE pair derivative_sum_end(derivative_sum s, real scale) {
-    return pair_of(v_mul(s.high, v_set1(1 / scale)), v_mul(s.low, v_set1(1 / scale)));
-}
-SMX_INLINE pair derivative_sum_lanes(derivative_sum s, real scale) { return derivative_sum_end(sum_lanes(s), scale); }
+SMX_INLINE pair derivative_sum_end(derivative_sum s) { return s; }
+SMX_INLINE pair derivative_sum_lanes(derivative_sum s) { return sum_lanes(s); }
 #endif
+
+/* exp(y), scaled; infinite where g is too large. */
+SMX_INLINE void exp_factors(const vec *y, const vec *g, int count, vec *factor) {
+    vec e[IN_STEP];
+    exp_scaled_in_step(y, count, v_set1(EXP_SUM_REFERENCE), e);
+    for (int k = 0; k < count; k++)
+        factor[k] =
+            v_select_le(v_max(g[k], v_sub(v_set1(0), g[k])), v_set1(LARGEST_OF_EXP), e[k], v_set1((real)INFINITY));
+}
 
 /* Adds a group of up to four terms. Fewer terms give the same bits as four of which the missing ones are 0. */
 SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, const vec *g, int count,
@@ -75,10 +90,10 @@ SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, con
         return derivative_sum_add_plain(s, sum);
     }
     if (what == EXP_PRODUCT)
-        exp_scaled_in_step(y, count, v_set1(SCALED_REFERENCE), factor);
+        exp_factors(y, g, count, factor);
     else
         for (int k = 0; k < count; k++)
-            factor[k] = v_mul(y[k], v_set1(PRODUCT_SCALE));
+            factor[k] = v_mul(y[k], v_set1(SUM_SCALE(PRODUCT)));
     for (int k = 0; k < count; k += 2) {
         chain[k / 2] = v_mul(factor[k], g[k]);
         if (k + 1 < count)
@@ -93,15 +108,23 @@ SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, con
 }
 
 #if REAL_BITS == 32
-/* Adds one product, exactly. */
+/* Adds one product, exactly. The sum is scaled at its end, by exact_sum_end. */
 SMX_INLINE derivative_sum derivative_sum_add_exact(derivative_sum s, vec y, vec g, enum summand what) {
     if (what == EXP_PRODUCT)
-        exp_scaled_in_step(&y, 1, v_set1(SCALED_REFERENCE), &y);
+        exp_factors(&y, &g, 1, &y);
     return v_wide_add_product(s, y, g);
 }
 SMX_INLINE derivative_sum derivative_sum_add_exact_at(derivative_sum s, const real *y, const real *g,
                                                       enum summand what) {
     return what == PRODUCT ? v_wide_add_product_at(s, y, g) : derivative_sum_add_exact(s, v_load(y), v_load(g), what);
+}
+SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
+    return what == PRODUCT ? v_wide_scale(s, SUM_SCALE(PRODUCT)) : s;
+}
+#else
+SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
+    (void)what;
+    return s;
 }
 #endif
 

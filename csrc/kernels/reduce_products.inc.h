@@ -7,7 +7,6 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
                                 enum summand what) {
     const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
     const ptrdiff_t n = tile->n, size = size_of(storage);
-    const real scale = SUM_SCALE(what, 0);
     lanes_of_rows high_lanes, low_lanes;
     vec high = v_set1(0), low = high;
     for (int row = 0; row < rows; row++) {
@@ -58,7 +57,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
             continue;
         }
 #endif
-        const pair total = derivative_sum_lanes(s[0], scale);
+        const pair total = derivative_sum_lanes(s[0]);
         put_row(partial, 0, rows, row, &high, total.high);
         put_row(partial, 1, rows, row, &low, total.low);
     }
@@ -71,7 +70,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         for (int i = 0; i < LANES; i++)
             sum[i] = pair_of(high_lane[i], low_lane[i]);
         ADD_PAIRWISE_SUMS(sum, LANES);
-        store_pair(partial, 0, rows, row, derivative_sum_end(sum[0], scale));
+        store_pair(partial, 0, rows, row, derivative_sum_end(sum[0]));
     }
 #else
     (void)at_once;
@@ -145,7 +144,9 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
 #undef VISIBLE
 #undef PREFETCH
     ADD_PAIRWISE_SUMS(s, sum_count);
-    store_pair(partial, 0, tile->rows, row, derivative_sum_end(s[0], SUM_SCALE(what, is_short_row)));
+    if (ADDS_ONE_BY_ONE(what, is_short_row))
+        s[0] = exact_sum_end(s[0], what);
+    store_pair(partial, 0, tile->rows, row, derivative_sum_end(s[0]));
 }
 
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int is_short_row, enum smx_storage storage,
@@ -200,7 +201,8 @@ SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n
 /* The sums of LANES packed rows of n elements. A register holds the partial sums of one row; where fewer rows are left,
    the last row is taken again and again. A row is a number of quads, and one to four elements more; the compiler knows
    the number of quads of the shortest rows. */
-SMX_INLINE derivative_sum derivative_sum_of_rows_with(const real *x, const real *y, ptrdiff_t n, int left, ptrdiff_t quads) {
+SMX_INLINE derivative_sum derivative_sum_of_rows_with(const real *x, const real *y, ptrdiff_t n, int left,
+                                                      ptrdiff_t quads) {
     quad s[LANES];
     for (int k = 0; k < LANES; k++) {
         quad sum = v_quad_zero();
@@ -241,7 +243,7 @@ SMX_INLINE void sum_reduce_packed(const smx_tile *tile, real *partial, enum summ
                 prefetch(next_row(tile, k, row), LANES * n * (ptrdiff_t)sizeof(real));
 #if REAL_BITS == 32
         if (what == PRODUCT)
-            s = derivative_sum_of_rows(y, g, n, left);
+            s = exact_sum_end(derivative_sum_of_rows(y, g, n, left), what);
         else
 #endif
             if (left >= LANES && n > 1)
@@ -261,6 +263,6 @@ SMX_INLINE void sum_reduce_packed(const smx_tile *tile, real *partial, enum summ
                 s = derivative_sum_add(s, y_of, g_of, 4, what);
             }
         }
-        store_pair(partial, 0, tile->rows, row, derivative_sum_end(s, SUM_SCALE(what, 1)));
+        store_pair(partial, 0, tile->rows, row, derivative_sum_end(s));
     }
 }
