@@ -212,12 +212,12 @@ SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
                        v_select_le(size, most, one, up)};
     return s;
 }
-/* factor difference / T, for a difference that is to be scaled up yet by s.after. Where that is infinite, it is scaled
-   up by less. 1 / T is a pair. */
-SMX_INLINE vec over_temperature(vec factor, vec difference, scaling s, const exp_temperature *t) {
+/* factor difference / T + zero, for a difference that is to be scaled up yet by s.after. Where that is infinite, it is
+   scaled up by less. 1 / T is a pair. A zero of -0 changes nothing, one of +0 makes 0 of -0. */
+SMX_INLINE vec over_temperature(vec factor, vec difference, real zero, scaling s, const exp_temperature *t) {
     const real scale_up = scale_up_of(t), extra = scale_up == 1 ? 1 : (real)((real_bits)1 << FRACTION_BITS);
-    const vec zero = v_set1(0), by_all = v_fma(v_mul(factor, s.after), difference, zero), size = v_abs(by_all);
-    const vec by_less = v_fma(v_mul(factor, v_mul(s.after, v_set1(1 / extra))), difference, zero);
+    const vec by_all = v_fma(v_mul(factor, s.after), difference, v_set1(zero)), size = v_abs(by_all);
+    const vec by_less = v_mul(v_mul(factor, v_mul(s.after, v_set1(1 / extra))), difference);
     const vec x = v_select_le(size, HUGEST, by_all, by_less);
     /* if x is infinite, the second product may be NaN: v_min makes a number of it */
     const vec low = v_min(v_mul(x, v_set1(t->inverse_low / scale_up)), HUGEST);
@@ -231,13 +231,13 @@ SMX_INLINE void softmax_vjp_tempered_of(const terms *term, int count, const exp_
     EACH {
         const scaling s = scaling_of(term[k].v[1], t);
         const vec difference = scaled_difference(term[k].v[1], term[k].c, s);
-        y[k] = over_temperature(term[k].v[0], difference, s, t);
+        y[k] = over_temperature(term[k].v[0], difference, 0, s, t);
     }
 }
 SMX_INLINE void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[0], t);
-        y[k] = over_temperature(v_set1(1), scaled_difference(term[k].v[0], term[k].c, s), s, t);
+        y[k] = over_temperature(v_set1(1), scaled_difference(term[k].v[0], term[k].c, s), -(real)0, s, t);
     }
 }
 /* Also without a temperature, where |d| is so large or small that its row needs a scale of its own. */
@@ -249,7 +249,7 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
         exp_scaled_in_step(&term[k].v[0], 1, c[SUM_REFERENCE], &e);
         const vec first = v_fnma(e, v_mul(c[SUM_LOW], s.of_d), v_mul(g, s.of_g));
         const vec difference = v_fnma(e, v_mul(c[SUM_HIGH], s.of_d), first);
-        y[k] = canonical_nan(over_temperature(v_set1(1), difference, s, t));
+        y[k] = canonical_nan(over_temperature(v_set1(1), difference, -(real)0, s, t));
     }
 }
 
