@@ -69,7 +69,7 @@ enum {
     SMX_PARTIALS = 8,      /* numbers in a partial; each has room for the tile's rows, rounded up to row_multiple */
     SMX_CONSTANTS = 10,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
     SMX_SHIFT = 9,         /* the constant that holds the shift if finish returns SMX_TOO_LARGE */
-    SMX_TEMPERATURE = 8,   /* doubles that hold a temperature's constants */
+    SMX_TEMPERATURE = 9,   /* doubles that hold a temperature's constants */
     SMX_LOOKAHEAD = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold the maxima found ahead and what follows from them */
     SMX_MAX_INPUTS = 3
 };
@@ -139,6 +139,9 @@ typedef struct {
        inputs of 16 bits. */
     enum smx_storage storage;
     smx_view mask;
+    /* Derivatives only: if finish has returned SMX_TOO_LARGE, what it has left in the constant SMX_SHIFT of each row; else
+       NULL. Other operations get shifted inputs instead. */
+    const void *again;
     const smx_targets *targets;
     const int64_t *label; /* of each row; -1 for a row that does not count */
     const void *factor; /* of each row: the target of its label */
@@ -147,7 +150,9 @@ typedef struct {
 /* What finish found out about a tile, as flags. */
 enum {
     SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: canonicalize_nans and apply_mask have to follow */
-    SMX_TOO_LARGE = 2 /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted */
+    /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted. Of a derivative: numbers are
+       beyond what its formulas can take, and the tile is done again with care. */
+    SMX_TOO_LARGE = 2
 };
 
 /* What hidden elements count as: inputs that do not change the constants of the row, and a result. */
@@ -169,7 +174,7 @@ typedef struct {
     int has_row_out; /* leaves a result for each row in constants[0] beside those for each element */
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */
-    int may_shift; /* finish may answer SMX_TOO_LARGE */
+    int may_shift; /* finish may answer SMX_TOO_LARGE, and wants the shift subtracted from the first input */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */

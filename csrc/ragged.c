@@ -47,7 +47,8 @@ static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const worker *r = w->context;
     const smx_job *j = w->job;
     (void)piece;
-    if (!shift)
+    w->tile.again = shift;
+    if (!shift || !j->op->may_shift)
         return;
     smx_load_columns(&r->window, 0, w->block[0], r->tile);
     j->plan->kernels->subtract(&w->tile, shift);

@@ -86,6 +86,9 @@ static int is_mask_for_kernels(const smx_worker *w) {
 /* Points the tile at a piece, and loads blocks as needed. shift: NULL, or the numbers to subtract from the rows. */
 void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const smx_job *j = w->job;
+    w->tile.again = shift;
+    if (!j->op->may_shift)
+        shift = NULL;
     const smx_plan *plan = j->plan;
     const ptrdiff_t start = piece * SMX_PIECE;
     w->tile.piece_start = start;

@@ -51,6 +51,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     tile.targets = &plan->targets;
     tile.label = NULL;
     tile.stream = 0;
+    tile.again = NULL;
     tile.lookahead.maxima = NULL;
     for (int k = 0; k < op->inputs; k++)
         tile.next[k] = nowhere;

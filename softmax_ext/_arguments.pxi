@@ -105,7 +105,7 @@ cdef inline bint _temperature_is_normal(double temperature, bint is_double):
     return 2.0 ** -90 <= temperature <= 2.0 ** 100
 
 
-cdef double _temperature(object value) except? -1:
+cpdef double _temperature(object value) except? -1:
     """The value as a temperature that the kernels of double can use."""
     cdef double number
     if type(value) is float:

@@ -33,6 +33,7 @@ def _build_info() -> dict[str, Any]: ...
 def _array_and_axis(
     value: ArrayLike, axis: SupportsIndex, name: str, unmask: str
 ) -> tuple[NDArray[Any], int, np.dtype[Any]]: ...
+def _temperature(value: Real) -> float: ...
 def _segmented_array(value: ArrayLike, name: str, unmask: str) -> NDArray[Any]: ...
 def _as_array(
     value: ArrayLike, name: str, unmask: str = ..., empty: DTypeLike | None = None
@@ -961,16 +962,24 @@ def softmax_entropy(
 ) -> Out: ...
 @overload
 def softmax_vjp(
-    y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
 
-    .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
+    .. math::
+        \left(g^T J\right)_i = \frac{y_i}{T} \left(g_i - \sum_j y_j g_j\right), \quad
+        J = \frac{\mathrm{diag}(y) - y y^T}{T}
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -980,12 +989,16 @@ def softmax_vjp(
     where : array_like of bool, optional
         Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        y (\|g\| + sum of y \|g\|) / T, u being half the machine epsilon. A result that can be represented is right also
+        where sums or products on the way cannot.
 
     Raises
     ------
@@ -1012,35 +1025,66 @@ def softmax_vjp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_vjp(
-    y: NDArray[Float], g: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    g: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def softmax_vjp(
-    y: Float64Like, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def log_softmax_vjp(
-    y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
 
-    .. math:: g_i - \exp(y_i) \sum_j g_j
+    .. math:: \frac{1}{T} \Bigl(g_i - \exp(y_i) \sum_j g_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -1050,12 +1094,15 @@ def log_softmax_vjp(
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|g\| + p sum of \|g\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -1078,37 +1125,68 @@ def log_softmax_vjp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_vjp(
-    y: NDArray[Float], g: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    g: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def log_softmax_vjp(
-    y: Float64Like, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def log_softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def softmax_jvp(
-    y: NDArray[np.float64], v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
 
-    .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
+    .. math:: \left(J v\right)_i = \frac{y_i}{T} \left(v_i - \sum_j y_j v_j\right)
 
     The Jacobian is symmetric, so this is `softmax_vjp` under its other name.
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -1117,6 +1195,8 @@ def softmax_jvp(
         Where to put the result, as for `softmax_vjp`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax_vjp`.
+    temperature : float, default 1.0
+        T, as for `softmax_vjp`.
 
     Returns
     -------
@@ -1144,35 +1224,66 @@ def softmax_jvp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_jvp(
-    y: NDArray[Float], v: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    v: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def softmax_jvp(
-    y: Float64Like, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def log_softmax_jvp(
-    y: NDArray[np.float64], v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
 
-    .. math:: v_i - \sum_j \exp(y_j) v_j
+    .. math:: \frac{1}{T} \Bigl(v_i - \sum_j \exp(y_j) v_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -1182,11 +1293,15 @@ def log_softmax_jvp(
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
         whatever `y` and `v` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|v\| + sum of p \|v\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -1209,20 +1324,45 @@ def log_softmax_jvp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_jvp(
-    y: NDArray[Float], v: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    v: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def log_softmax_jvp(
-    y: Float64Like, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def log_softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...

@@ -423,15 +423,17 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=N
     return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor)
 
 
-def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
+def softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
 
-    .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
+    .. math::
+        \left(g^T J\right)_i = \frac{y_i}{T} \left(g_i - \sum_j y_j g_j\right), \quad
+        J = \frac{\mathrm{diag}(y) - y y^T}{T}
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -441,12 +443,16 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     where : array_like of bool, optional
         Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        y (\|g\| + sum of y \|g\|) / T, u being half the machine epsilon. A result that can be represented is right also
+        where sums or products on the way cannot.
 
     Raises
     ------
@@ -464,21 +470,22 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, g, row_axis, where, out):
-        return _run_fast(SMX_SOFTMAX_VJP, y, g, where, out, row_axis)
-    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out)
+    if _is_simple_derivative(y, g, row_axis, where, out, divisor):
+        return _run_fast(SMX_SOFTMAX_VJP, y, g, where, out, row_axis, divisor)
+    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out, divisor)
 
 
-def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
+def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
 
-    .. math:: g_i - \exp(y_i) \sum_j g_j
+    .. math:: \frac{1}{T} \Bigl(g_i - \exp(y_i) \sum_j g_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -488,12 +495,15 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|g\| + p sum of \|g\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -507,23 +517,24 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.75])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, g, row_axis, where, out):
-        return _run_fast(SMX_LOG_SOFTMAX_VJP, y, g, where, out, row_axis)
-    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out)
+    if _is_simple_derivative(y, g, row_axis, where, out, divisor):
+        return _run_fast(SMX_LOG_SOFTMAX_VJP, y, g, where, out, row_axis, divisor)
+    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out, divisor)
 
 
-def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
+def softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
 
-    .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
+    .. math:: \left(J v\right)_i = \frac{y_i}{T} \left(v_i - \sum_j y_j v_j\right)
 
     The Jacobian is symmetric, so this is `softmax_vjp` under its other name.
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -532,6 +543,8 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
         Where to put the result, as for `softmax_vjp`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax_vjp`.
+    temperature : float, default 1.0
+        T, as for `softmax_vjp`.
 
     Returns
     -------
@@ -550,21 +563,22 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, v, row_axis, where, out):
-        return _run_fast(SMX_SOFTMAX_VJP, y, v, where, out, row_axis)
-    return _run_derivative(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out)
+    if _is_simple_derivative(y, v, row_axis, where, out, divisor):
+        return _run_fast(SMX_SOFTMAX_VJP, y, v, where, out, row_axis, divisor)
+    return _run_derivative(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out, divisor)
 
 
-def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
+def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
 
-    .. math:: v_i - \sum_j \exp(y_j) v_j
+    .. math:: \frac{1}{T} \Bigl(v_i - \sum_j \exp(y_j) v_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -574,11 +588,15 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
         whatever `y` and `v` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|v\| + sum of p \|v\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -592,7 +610,8 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.25])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, v, row_axis, where, out):
-        return _run_fast(SMX_LOG_SOFTMAX_JVP, y, v, where, out, row_axis)
-    return _run_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out)
+    if _is_simple_derivative(y, v, row_axis, where, out, divisor):
+        return _run_fast(SMX_LOG_SOFTMAX_JVP, y, v, where, out, row_axis, divisor)
+    return _run_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out, divisor)

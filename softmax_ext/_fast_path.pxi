@@ -175,7 +175,7 @@ cdef inline bint _is_simple_reduction(
     )
 
 
-cdef inline bint _is_simple_derivative(object y, object g, int axis, object where, object out):
+cdef inline bint _is_simple_derivative(object y, object g, int axis, object where, object out, double temperature):
     """True if a derivative with these arguments can take the fast path; axis comes from _simple_axis, for y."""
     return (
         axis >= 0
@@ -185,6 +185,7 @@ cdef inline bint _is_simple_derivative(object y, object g, int axis, object wher
         and _is_simple_out(out, y)
         and _is_simple_out(out, g)
         and _is_simple_mask(where, y, out, axis)
+        and _temperature_is_normal(temperature, cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.NPY_DOUBLE)
     )
 
 

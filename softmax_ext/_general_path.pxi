@@ -160,13 +160,16 @@ cdef object _run_map(
 
 
 cdef object _run_derivative(
-    int op, object y, object g, str g_name, object axis, object where, object out, object indptr=None
+    int op, object y, object g, str g_name, object axis, object where, object out, double temperature=1,
+    object indptr=None,
 ):
     """The derivatives: two inputs. g, the argument of that name, is broadcast to y."""
     unmask = _USE_WHERE if indptr is None else "pass {0}.filled(0)"
     first, second = _real_array(y, "y", unmask), _real_array(g, g_name, unmask)
     result_dtype = _promoted_dtype(first.dtype, second.dtype)
     compute_dtype = _compute_dtype(result_dtype)
+    if not _temperature_is_normal(temperature, compute_dtype.itemsize == 8):
+        compute_dtype = np.dtype(np.float64)
     where = _bool_mask(where, first, "y")
     row_axes = _row_axes(axis, first.ndim)
     if second.shape != first.shape:
@@ -180,7 +183,7 @@ cdef object _run_derivative(
         array if _is_native_to_kernels(array.dtype, compute_dtype, indptr) else _cast(array, compute_dtype)
         for array in (first, second)
     ]
-    return _run_general(op, inputs, row_axes, where, out, compute_dtype, result_dtype, False, 1, indptr)
+    return _run_general(op, inputs, row_axes, where, out, compute_dtype, result_dtype, False, temperature, indptr)
 
 
 # The segment functions, for _ragged.py, which has checked the indptr.
@@ -194,11 +197,11 @@ def _segment_log_softmax(x, indptr, out):
 
 
 def _segment_softmax_vjp(y, g, indptr, out):
-    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", 0, None, out, 1, indptr)
 
 
 def _segment_log_softmax_vjp(y, g, indptr, out):
-    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, 1, indptr)
 
 
 def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):

@@ -176,19 +176,21 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, dtype=None, where=None, tempe
 
 
 @np.errstate(all="ignore")
-def softmax_vjp(y, g, axis=-1, *, where=None):
-    """Return y·(g - Σ y·g) along `axis`: `g` times the Jacobian of softmax.
+def softmax_vjp(y, g, axis=-1, *, where=None, temperature=1.0):
+    """Return y·(g - Σ y·g)/T along `axis`: `g` times the Jacobian of softmax.
 
     Parameters
     ----------
     y : array_like
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     g : array_like
         Gradient of a scalar with respect to `y`; broadcasts to the shape of `y`.
     axis : int, tuple of ints or None, default -1
         As in `softmax`.
     where : array_like of bool, optional
         As in `softmax`.
+    temperature : float, default 1.0
+        T, as in `softmax`.
 
     Returns
     -------
@@ -200,12 +202,13 @@ def softmax_vjp(y, g, axis=-1, *, where=None):
     >>> softmax_vjp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
-    return _with_vector(lambda y, g: y * (g - _sum(y * g)), y, g, axis, where, 0)
+    T = np.longdouble(temperature)
+    return _with_vector(lambda y, g: y * (g - _sum(y * g)) / T, y, g, axis, where, 0)
 
 
 @np.errstate(all="ignore")
-def log_softmax_vjp(y, g, axis=-1, *, where=None):
-    """Return g - exp(y)·Σ g along `axis`: `g` times the Jacobian of log_softmax.
+def log_softmax_vjp(y, g, axis=-1, *, where=None, temperature=1.0):
+    """Return (g - exp(y)·Σ g)/T along `axis`: `g` times the Jacobian of log_softmax.
 
     Parameters and result are those of `softmax_vjp`; `y` is what `log_softmax` returned.
 
@@ -214,17 +217,18 @@ def log_softmax_vjp(y, g, axis=-1, *, where=None):
     >>> log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5 , -0.25, -0.25])
     """
-    return _with_vector(lambda y, g: g - np.exp(y) * _sum(g), y, g, axis, where, -np.inf)
+    T = np.longdouble(temperature)
+    return _with_vector(lambda y, g: (g - np.exp(y) * _sum(g)) / T, y, g, axis, where, -np.inf)
 
 
-def softmax_jvp(y, v, axis=-1, *, where=None):
+def softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
     """Return the Jacobian of softmax times `v`; it is symmetric, so this is `softmax_vjp`."""
-    return softmax_vjp(y, v, axis, where=where)
+    return softmax_vjp(y, v, axis, where=where, temperature=temperature)
 
 
 @np.errstate(all="ignore")
-def log_softmax_jvp(y, v, axis=-1, *, where=None):
-    """Return v - Σ exp(y)·v along `axis`: the Jacobian of log_softmax times `v`.
+def log_softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
+    """Return (v - Σ exp(y)·v)/T along `axis`: the Jacobian of log_softmax times `v`.
 
     Parameters and result are those of `log_softmax_vjp`.
 
@@ -233,7 +237,8 @@ def log_softmax_jvp(y, v, axis=-1, *, where=None):
     >>> log_softmax_jvp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5, -0.5, -0.5])
     """
-    return _with_vector(lambda y, v: v - _sum(np.exp(y) * v), y, v, axis, where, -np.inf)
+    T = np.longdouble(temperature)
+    return _with_vector(lambda y, v: (v - _sum(np.exp(y) * v)) / T, y, v, axis, where, -np.inf)
 
 
 def cross_entropy(
@@ -317,15 +322,17 @@ def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothi
 
 
 @np.errstate(all="ignore")
-def softmax_jacobian(y, axis=-1):
-    """Return diag(y) - y yᵀ for each row along `axis`.
+def softmax_jacobian(y, axis=-1, *, temperature=1.0):
+    """Return (diag(y) - y yᵀ)/T for each row along `axis`.
 
     Parameters
     ----------
     y : array_like
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     axis : int, default -1
         The axis of a row, of length n.
+    temperature : float, default 1.0
+        T, as in `softmax`.
 
     Returns
     -------
@@ -342,7 +349,8 @@ def softmax_jacobian(y, axis=-1):
     result = y.dtype.newbyteorder("=")
     y = _Rows(y.shape, axis).split(y)
     # y_i (δ_ij - y_j): 1 - y_i is exact where y_i is near 1, which y_i - y_i² is not.
-    return _round(y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :]), result)
+    jacobian = y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])
+    return _round(jacobian / np.longdouble(temperature), result)
 
 
 def segment_softmax(x, indptr):

@@ -35,6 +35,7 @@
 /* the loops */
 #include "reduce_exp.inc.h"
 #include "reduce_products.inc.h"
+#include "care.inc.h"
 #include "reduce_targets.inc.h"
 #include "formula.inc.h"
 #include "lines.inc.h"
