@@ -111,10 +111,10 @@ def cross_entropy(
     r"""Cross-entropy between the softmax of logits and class labels or probabilities.
 
     .. math:: \ell = -\sum_c w_c \left((1 - \varepsilon) q_c + \frac{\varepsilon}{C}\right) \log p_c,
-        \quad p = \mathrm{softmax}(x)
+        \quad p = \mathrm{softmax}(x / T)
 
-    of each row x of C logits, q being 1 at the row's label and 0 elsewhere, or the row's probabilities; w the weights
-    of the classes and :math:`\varepsilon` the label smoothing.
+    of each row x of C visible logits, q being 1 at the row's label and 0 elsewhere, or the row's probabilities; w the
+    weights of the classes, :math:`\varepsilon` the label smoothing and T the temperature.
 
     Parameters
     ----------
@@ -129,31 +129,43 @@ def cross_entropy(
         The class axis.
     reduction : {"mean", "sum", "none"}, default "mean"
         What to return: the mean of the losses of rows, their sum, or each of them. The mean is the sum divided by the
-        sum of the weights of those rows' labels that count; with probabilities, by the number of rows.
+        sum of the weights of those rows' labels that count, each times the weight of its row; with probabilities, by
+        the sum of the weights of rows.
     weight : array_like, shape (C,), optional
         A weight for each class, finite and not negative. Default: 1 each.
     ignore_index : int, optional
         Rows with this label do not count: their loss is 0, whatever their logits hold. It need not be the number of a
         class. Only for integer labels.
     label_smoothing : float, default 0.0
-        How much of each row's target, from 0 to 1, is spread evenly over the classes.
+        How much of each row's target, from 0 to 1, is spread evenly over the visible classes.
+    where : array_like of bool, optional
+        False hides a class of a row; it broadcasts to the logits' shape. Hidden logits and probabilities are not looked
+        at. The loss of a row whose label is hidden is inf.
+    temperature : float, default 1.0
+        T: what the logits are divided by, at no loss of accuracy, from 2**-900 to 2**900.
+    sample_weight : array_like, optional
+        A weight for each row, finite and not negative, of the logits' shape without the class axis. It multiplies the
+        row's loss; rows of weight 0 do not count. Default: 1 each.
 
     Returns
     -------
     scalar or ndarray
-        Of the logits' type; with reduction "none", of the logits' shape without the class axis. A row that holds a NaN
+        Of the logits' type; with reduction "none", of the logits' shape without the class axis. Each row's loss is
+        within 2 ULP of the true value, close to 0 included; smoothing and weights add a rounding each. No intermediate
+        result is out of range, however large or small logits, weights and probabilities are. A row that holds a NaN
         or +inf, or nothing but -inf, has the loss NaN. A target of 0 adds 0 to the loss, also at a logit of -inf; any
         other there makes it inf. Where no row counts, or the weights of those that do are all 0, the mean is 0.
 
     Raises
     ------
     TypeError
-        If `logits` or `weight` is no array of real numbers that `softmax` takes; if `labels` holds neither integers nor
-        floats; if `axis` or `ignore_index` is no integer, or `label_smoothing` no number.
+        If `logits` or a weight is no array of real numbers that `softmax` takes; if `labels` holds neither integers nor
+        floats, or `where` anything but bool; if `axis` or `ignore_index` is no integer, or `label_smoothing` or
+        `temperature` no number.
     ValueError
-        If a label is none of a class and not `ignore_index`; if `labels` or `weight` is of another shape than those
-        named, or a weight is negative or not finite; if `reduction` is none of those named, or `label_smoothing` is not
-        from 0 to 1; if `ignore_index` is given with probabilities.
+        If a label is none of a class and not `ignore_index`; if an argument is of another shape than those named, or a
+        weight is negative or not finite; if `reduction` is none of those named, or `label_smoothing` or `temperature`
+        out of its range; if `ignore_index` is given with probabilities.
     numpy.exceptions.AxisError
         If `logits` lacks the axis.
 
@@ -279,7 +291,7 @@ def cross_entropy_with_grad(
 ) -> tuple[Any, NDArray[Any]]:
     r"""Cross-entropy and its gradient at the logits, in one sweep over them.
 
-    .. math:: \frac{\partial \ell}{\partial x_c} = p_c \sum_k t_k - t_c,
+    .. math:: \frac{\partial \ell}{\partial x_c} = \frac{1}{T} \left(p_c \sum_k t_k - t_c\right),
         \quad t_c = w_c \left((1 - \varepsilon) q_c + \frac{\varepsilon}{C}\right)
 
     for the sum of the losses; for their mean, divided by what the mean is. The symbols are those of `cross_entropy`.
@@ -300,15 +312,23 @@ def cross_entropy_with_grad(
         A label of rows that do not count; their gradient is 0, whatever their logits hold.
     label_smoothing : float, default 0.0
         As for `cross_entropy`.
+    where : array_like of bool, optional
+        As for `cross_entropy`. The gradient of a hidden logit is 0.
+    temperature : float, default 1.0
+        T, as for `cross_entropy`. The gradient is that at the logits, not at x / T.
+    sample_weight : array_like, optional
+        As for `cross_entropy`.
+    out : ndarray, optional
+        An array of the logits' shape that the gradient is written to. It may be the logits, or overlap any argument.
 
     Returns
     -------
     loss : scalar or ndarray
         What `cross_entropy` returns.
     gradient : ndarray
-        Of the logits' shape and type. Each element is within 4 u of the sum of its two terms in absolute value, u
-        being half the machine epsilon. Rows whose loss is NaN are NaN. Where the mean is 0 since no row counts, it is
-        0.
+        Of the logits' shape and type, or `out`. Each element is within 4 u of the sum of its two terms in absolute
+        value, u being half the machine epsilon; smoothing and weights add a rounding each. Rows whose loss is NaN are
+        NaN. Where the mean is 0 since no row counts, it is 0.
 
     Raises
     ------
@@ -403,7 +423,12 @@ def _evaluate(
 
 
 def _evaluate_exactly(
-    logits: ArrayLike, labels: ArrayLike, axis: SupportsIndex, options: _Options, out: Any, with_gradient: bool
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex,
+    options: _Options,
+    out: Any,
+    with_gradient: bool,
 ) -> tuple[Any, Any]:
     x, number, result = _core._array_and_axis(logits, axis, "logits", _UNMASK)
     number %= x.ndim
@@ -496,7 +521,9 @@ def _call_of(
     factor = None
     if label is not None:
         of_labels = np.asarray(keep, dtype) if kernel_weight is None else (keep * kernel_weight)
-        factor = np.broadcast_to(of_labels, shape) if kernel_weight is None or not classes else of_labels[label]
+        factor = (
+            np.broadcast_to(of_labels, shape) if kernel_weight is None or not classes else of_labels[label]
+        )
         if np.any(lost):
             dead = lost & (label >= 0) & (factor > 0)
             label = np.where(lost, -1, label)
@@ -543,7 +570,9 @@ def _sum_of_weights(
         return float(math.prod(shape) if label is None else np.count_nonzero(label >= 0)), 0
     of_classes = np.ones(shape)
     if label is not None:
-        of_classes = np.where(label < 0, -1.0, 1.0 if weight is None or not weight.size else weight.astype(float)[label])
+        of_classes = np.where(
+            label < 0, -1.0, 1.0 if weight is None or not weight.size else weight.astype(float)[label]
+        )
     return _core._sum_of_weights(
         np.ascontiguousarray(of_classes), None if samples is None else np.ascontiguousarray(samples, float)
     )
@@ -605,10 +634,13 @@ def _repeat_infinite(
     mask = call.where
     if mask is not None:
         mask = np.moveaxis(np.broadcast_to(mask, call.x.shape), call.axis, -1)[at]
+    of_targets = exponent if call.q is not None else 0
+    spread = some(call.spread)
     again = _Call(
         some_rows(call.x), 1, None if call.weight is None else call.weight.astype(np.float64), some_rows(call.q),
-        some(call.label, np.int64), some(call.factor), some(call.scale), some(call.spread), mask, call.keep,
-        call.even_spread, call.exponent + (exponent if call.q is not None else 0), call.divisor,
+        some(call.label, np.int64), some(call.factor), some(call.scale),
+        None if spread is None else np.ldexp(spread, -of_targets), mask, call.keep,
+        math.ldexp(call.even_spread, -of_targets), call.exponent + of_targets, call.divisor,
         math.ldexp(call.temperature, -exponent),
     )  # fmt: skip
     if is_double:  # the gradient is divided by the temperature that was given

@@ -128,7 +128,10 @@ _MAP = {"axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.
 _REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None}
 _TEMPERED = _REDUCTION | {"temperature": 1.0}
 _DERIVATIVE = {"axis": -1, "out": None, "where": None}
-_LOSS = {"axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0}
+_LOSS = {
+    "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0, "where": None,
+    "temperature": 1.0, "sample_weight": None,
+}  # fmt: skip
 _SEGMENTS = {"out": None}
 
 _LISTED = [
@@ -159,7 +162,7 @@ _LISTED = [
     ),
     Operation("softmax_jacobian", "matrix", ("y",), {"axis": -1}, forward="softmax"),
     Operation("cross_entropy", "loss", ("logits", "labels"), _LOSS, elementwise=False),
-    Operation("cross_entropy_with_grad", "loss", ("logits", "labels"), _LOSS),
+    Operation("cross_entropy_with_grad", "loss", ("logits", "labels"), _LOSS | {"out": None}),
     Operation("segment_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="softmax"),
     Operation("segment_log_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="log_softmax"),
     Operation(

@@ -8,7 +8,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from gmpy2 import mpfr
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from softmax_ext import cross_entropy, cross_entropy_with_grad
@@ -42,7 +42,8 @@ def truth(x, labels, reduction, weight=None, smoothing=0.0, temperature=1.0, sam
                 q = [mpfr(float(a)) for a in labels[i]]
                 divisor += samples[i]
             targets = [
-                samples[i] * w[j] * ((1 - s) * q[j] + s / sum(seen)) if seen[j] else mpfr(0) for j in range(classes)
+                samples[i] * w[j] * ((1 - s) * q[j] + s / sum(seen)) if seen[j] else mpfr(0)
+                for j in range(classes)
             ]
             losses.append(gmpy2.fsum([b * (top - a) + b * log for a, b in zip(v, targets, strict=True)]))
             mass = gmpy2.fsum(targets)
@@ -63,11 +64,17 @@ def assert_near(got, want, scale, units, dtype):
     with gmpy2.context(gmpy2.get_context(), precision=400, emin=-(2**40), emax=2**40):
         bound = units * mpfr(float(info.eps)) / 2 * abs(scale) + 6 * mpfr(float(info.smallest_subnormal))
         largest = mpfr(float(info.max))
+        if bound >= largest:
+            return  # two terms beyond the range cancel
         if abs(want) >= largest:
             assert abs(float(got)) >= float(info.max) * (1 - 2.0**-20), (got, want)
         else:
             assert np.isfinite(got), (got, float(want))
-            assert abs(mpfr(float(got)) - want) <= bound, (got, float(want), float(abs(mpfr(float(got)) - want) / bound))
+            assert abs(mpfr(float(got)) - want) <= bound, (
+                got,
+                float(want),
+                float(abs(mpfr(float(got)) - want) / bound),
+            )
 
 
 def assert_right(x, labels, reduction, **options):
@@ -79,7 +86,7 @@ def assert_right(x, labels, reduction, **options):
     # One rounding each for the weight of a class, the smoothing and the weight of a row.
     for got, want in zip(np.ravel(loss), losses, strict=True):
         assert_near(got, want, want, 4 + 2 * len(options), x.dtype)
-    for got, want, scale in zip(np.ravel(gradient), sum(gradients, []), sum(scales, []), strict=True):
+    for got, want, scale in zip(np.ravel(gradient), np.ravel(gradients), np.ravel(scales), strict=True):
         assert_near(got, want, scale, 6 + 2 * len(options), x.dtype)
     return loss, gradient
 
@@ -111,7 +118,7 @@ def test_huge_weights(isa):
     x = np.float32([[1, 2, 0.5]])
     weight = np.full(3, 3e38, np.float32)
     assert cross_entropy(x, [0], weight=weight, reduction="none") == np.inf
-    assert cross_entropy(x, [0], weight=weight) == cross_entropy(x, [0]) == np.float32(1.4643686)
+    assert_right(x, [0], "mean", weight=weight)
     assert_right(x, [0], "mean", weight=weight, smoothing=0.25)
     wide = np.full(3, 1.7e308)
     assert_right(x.astype(float), [0], "mean", weight=wide)
@@ -142,11 +149,9 @@ def test_uniform_weights_do_not_change_the_mean(size):
 def test_tiny_weights(size, isa):
     x = np.float32([[0, 0.75, -0.01]])
     for options in ({}, {"smoothing": 0.1}):
-        _, gradient = assert_right(x, [0], "sum", weight=np.full(3, size, np.float32), **options)
+        assert_right(x, [0], "sum", weight=np.full(3, size, np.float32), **options)
         assert_right(x, [0], "mean", weight=np.full(3, size, np.float32), **options)
         assert_right(x, np.float32([[size, 0, 0]]), "sum", **options)
-    if size == 1e-36:
-        assert gradient == pytest.approx([-6.1e-37, 4.3e-37, 1.8e-37], rel=0.1)
 
 
 def test_tiny_smoothing(isa):
@@ -171,11 +176,13 @@ def signed(dtype):
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data(), st.sampled_from(TYPES), st.integers(1, 3), st.integers(1, 5))
-def test_numbers_of_any_size(data, dtype, rows, classes):
+def test_labels_and_numbers_of_any_size(data, dtype, rows, classes):
     def draw(shape, elements):
-        return data.draw(hnp.arrays(dtype, shape, elements=elements.map(lambda a: dtype(a)), fill=st.nothing()))
+        return data.draw(
+            hnp.arrays(dtype, shape, elements=elements.map(lambda a: dtype(a)), fill=st.nothing())
+        )
 
     x = draw((rows, classes), signed(dtype))
     options = {}
@@ -191,8 +198,33 @@ def test_numbers_of_any_size(data, dtype, rows, classes):
     reduction = data.draw(st.sampled_from(["none", "sum", "mean"]))
     weight = options.get("weight", np.ones(classes))
     samples = options.get("sample_weight", np.ones(rows))
-    if reduction == "mean" and not any(
-        w > 0 and s > 0 for w, s in zip(weight[labels], samples, strict=True)
-    ):
+    if reduction == "mean" and not any(w > 0 and s > 0 for w, s in zip(weight[labels], samples, strict=True)):
         return
     assert_right(x, labels, reduction, **options)
+
+
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.data(), st.sampled_from(TYPES), st.integers(1, 3), st.integers(1, 5))
+def test_probabilities_of_any_size(data, dtype, rows, classes):
+    def draw(shape, elements):
+        return data.draw(
+            hnp.arrays(dtype, shape, elements=elements.map(lambda a: dtype(a)), fill=st.nothing())
+        )
+
+    x = draw((rows, classes), signed(dtype))
+    # In float64, which is not computed in a wider type, sums over targets of all sizes at once would be too much.
+    part = 1.0 if dtype is np.float32 else 0.4
+    q = draw((rows, classes), numbers(dtype, part, part))
+    options = {}
+    if data.draw(st.booleans()):
+        options["weight"] = draw((classes,), numbers(dtype, part, part))
+    if data.draw(st.booleans()):
+        options["smoothing"] = data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 1e-3, 1e-20]))
+    if data.draw(st.booleans()):
+        options["temperature"] = data.draw(st.sampled_from([1.0, 0.5, 2.0, 0.3, 1e3, 1e-3, 1e20, 1e-20]))
+    if data.draw(st.booleans()):
+        options["sample_weight"] = draw((rows,), numbers(dtype))
+    reduction = data.draw(st.sampled_from(["none", "sum", "mean"]))
+    if reduction == "mean" and not np.any(options.get("sample_weight", 1) > 0):
+        return
+    assert_right(x, q, reduction, **options)

@@ -105,6 +105,14 @@ SMX_INLINE pair pair_times(pair a, pair b) {
     return product;
 }
 
+/* A sum times a number. If the sum is infinite, so is the product; else it is renormalized. */
+SMX_INLINE pair sum_times(pair s, vec by) {
+    const pair product = pair_times(s, pair_of(by, v_set1(0)));
+    pair sum = sum_renormalize(product);
+    sum.high = v_select_le(sum.high, sum.high, sum.high, product.high);
+    return sum;
+}
+
 /* True if a row does not count. */
 SMX_INLINE int is_ignored(const smx_tile *tile, int row) {
     return (tile->label && tile->label[row] < 0) || (tile->scale && ((const real *)tile->scale)[row] < 0);
@@ -125,8 +133,17 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 #define LIFT_BELOW (REAL_BITS == 32 ? -100 : -900)
 #define LIFT_UP_TO v_set1((real)(REAL_BITS == 32 ? 0x1p-100 : 0x1p-900))
 
-/* Exponents of T / divisor up to this are part of the factor of the exponentials; others are applied at the end. */
-#define LARGEST_EXPONENT (REAL_BITS == 32 ? 60 : 900)
+/* The exponent of T / divisor is part of the factor of the exponentials if it is in this range, else applied at the
+   end. Below the range, the factor or its product with an exponential might be subnormal. */
+#define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
+#define LARGEST_EXPONENT (REAL_BITS == 32 ? 120 : 1000)
+
+/* Nearly the exponent of a sum of targets: an even one, and one that leaves constants of the row room. */
+SMX_INLINE vec even_exponent(vec t) {
+    const vec half = v_rounded(v_mul(apart_of(v_min(v_abs(t), HUGEST)).exponent, v_set1((real)0.5)));
+    const vec limit = v_set1(BIAS / 2 - 12);
+    return v_mul(v_max(v_sub(v_set1(0), limit), v_min(limit, half)), v_set1(2));
+}
 
 /* s / T; where that may be too large, exponent is added to, and the sum of the targets is scaled instead. */
 SMX_INLINE void divide_by_temperature(target_sums *sums, const exp_temperature *t, vec *exponent) {
@@ -159,10 +176,10 @@ SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm,
     }
     pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
     loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
-    /* If S is infinite, the part that its roundings lost is NaN. */
+    /* If S or the loss is infinite, the part that the roundings lost is NaN. */
     const vec rounded = v_add(loss.high, loss.low);
     const vec plain = v_fma(sums.t.high, logarithm.high, sums.s.high);
-    return v_select_le(v_abs(sums.s.high), HUGEST, rounded, plain);
+    return v_select_le(rounded, rounded, rounded, plain);
 }
 
 /* value 2^exponent: as a number, if that is well within range; else as a number and an exponent in SMX_LOSS_UNITs,
@@ -216,21 +233,20 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         const vec scale_exponent = alone ? v_add(scale.exponent, factor_apart.exponent) : scale.exponent;
         target_sums sums = target_combine(partials, pieces, rows, row, total.m.first);
         if (tile->scale) {
-            const pair fraction = pair_of(scale.fraction, zero);
-            sums.s = sum_renormalize(pair_times(sums.s, fraction));
-            sums.t = sum_renormalize(pair_times(sums.t, fraction));
+            sums.s = sum_times(sums.s, scale.fraction);
+            sums.t = sum_times(sums.t, scale.fraction);
         }
         vec exponent = v_add(scale_exponent, v_set1((real)targets->exponent));
         const vec loss = loss_of(sums, &total, logs.logarithm[row / LANES], t, &exponent);
         flags |= store_loss(canonical_nan(if_in_range(total, t, loss, CANONICAL_NAN)), exponent, constant);
 
         /* T / divisor = weight 2^exponent. The exponent is part of the factor, or left for the end. */
-        const vec t_exponent =
-            alone ? zero : v_mul(v_rounded(v_mul(apart_of(v_abs(sums.t.high)).exponent, v_set1((real)0.5))), v_set1(2));
+        const vec t_exponent = alone ? zero : even_exponent(sums.t.high);
         const pair t_apart = alone ? sums.t : pair_scaled(sums.t, v_sub(zero, t_exponent));
         exponent = v_add(scale_exponent, mean_exponent);
-        const vec weight_exponent = v_add(t_exponent, exponent), limit = v_set1(LARGEST_EXPONENT);
-        const vec post = v_select_le(v_abs(weight_exponent), limit, zero, weight_exponent);
+        const vec weight_exponent = v_add(t_exponent, exponent);
+        const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), weight_exponent, zero, weight_exponent);
+        const vec post = v_select_le(weight_exponent, v_set1(LARGEST_EXPONENT), not_less, weight_exponent);
         const vec power = bounded_power(v_sub(weight_exponent, post));
         exponent = v_sub(exponent, post);
 
