@@ -10,7 +10,7 @@
 /* The operands of the plan's operation: the inputs, the output, and those that have one number for each row. */
 static int operand_count(const smx_plan *plan) {
     const smx_op_kernels *op = &plan->kernels->op[plan->op];
-    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels + (plan->initial.data != NULL);
+    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels + 3 * op->has_targets + (plan->initial.data != NULL);
 }
 
 static smx_operand *operand_at(smx_plan *plan, int k) {
@@ -21,6 +21,9 @@ static smx_operand *operand_at(smx_plan *plan, int k) {
     if (k < 2 * op->has_labels)
         return k == 0 ? &plan->label : &plan->factor;
     k -= 2 * op->has_labels;
+    if (k < 3 * op->has_targets)
+        return k == 0 ? &plan->exponent : k == 1 ? &plan->scale : &plan->spread;
+    k -= 3 * op->has_targets;
     return k < op->has_row_out ? &plan->row_out : &plan->initial;
 }
 
@@ -28,7 +31,7 @@ static smx_operand *operand_at(smx_plan *plan, int k) {
 typedef struct {
     ptrdiff_t *shape;
     int count;
-    ptrdiff_t *stride[SMX_MAX_INPUTS + 5], item[SMX_MAX_INPUTS + 5];
+    ptrdiff_t *stride[SMX_MAX_INPUTS + 7], item[SMX_MAX_INPUTS + 7];
 } axes;
 
 static axes axes_of_operands(smx_plan *plan, int inner) {

@@ -45,6 +45,11 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
         w->tile.label = smx_gather_numbers(w, &j->plan->label, sizeof(int64_t), w->label);
         w->tile.factor = smx_gather_numbers(w, &j->plan->factor, j->real_size, w->factor);
     }
+    w->tile.scale = w->tile.spread = NULL;
+    if (j->op->has_targets && j->plan->scale.data)
+        w->tile.scale = smx_gather_numbers(w, &j->plan->scale, j->real_size, w->scale);
+    if (j->op->has_targets && j->plan->spread.data)
+        w->tile.spread = smx_gather_numbers(w, &j->plan->spread, j->real_size, w->spread);
 }
 
 /* Moves the open tile of a uniform job to the rows of another tile. */
@@ -230,7 +235,10 @@ void smx_store_row_results(smx_worker *w) {
     const smx_job *j = w->job;
     if (j->plan->mask.data && !j->op->elementwise && !j->plan->initial.data && w->state->flags & SMX_NOT_FINITE)
         put_hidden_rows(w);
-    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, (const char *)w->state->constants);
+    const char *results = (const char *)w->state->constants;
+    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, results);
+    if (w->state->flags & SMX_SCALED)
+        smx_store_exponents(w, results + SMX_TILE_ROWS * j->real_size);
 }
 
 /* ---- the protocol ----------------------------------------------------------------------------------------------- */

@@ -314,6 +314,15 @@ void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *n
         smx_copy_elements(find_row(w, to, r), 0, numbers + r * size, 0, 1, size, to->swapped);
 }
 
+void smx_store_exponents(const smx_worker *w, const char *exponents) {
+    const smx_operand *to = &w->job->plan->exponent;
+    for (ptrdiff_t r = 0; r < w->tile.rows; r++) {
+        const double value =
+            w->job->real_size == 4 ? (double)((const float *)exponents)[r] : ((const double *)exponents)[r];
+        *(int8_t *)find_row(w, to, r) = (int8_t)value;
+    }
+}
+
 /* ---- windows of ragged rows ------------------------------------------------------------------------------------- */
 
 /* One segment into a column of the block, or back. */

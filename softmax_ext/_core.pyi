@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, SupportsIndex, overload
+from typing import Any, Literal, Self, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -52,6 +52,20 @@ def _real_array(value: ArrayLike, name: str, unmask: str = ...) -> NDArray[Any]:
 def _shown(value: object) -> str: ...
 def _integer(value: Any, name: str) -> int: ...
 def _real_number(value: Any, name: str, expected: str) -> float: ...
+def _simple_losses(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex,
+    reduction: str,
+    weight: ArrayLike | None,
+    ignore_index: SupportsIndex | None,
+    label_smoothing: Real,
+    where: ArrayLike | None,
+    temperature: Real,
+    sample_weight: ArrayLike | None,
+    out: NDArray[Any] | None,
+    with_gradient: bool,
+) -> tuple[Any, Any] | None: ...
 def _row_losses(
     x: NDArray[Any],
     axis: int,
@@ -59,9 +73,38 @@ def _row_losses(
     q: NDArray[Any] | None,
     label: NDArray[Any] | None,
     factor: NDArray[Any] | None,
-    targets: tuple[float, float, float],
-    with_gradient: bool,
-) -> tuple[NDArray[Any], NDArray[Any] | None]: ...
+    scale: NDArray[Any] | None,
+    spread: NDArray[Any] | None,
+    where: NDArray[Any] | None,
+    targets: tuple[float, float, float, int, int],
+    temperature: float,
+    gradient: NDArray[Any] | None,
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def _sum_of_weights(a: NDArray[Any], b: NDArray[Any] | None = None) -> tuple[float, int]: ...
+def _mean_of_losses(
+    losses: NDArray[Any], exponents: NDArray[Any], divisor: float, divisor_exponent: int
+) -> float: ...
+def _apply_exponents(losses: NDArray[Any], exponents: NDArray[Any]) -> None: ...
+def _cast(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]: ...
+def _copy_into(out: NDArray[Any], result: NDArray[Any]) -> None: ...
+def _empty_like(x: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]: ...
+def _check_out(out: object, shape: tuple[int, ...], compute_dtype: np.dtype[Any]) -> None: ...
+def _can_write_into(
+    out: NDArray[Any],
+    compute_dtype: np.dtype[Any],
+    inputs: list[NDArray[Any]],
+    where: NDArray[Any] | None,
+    elementwise: bool,
+    indptr: object,
+) -> bool: ...
+def _bool_mask(where: ArrayLike | None, x: NDArray[Any], name: str) -> NDArray[Any] | None: ...
+def _temperature(value: object) -> float: ...
+def _temperature_is_normal(temperature: float, is_double: bool) -> bool: ...
+
+class _OwnFloatState:
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
 def set_num_threads(n: SupportsIndex) -> None:
     """Set the number of threads that later calls may use.
 

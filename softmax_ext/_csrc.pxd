@@ -2,7 +2,7 @@
 # are used are listed here.
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int8_t, int64_t, uint16_t
 
 
 cdef extern from "build.h":
@@ -40,6 +40,8 @@ cdef extern from "kernel.h":
         double keep
         double spread
         double divisor
+        int exponent
+        int divisor_exponent
 
     ctypedef struct smx_hidden:
         double out
@@ -93,6 +95,9 @@ cdef extern from "plan.h":
         smx_operand label
         smx_operand factor
         smx_operand initial
+        smx_operand exponent
+        smx_operand scale
+        smx_operand spread
         smx_targets targets
         char *explanation
 
@@ -105,6 +110,27 @@ cdef extern from "plan.h":
 
 cdef extern from "scratch.h":
     void smx_scratch_begin()
+
+cdef extern from "fpstate.h":
+    ctypedef struct smx_fpstate:
+        pass
+
+    smx_fpstate smx_enter_fpstate()
+    void smx_leave_fpstate(smx_fpstate before)
+
+cdef extern from "losses.h":
+    ctypedef struct smx_apart:
+        double number
+        int exponent
+
+    bint smx_all_labels_count(const int64_t *label, ptrdiff_t n, int64_t classes, int64_t ignored) nogil
+    smx_apart smx_sum_of_products(const double *a, const double *b, ptrdiff_t n) nogil
+    double smx_mean_of_losses(
+        const void *losses, bint is_double, const int8_t *exponents, ptrdiff_t n, smx_apart divisor
+    ) nogil
+    void smx_apply_exponents(void *losses, bint is_double, const int8_t *exponents, ptrdiff_t n) nogil
+    void smx_round_to_float(const double *number, float *to) nogil
+    void smx_round_to_bfloat16(const double *array, ptrdiff_t n, uint16_t *to) nogil
 
 cdef extern from "cpu.h":
     ctypedef struct smx_level:

@@ -1,10 +1,6 @@
 # The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
 
-from softmax_ext._csrc cimport (
-    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP,
-    SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS,
-    SMX_TARGET_LOSS_GRAD,
-)
+from softmax_ext._csrc cimport SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP, SMX_SOFTMAX, SMX_SOFTMAX_VJP
 
 
 cdef bint _overlaps_itself(object out):
@@ -27,7 +23,7 @@ cdef bint _is_same_view(object a, object b):
     )
 
 
-cdef bint _can_write_into(
+cpdef bint _can_write_into(
     object out, object compute_dtype, list inputs, object where, bint elementwise, object indptr
 ):
     """True if the kernels may write straight into out: they know its type, and no input is overwritten too early."""
@@ -108,8 +104,7 @@ cdef object _run_general(
 
     if out is not None:
         if target is not out:
-            with np.errstate(all="ignore"):
-                np.copyto(out, target, casting="same_kind")
+            _copy_into(out, target)
         target = out
     else:
         target = _cast(target, result_dtype)
@@ -202,46 +197,3 @@ def _segment_softmax_vjp(y, g, indptr, out):
 
 def _segment_log_softmax_vjp(y, g, indptr, out):
     return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, 1, indptr)
-
-
-def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
-    """The cross-entropy of each row along the axis, and its gradient or None; for _loss.py, which checks the arguments.
-
-    x : float32 or float64, not empty, in any byte order.
-    weight : of each class, contiguous and of x's type, or None.
-    q : probabilities, of x's shape and type, in any byte order, or None.
-    label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of x's type
-        and of label's shape or 0-d. Both are None if q is given.
-    targets : the three numbers of smx_targets in csrc/kernel.h.
-    """
-    cdef smx_plan plan
-    cdef int op
-    cdef cnp.ndarray losses
-    dtype = x.dtype.newbyteorder("=")
-    losses = np.empty(x.shape[:axis] + x.shape[axis + 1:], dtype)
-    gradient = _empty_like(x, dtype) if with_gradient else None
-    if label is None:
-        op = SMX_TARGET_LOSS_GRAD if with_gradient else SMX_TARGET_LOSS
-    elif weight is None:
-        op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
-    else:
-        op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
-    _init_plan(&plan, op, dtype.itemsize == 8, 1)
-    plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
-    row_axes = {axis}
-    _set_shape(&plan, x, row_axes)
-    _set_operand(&plan.input[0], x, row_axes, True)
-    if weight is not None:
-        _set_class_operand(&plan.input[1], weight)
-    if q is not None:
-        _set_operand(&plan.input[2], q, row_axes, True)
-    if label is not None:
-        _set_row_operand(&plan.label, label)
-        _set_row_operand(&plan.factor, factor)
-    if with_gradient:
-        _set_operand(&plan.out, gradient, row_axes, True)
-        _set_row_operand(&plan.row_out, losses)
-    else:
-        _set_row_operand(&plan.out, losses)
-    _run(&plan, x.size)
-    return losses, gradient

@@ -242,8 +242,9 @@ def log_softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
 
 
 def cross_entropy(
-    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0
-):
+    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0,
+    where=None, temperature=1.0, sample_weight=None,
+):  # fmt: skip
     """Return the cross-entropy, -Σ t·log_softmax(logits) of each row, or their sum or mean.
 
     Parameters
@@ -261,24 +262,42 @@ def cross_entropy(
     ignore_index : int, optional
         A label of rows that do not count.
     label_smoothing : float, default 0.0
-        s in the targets t = weight·((1 - s)·q + s/C).
+        s in the targets t = weight·((1 - s)·q + s/C), C being the number of visible classes.
+    where : array_like of bool, optional
+        The visible classes; broadcasts to the shape of `logits`. The probabilities of others count as 0.
+    temperature : float, default 1.0
+        What the logits are divided by.
+    sample_weight : array_like, optional
+        What each row's targets are multiplied by; 0 is as ignored. The mean divides by it, too.
 
     Returns
     -------
     scalar or ndarray
-        0 where nothing counts.
+        0 where nothing counts; inf where the label is hidden.
 
     Examples
     --------
     >>> cross_entropy([[0.0, 0.0], [7.0, 7.0]], [0, 1]).round(6)
     np.float64(0.693147)
     """
-    return _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing)[0]
+    return _losses(
+        logits,
+        labels,
+        axis,
+        reduction,
+        weight,
+        ignore_index,
+        label_smoothing,
+        where,
+        temperature,
+        sample_weight,
+    )[0]
 
 
 def cross_entropy_with_grad(
-    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0
-):
+    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0,
+    where=None, temperature=1.0, sample_weight=None,
+):  # fmt: skip
     """Return `cross_entropy` and its gradient (with "none" that of the sum): p·Σ t - t, p the softmax.
 
     Parameters are those of `cross_entropy`.
@@ -288,31 +307,54 @@ def cross_entropy_with_grad(
     >>> cross_entropy_with_grad([[0.0, 0.0]], [0])[1]
     array([[-0.5,  0.5]])
     """
-    return _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing)
+    return _losses(
+        logits,
+        labels,
+        axis,
+        reduction,
+        weight,
+        ignore_index,
+        label_smoothing,
+        where,
+        temperature,
+        sample_weight,
+    )
 
 
 @np.errstate(all="ignore")
-def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing):
+def _losses(
+    logits, labels, axis, reduction, weight, ignore_index, label_smoothing, where, temperature, sample_weight
+):
     x = _array(logits, "logits")
     result = x.dtype.newbyteorder("=")
     rows = _Rows(x.shape, axis)
     classes = x.shape[axis]
     w = np.ones(classes) if weight is None else np.asarray(weight, result)
-    x, w = rows.split(x), w.astype(np.longdouble)
+    seen = rows.split(np.broadcast_to(True if where is None else where, x.shape))  # 1 or 0
+    visible = _sum(seen)
+    samples = np.ones(rows.others) if sample_weight is None else np.asarray(sample_weight, result)
+    x, w, samples = (
+        rows.split(_seen(x, where, -np.inf)),
+        w.astype(np.longdouble),
+        samples.astype(np.longdouble),
+    )
     labels = np.asarray(labels)
+    counts = samples > 0
     if labels.dtype.kind == "f":
-        q, counts = rows.split(labels.astype(result)), np.ones(rows.others, bool)
-        divisor = np.longdouble(counts.size)
+        q = np.where(seen, rows.split(labels.astype(result)), 0)
+        divisor = np.where(counts, samples, 0).sum()
     else:
-        counts = np.ones(rows.others, bool) if ignore_index is None else labels != ignore_index
+        counts = counts if ignore_index is None else counts & (labels != ignore_index)
         q = np.equal(labels[..., None], np.arange(classes)).astype(np.longdouble)
-        divisor = np.where(counts, (q * w).sum(axis=-1), 0).sum()
+        divisor = np.where(counts, (q * w).sum(axis=-1) * samples, 0).sum()
     smoothing = np.longdouble(label_smoothing)
-    t = w * ((1 - smoothing) * q + smoothing / max(classes, 1))
-    log_p = x - _max(x) - np.log1p(_others(x))
+    t = w * ((1 - smoothing) * q + np.where(seen, smoothing / np.maximum(visible, 1), 0))
+    log_p = (x - _max(x)) / np.longdouble(temperature) - np.log1p(_others(x, temperature))
+    log_p = np.where(visible == 0, -np.inf, log_p)  # nothing is visible
     terms = np.where((t == 0) & np.isneginf(log_p), 0, t * log_p)
-    loss = np.where(counts, -_sum(terms)[..., 0], 0)
-    gradient = np.where(counts[..., None], _sum(t) * np.exp(log_p) - t, 0)
+    loss = np.where(counts, -_sum(terms)[..., 0] * samples, 0)
+    gradient = (_sum(t) * np.exp(log_p) - t) * samples[..., None] / np.longdouble(temperature)
+    gradient = np.where(counts[..., None] & (seen > 0), gradient, 0)
     if reduction == "mean":
         gradient = gradient / divisor if divisor else np.zeros_like(gradient)
         loss = np.asarray(loss.sum() / divisor if divisor else np.longdouble(0))

@@ -131,7 +131,10 @@ _MAP = {
 }  # fmt: skip
 _REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None, "temperature": 1.0}
 _DERIVATIVE = {"axis": -1, "out": None, "where": None, "temperature": 1.0}
-_LOSS = {"axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0}
+_LOSS = {
+    "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0, "where": None,
+    "temperature": 1.0, "sample_weight": None,
+}  # fmt: skip
 _SEGMENTS = {"out": None}
 
 _LISTED = [
@@ -163,7 +166,7 @@ _LISTED = [
     ),
     Operation("softmax_jacobian", "matrix", ("y",), {"axis": -1, "temperature": 1.0}, forward="softmax"),
     Operation("cross_entropy", "loss", ("logits", "labels"), _LOSS, elementwise=False),
-    Operation("cross_entropy_with_grad", "loss", ("logits", "labels"), _LOSS),
+    Operation("cross_entropy_with_grad", "loss", ("logits", "labels"), _LOSS | {"out": None}),
     Operation("segment_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="softmax"),
     Operation("segment_log_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="log_softmax"),
     Operation(

@@ -9,8 +9,8 @@
 
    Cross-entropy needs that sum, and every exponential for its gradient. Its terms are relative to the maximum, so that
    they can be saved; the sum starts where a sum relative to the second largest element would start, and is brought to
-   that scale at the end. All factors are powers of two, so nothing is lost but what is below the smallest subnormal
-   loss. */
+   that scale at the end. All factors are powers of two, so nothing is lost but terms that are negligible beside the
+   maximum; see far_rows for the rows in which these count. */
 
 /* What is added up, and what is saved of it; WITH_GAPS: another sum, of the terms times (max - x) / T. */
 enum sum_of { ALL, OTHERS, OTHERS_SAVING_ALL, OTHERS_WITH_GAPS };

@@ -118,7 +118,8 @@ WRITE(softmax, transposed) {
 
 /* ---- with logsumexp --------------------------------------------------------------------------------------------- */
 
-/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels. */
+/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels. It does not look ahead,
+   because it may go through its rows twice (far_rows). */
 REDUCE(softmax_logsumexp, rows) {
     if (tile->saved[0].start)
         exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 1);
@@ -164,7 +165,6 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
      .has_row_out = 1,                                                                                                 \
      .saves = 1,                                                                                                       \
      .may_shift = 1,                                                                                                   \
-     .looks_ahead = 1,                                                                                                 \
      .reduce = {[SMX_WALK_ROWS] = softmax_logsumexp_reduce_rows,                                                       \
                 [SMX_WALK_COLUMNS] = softmax_logsumexp_reduce_columns,                                                 \
                 [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_reduce_short_columns},                                    \
