@@ -224,7 +224,7 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
     const vec mean_exponent = v_set1((real)(targets->exponent - divisor_exponent));
     tile_logarithms logs;
     int flags = 0;
-    log_over_maximum(&logs, tile, pieces, partials, shift);
+    log_over_maximum(&logs, tile, pieces, partials, NULL); /* the shift matters to initial terms alone */
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row, *softmax = constant + LOSS_SOFTMAX * SMX_TILE_ROWS;
         const exp_total total = logs.total[row / LANES];
