@@ -43,10 +43,9 @@ UNIX_FLAGS = [
     "-pthread",
 ]
 MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
-# Files that gain nothing by -O3 but time to compile, by the ends of their names. Cython's file spends its time in Python
-# and NumPy: calls of 1x10 take as long by -O1, which halves the file's 8 s. The scalar level is a yardstick. (No other
-# file: -O2 does not unroll the loops over registers, and the kernels take 3 to 5 times as long; for level sse2, where
-# functions are called, still a tenth to a quarter longer.)
+# Files that gain nothing by -O3 but time to compile, by the ends of their names. Cython's spends its time in Python and
+# NumPy: calls of 1x10 take as long by -O1, which halves its 8 s. The scalar level is a yardstick. (Nothing else: see
+# docs/decisions.md.)
 LIGHTER = {"_core.c": "-O1", "scalar_f32.c": "-O2", "scalar_f64.c": "-O2"}
 # Used where the compiler knows them.
 OPTIONAL_UNIX_FLAGS = ["-fstack-clash-protection"]
