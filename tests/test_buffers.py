@@ -11,7 +11,7 @@ import pytest
 from numpy._core.multiarray import get_handler_name
 
 import softmax_ext
-from softmax_ext import _core
+from softmax_ext import _buffers, _core
 
 MIB = 2**20
 
@@ -205,7 +205,7 @@ print(resident() - before)
 def test_child_of_a_fork_starts_with_none(python):
     code = """
 import os, numpy as np, softmax_ext
-from softmax_ext import _core
+from softmax_ext import _buffers, _core
 x = np.zeros((1 << 14, 64), np.float32)
 y = softmax_ext.softmax(x)
 z = softmax_ext.softmax(x)
@@ -236,6 +236,18 @@ def test_limit_no_integer(value):
 def test_environment(value, expected, python):
     code = "import softmax_ext; print(softmax_ext.get_buffer_limit())"
     assert int(python("-c", code, SOFTMAX_EXT_BUFFER_LIMIT=value)) == expected
+
+
+@pytest.mark.parametrize("value", ["-1", "64M", "1e9", str(2**63), "9" * 5000])
+def test_settings_that_are_no_number_of_bytes(value, monkeypatch):
+    monkeypatch.setenv("SOFTMAX_EXT_BUFFER_LIMIT", value)
+    with pytest.raises(ImportError, match=r"^SOFTMAX_EXT_BUFFER_LIMIT: got"):
+        _buffers.default_buffer_limit()
+
+
+def test_the_largest_limit(monkeypatch):
+    monkeypatch.setenv("SOFTMAX_EXT_BUFFER_LIMIT", str(2**63 - 1))
+    assert _buffers.default_buffer_limit() == 2**63 - 1
 
 
 @pytest.mark.parametrize("value", ["-1", "64M", "1e9", str(2**63)])
