@@ -26,6 +26,7 @@ include "_routes.pxi"
 include "_plan.pxi"
 include "_fast_path.pxi"
 include "_general_path.pxi"
+include "_capi.pxi"
 
 _initialize()
 
