@@ -415,41 +415,45 @@ def test_any_loss(case):
 
 def test_a_classifiers_loss_over_more_than_memory():
     """Logits that are several times each worker's limit: whole rows, then classes in chunks, with a mask."""
-    rows, classes, count, limit = 256, 4096, 168, 190
+    rows, classes, pieces, count, limit = 256, 1024, 4, 168, 190
 
-    def logits_block(block_info=None):
-        place = block_info[None]["chunk-location"]
-        return np.random.default_rng([7, *place]).random((rows, classes), dtype=np.float32) * 20
+    def block(seed, row, column):
+        return np.random.default_rng([seed, row, column]).random((rows, classes), dtype=np.float32) * 20
 
+    def cut_block(seed, block_info=None):
+        return block(seed, *block_info[None]["chunk-location"])
+
+    def whole_rows(row):
+        return np.hstack([block(7, row, column) for column in range(pieces)])
+
+    def whole_block(block_info=None):
+        return whole_rows(block_info[None]["chunk-location"][0])
+
+    meta = np.empty((0, 0), np.float32)
     with dask_helpers.small_cluster(limit) as client:
-        x = da.map_blocks(
-            logits_block, chunks=((rows,) * count, (classes,)), meta=np.empty((0, 0), np.float32)
-        )
+        x = da.map_blocks(whole_block, chunks=((rows,) * count, (pieces * classes,)), meta=meta)
+        chunks = ((rows,) * count, (classes,) * pieces)
+        cut, g = (da.map_blocks(cut_block, seed, chunks=chunks, meta=meta) for seed in (7, 8))
         assert x.nbytes > 3.5 * limit * 10**6
-        labels = da.arange(x.shape[0], chunks=3000) % classes
-        where = da.arange(classes, chunks=1000) != 5
-        cut = x.rechunk((rows, classes // 4))
-        results = client.compute(
-            [
-                softmax_dask.cross_entropy(x, labels),
-                softmax_dask.cross_entropy(cut, labels, ignore_index=5),
-                softmax_dask.cross_entropy(cut, labels, ignore_index=5, where=where, label_smoothing=0.1),
-                softmax_dask.softmax_vjp(softmax_dask.softmax(cut, temperature=2.0), cut).sum(
-                    dtype=np.float64
-                ),
-            ]
-        )
-        whole, counted, masked, gradient = client.gather(results)
+        labels = da.arange(x.shape[0], chunks=3000) % x.shape[1]
+        where = da.arange(x.shape[1], chunks=1000) != 5
+        results = [
+            softmax_dask.cross_entropy(x, labels),
+            softmax_dask.cross_entropy(cut, labels, ignore_index=5),
+            softmax_dask.cross_entropy(cut, labels, ignore_index=5, where=where, label_smoothing=0.1),
+            softmax_dask.softmax_vjp(softmax_dask.softmax(cut, temperature=2.0), g).sum(dtype=np.float64),
+        ]
+        whole, counted, masked, gradient = [client.compute(result).result() for result in results]
 
     # The truth, one chunk at a time.
-    shown = np.arange(classes) != 5
+    shown = np.arange(x.shape[1]) != 5
     sums = np.zeros(4)
-    for i in range(count):
-        block = logits_block({None: {"chunk-location": (i, 0)}})
-        label = np.arange(i * rows, (i + 1) * rows) % classes
-        losses = softmax_ext.cross_entropy(block, label, reduction="none").astype(float)
-        log_p = softmax_ext.log_softmax(block.astype(float), where=shown)
-        smooth = -0.9 * log_p[np.arange(len(label)), label] - 0.1 * log_p[:, shown].mean(axis=1)
+    for row in range(count):
+        logits = whole_rows(row)
+        label = np.arange(row * rows, (row + 1) * rows) % x.shape[1]
+        losses = softmax_ext.cross_entropy(logits, label, reduction="none").astype(float)
+        log_p = softmax_ext.log_softmax(logits.astype(float), where=shown)
+        smooth = -0.9 * log_p[np.arange(rows), label] - 0.1 * log_p[:, shown].mean(axis=1)
         sums += [losses.sum(), losses[label != 5].sum(), smooth[label != 5].sum(), (label != 5).sum()]
     np.testing.assert_allclose(whole, sums[0] / x.shape[0], rtol=1e-6)
     np.testing.assert_allclose(counted, sums[1] / sums[3], rtol=1e-6)
