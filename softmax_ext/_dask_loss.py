@@ -164,22 +164,39 @@ def _parts_of_chunk(
     count: int,
     options: dict[str, Any],
 ) -> NDArray[Any]:
-    weight = 1.0
-    if options["weight"] is not None:
-        weight = np.asarray(options["weight"], np.float64)[classes]
+    weight = None if options["weight"] is None else np.asarray(options["weight"], np.float64)
+    of_classes = 1.0 if weight is None else weight[classes]
     parts = np.zeros([1 if d == axis else n for d, n in enumerate(log_p.shape)], _PARTS)
     if targets.dtype.kind in "iu":
         _check_labels(targets, count, options["ignore_index"])
-        weights = np.where(targets == classes, weight, 0)
+        if classes.size:
+            parts["target"] = _losses_of_labels(log_p, targets.astype(np.int64), weight, classes, axis)
     else:
-        weights = targets * weight
-    parts["target"] = _weighted(-log_p.astype(np.float64), weights).sum(axis=axis, keepdims=True)
+        parts["target"] = _weighted(-log_p.astype(np.float64), targets * of_classes).sum(
+            axis=axis, keepdims=True
+        )
     if options["label_smoothing"]:
         shown = np.broadcast_to(True if mask is None else mask, log_p.shape)
-        weights = np.where(shown, weight, 0)
-        parts["all"] = _weighted(-log_p.astype(np.float64), weights).sum(axis=axis, keepdims=True)
+        losses = _weighted(-log_p.astype(np.float64), of_classes) if weight is not None else -log_p
+        parts["all"] = losses.sum(axis=axis, keepdims=True, dtype=np.float64, where=shown)
         parts["visible"] = np.count_nonzero(shown, axis=axis, keepdims=True)
     return parts
+
+
+def _losses_of_labels(
+    log_p: NDArray[Any],
+    labels: NDArray[np.int64],
+    weight: NDArray[Any] | None,
+    classes: NDArray[Any],
+    axis: int,
+) -> NDArray[Any]:
+    """Return the losses of the rows whose label is in this chunk, and 0 for the others."""
+    place = labels - classes.flat[0]
+    is_here = (place >= 0) & (place < classes.size)
+    losses = -np.take_along_axis(log_p, np.where(is_here, place, 0), axis).astype(np.float64)
+    if weight is not None:
+        losses = _weighted(losses, weight[np.where(is_here, labels, 0)])
+    return np.where(is_here, losses, 0)
 
 
 def _sum_of_parts(parts: NDArray[Any], axis: tuple[int, ...], keepdims: bool = True) -> NDArray[Any]:

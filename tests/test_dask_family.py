@@ -413,9 +413,14 @@ def test_any_loss(case):
 # Memory -------------------------------------------------------------------------------------------
 
 
-def test_a_classifiers_loss_over_more_than_memory():
+@pytest.mark.parametrize(
+    "count",
+    [144, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    ids=["quick", "long"],
+)
+def test_a_classifiers_loss_over_more_than_memory(count):
     """Logits that are several times each worker's limit: whole rows, then classes in chunks, with a mask."""
-    rows, classes, pieces, count, limit = 256, 1024, 4, 168, 190
+    rows, classes, pieces, limit = 256, 1024, 4, 200
 
     def block(seed, row, column):
         return np.random.default_rng([seed, row, column]).random((rows, classes), dtype=np.float32) * 20
@@ -434,28 +439,29 @@ def test_a_classifiers_loss_over_more_than_memory():
         x = da.map_blocks(whole_block, chunks=((rows,) * count, (pieces * classes,)), meta=meta)
         chunks = ((rows,) * count, (classes,) * pieces)
         cut, g = (da.map_blocks(cut_block, seed, chunks=chunks, meta=meta) for seed in (7, 8))
-        assert x.nbytes > 3.5 * limit * 10**6
+        assert x.nbytes > 3 * limit * 10**6
         labels = da.arange(x.shape[0], chunks=3000) % x.shape[1]
         where = da.arange(x.shape[1], chunks=1000) != 5
         results = [
             softmax_dask.cross_entropy(x, labels),
-            softmax_dask.cross_entropy(cut, labels, ignore_index=5),
             softmax_dask.cross_entropy(cut, labels, ignore_index=5, where=where, label_smoothing=0.1),
-            softmax_dask.softmax_vjp(softmax_dask.softmax(cut, temperature=2.0), g).sum(dtype=np.float64),
         ]
-        whole, counted, masked, gradient = [client.compute(result).result() for result in results]
+        if count > 200:
+            y = softmax_dask.softmax(cut, temperature=2.0)
+            results.append(softmax_dask.softmax_vjp(y, g).sum(dtype=np.float64))
+        whole, masked, *gradient = [client.compute(result).result() for result in results]
 
     # The truth, one chunk at a time.
     shown = np.arange(x.shape[1]) != 5
-    sums = np.zeros(4)
+    sums = np.zeros(3)
     for row in range(count):
         logits = whole_rows(row)
         label = np.arange(row * rows, (row + 1) * rows) % x.shape[1]
         losses = softmax_ext.cross_entropy(logits, label, reduction="none").astype(float)
-        log_p = softmax_ext.log_softmax(logits.astype(float), where=shown)
-        smooth = -0.9 * log_p[np.arange(rows), label] - 0.1 * log_p[:, shown].mean(axis=1)
-        sums += [losses.sum(), losses[label != 5].sum(), smooth[label != 5].sum(), (label != 5).sum()]
+        log_p = softmax_ext.log_softmax(logits, where=shown)
+        smooth = -0.9 * log_p[np.arange(rows), label] - 0.1 * log_p.mean(axis=1, where=shown, dtype=float)
+        sums += [losses.sum(), smooth[label != 5].sum(), (label != 5).sum()]
     np.testing.assert_allclose(whole, sums[0] / x.shape[0], rtol=1e-6)
-    np.testing.assert_allclose(counted, sums[1] / sums[3], rtol=1e-6)
-    np.testing.assert_allclose(masked, sums[2] / sums[3], rtol=1e-6)
-    assert abs(gradient) < 1e-2  # each row's gradient sums to 0
+    np.testing.assert_allclose(masked, sums[1] / sums[2], rtol=1e-6)
+    # The gradient of each row sums to 0.
+    assert np.all(np.abs(gradient) < 1e-2)
