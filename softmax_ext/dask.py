@@ -239,7 +239,7 @@ def softmax_vjp(
     -------
     dask.array.Array
         Of `y`'s shape and chunks and of the type that the two promote to, not computed yet. Where rows are cut, sums
-        are those of float64, and float32 results are rounded from it once.
+        are NumPy's of float64, and float32 results are rounded from it once.
 
     Raises
     ------
