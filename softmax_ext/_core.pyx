@@ -27,6 +27,7 @@ include "_plan.pxi"
 include "_fast_path.pxi"
 include "_general_path.pxi"
 include "_losses.pxi"
+include "_capi.pxi"
 
 _initialize()
 

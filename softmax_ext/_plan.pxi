@@ -13,12 +13,12 @@ cdef enum:
     MIN_ELEMENTS_TO_RELEASE_GIL = 4096
 
 
-cdef inline const smx_kernels *_kernels_of(bint is_double):
+cdef inline const smx_kernels *_kernels_of(bint is_double) noexcept nogil:
     """The kernels of float or double at the level in use."""
     return _level.f64 if is_double else _level.f32
 
 
-cdef inline void _init_plan(smx_plan *plan, int op, bint is_double, double temperature):
+cdef inline void _init_plan(smx_plan *plan, int op, bint is_double, double temperature) noexcept nogil:
     """A plan of that operation, as yet without arrays, without a mask and without segments."""
     plan.op = <smx_op>op
     plan.kernels = _kernels_of(is_double)

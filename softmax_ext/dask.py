@@ -1,13 +1,14 @@
-"""Softmax, log-softmax and logsumexp of Dask arrays: larger than memory, or than one machine.
+"""Softmax and its family for Dask arrays: larger than memory, or than one machine.
 
 Where every row lies in one chunk, each chunk goes through the function of the same name in `softmax_ext`. Where rows
 are cut, one sweep over the chunks reduces each row to a pair (Milakov and Gimelshein, 2018), in Dask's own tree
 reduction, and one sweep writes the results.
 
-The pair is the row's maximum M, and R, the sum of exp(x - M) over all elements but one maximum, whose term is 1. That 1
-is left out because log(1 + R), which is all that log_softmax has at the maximum, would not see an R below 2^-53 in
-1 + R. Pairs are float64 whatever the type of the data, and combine without a subtraction: nothing cancels.
-Each chunk's share comes from the compiled kernels, which have no rounding of x - max in it.
+The pair is the row's maximum M, and R, the sum of exp((x - M) / T) over all elements but one maximum, whose term is 1.
+That 1 is left out because log(1 + R), which is all that log_softmax has at the maximum, would not see an R below 2^-53
+in 1 + R. Pairs are float64 whatever the type of the data, and combine without a subtraction: nothing cancels. Each
+chunk's share comes from the compiled kernels, which have no rounding of x - max in it. For derivatives a sum takes the
+place of the pair.
 
 Between the sweeps nothing is kept but the pairs: `dask.graph_manipulation.bind` makes the second sweep load or compute
 the chunks again. A graph that used the same chunks twice would hold all of them in memory until the last row has its
@@ -19,36 +20,43 @@ CPUs to Dask. Workers of `distributed` start with ``OMP_NUM_THREADS=1``, which d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, SupportsIndex, TypeAlias
+from typing import SupportsIndex, TypeAlias
 
-import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 import softmax_ext
-import softmax_ext._core as _core
+from softmax_ext._typing import Real, Reduction
 
 try:
     import dask.array as da
-    from dask.array.utils import meta_from_array
-    from dask.graph_manipulation import bind
 except ImportError as error:
     raise ImportError(
         "softmax_ext.dask needs Dask, which the extra [dask] installs: python -m pip install 'softmax_ext[dask]'"
     ) from error
 
+from softmax_ext import _dask_loss, _dask_rows
+
 _Axis: TypeAlias = SupportsIndex | tuple[SupportsIndex, ...] | None
-_Axes: TypeAlias = tuple[int, ...]
+_ArrayLike: TypeAlias = ArrayLike | da.Array
 
-__all__ = ["log_softmax", "logsumexp", "softmax"]
+__all__ = [
+    "cross_entropy",
+    "log_softmax",
+    "log_softmax_jvp",
+    "log_softmax_vjp",
+    "logsumexp",
+    "softmax",
+    "softmax_jvp",
+    "softmax_vjp",
+]
 
 
-def softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
+def softmax(
+    x: da.Array, axis: _Axis = -1, *, where: _ArrayLike | None = None, temperature: Real = 1.0
+) -> da.Array:
     r"""Softmax of a Dask array along an axis: exponentials that sum to 1.
 
-    .. math:: y_i = \frac{\exp(x_i)}{\sum_j \exp(x_j)}
+    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
 
     Parameters
     ----------
@@ -57,6 +65,11 @@ def softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
         `x` is computed twice, and has to be the same both times: ``x.persist()`` it where that is dear or untrue.
     axis : int, tuple of ints or None, default -1
         The axis or axes along which the result sums to 1; None for the whole array.
+    where : array_like or dask.array.Array of bool, optional
+        Which elements take part, as for `softmax_ext.softmax`; broadcasts to `x`'s shape. A Dask array may have any
+        chunks.
+    temperature : float, default 1.0
+        T, as for `softmax_ext.softmax`.
 
     Returns
     -------
@@ -68,9 +81,10 @@ def softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
     Raises
     ------
     TypeError
-        If `x` is no Dask array, or not of NumPy arrays of real numbers; if `axis` holds no integer.
+        If `x` is no Dask array, or not of NumPy arrays of real numbers; if `axis` holds no integer; if `where` is not
+        of type bool; if `temperature` is no number.
     ValueError
-        If an axis is repeated.
+        If an axis is repeated, `where` does not broadcast to `x`, or `temperature` is not a positive finite number.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
 
@@ -94,13 +108,17 @@ def softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
     array([[0.25, 0.75],
            [0.8 , 0.2 ]])
     """
-    return _elementwise(softmax_ext.softmax, _softmax_of_chunk, x, axis)
+    return _dask_rows.elementwise(
+        softmax_ext.softmax, _dask_rows.softmax_of_chunk, x, axis, where, temperature
+    )
 
 
-def log_softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
+def log_softmax(
+    x: da.Array, axis: _Axis = -1, *, where: _ArrayLike | None = None, temperature: Real = 1.0
+) -> da.Array:
     r"""Logarithm of the softmax of a Dask array along an axis, accurate at every element.
 
-    .. math:: y_i = x_i - \log \sum_j \exp(x_j)
+    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
 
     Parameters
     ----------
@@ -108,6 +126,10 @@ def log_softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
         As for `softmax`.
     axis : int, tuple of ints or None, default -1
         The axis or axes along which the exponentials of the result sum to 1; None for the whole array.
+    where : array_like or dask.array.Array of bool, optional
+        As for `softmax`; the results of hidden elements are -inf.
+    temperature : float, default 1.0
+        T, as for `softmax`.
 
     Returns
     -------
@@ -131,13 +153,22 @@ def log_softmax(x: da.Array, axis: _Axis = -1) -> da.Array:
     >>> log_softmax(da.from_array(np.array([0.0, -50.0]), chunks=1)).compute()
     array([-1.92874985e-22, -5.00000000e+01])
     """
-    return _elementwise(softmax_ext.log_softmax, _log_softmax_of_chunk, x, axis)
+    return _dask_rows.elementwise(
+        softmax_ext.log_softmax, _dask_rows.log_softmax_of_chunk, x, axis, where, temperature
+    )
 
 
-def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array:
+def logsumexp(
+    x: da.Array,
+    axis: _Axis = -1,
+    keepdims: bool = False,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> da.Array:
     r"""Logarithm of the sum of exponentials of a Dask array along an axis.
 
-    .. math:: \log \sum_j \exp(x_j)
+    .. math:: \log \sum_j \exp(x_j / T)
 
     Parameters
     ----------
@@ -147,12 +178,17 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
         The axis or axes that are summed over; None for the whole array.
     keepdims : bool, default False
         Whether the axes summed over stay, with length 1.
+    where : array_like or dask.array.Array of bool, optional
+        As for `softmax`.
+    temperature : float, default 1.0
+        T, as for `softmax`.
 
     Returns
     -------
     dask.array.Array
         Of the type that `softmax_ext.logsumexp` gives, with `x`'s chunks along the axes that stay; not computed yet.
-        Within 2 ULP of the larger of the result and the largest \|x\|; for float64 rows in several chunks, within 8.
+        Within 2 ULP of the larger of the result and the largest \|x\| / T; for float64 rows in several chunks, within
+        8.
 
     Raises
     ------
@@ -171,149 +207,323 @@ def logsumexp(x: da.Array, axis: _Axis = -1, keepdims: bool = False) -> da.Array
     >>> logsumexp(da.from_array(np.array([[1000.0, 1000.0], [0.0, -np.inf]]), chunks=1)).compute()
     array([1000.69314718,    0.        ])
     """
-    x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis)
-    keepdims = _core._flag(keepdims, "keepdims")
-    cut = _is_cut(x, axes)
-    return da.map_blocks(
-        partial(_logsumexp_of_pairs, result_type=dtype) if cut else softmax_ext.logsumexp,
-        _pairs(x, axes) if cut else x,
-        axis=axes,
-        keepdims=keepdims,
-        chunks=tuple((1,) if d in axes else n for d, n in enumerate(x.chunks) if keepdims or d not in axes),
-        drop_axis=() if keepdims else axes,
-        meta=np.empty((0,) * (x.ndim if keepdims else x.ndim - len(axes)), dtype),
+    return _dask_rows.logsumexp(x, axis, keepdims, where, temperature)
+
+
+def softmax_vjp(
+    y: da.Array,
+    g: _ArrayLike,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> da.Array:
+    r"""Vector-Jacobian product of the softmax of Dask arrays: the gradient at its input.
+
+    .. math:: y_i \left(g_i - \sum_j y_j g_j\right) / T
+
+    Parameters
+    ----------
+    y : dask.array.Array, any shape and chunks
+        What `softmax` returned. Where rows are cut, it and `g` are computed twice, as `softmax` says of its input.
+    g : array_like or dask.array.Array
+        The gradient at `y`; broadcasts to its shape. A Dask array may have any chunks.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes that were taken along.
+    where : array_like or dask.array.Array of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+
+    Returns
+    -------
+    dask.array.Array
+        Of `y`'s shape and chunks and of the type that the two promote to, not computed yet. Where rows are cut, sums
+        are NumPy's of float64, and float32 results are rounded from it once.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+
+    See Also
+    --------
+    softmax_ext.softmax_vjp : The same for NumPy arrays.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from softmax_ext.dask import softmax_vjp
+    >>> softmax_vjp(da.from_array(np.array([0.25, 0.75]), chunks=1), np.array([1.0, 0.0])).compute()
+    array([ 0.1875, -0.1875])
+    """
+    return _dask_rows.derivative(
+        softmax_ext.softmax_vjp,
+        _dask_rows.product,
+        _dask_rows.softmax_vjp_of_chunk,
+        y,
+        ("g", g),
+        axis,
+        where,
+        temperature,
     )
 
 
-# Arguments and graphs -----------------------------------------------------------------------------
-
-
-def _checked(function: Callable[..., Any], x: da.Array, axis: _Axis) -> tuple[da.Array, _Axes, np.dtype[Any]]:
-    """Return the array in a floating type, its axes as numbers, and the type of the function's result."""
-    if not isinstance(x, da.Array):
-        raise TypeError(
-            f"x: got {type(x).__name__}, expected a Dask array, such as dask.array.from_array makes"
-        )
-    # On an array of no elements the function makes all its checks, with its own messages.
-    dtype = function(meta_from_array(x), axis).dtype
-    axes: Iterable[int] = range(x.ndim)
-    if axis is not None and x.ndim > 0:
-        # Any integer is an axis to it, though its type says int.
-        axes = normalize_axis_tuple(axis, x.ndim)  # type: ignore[arg-type]
-    return x.astype(dtype), tuple(sorted(axes)), dtype
-
-
-def _is_cut(x: da.Array, axes: _Axes) -> bool:
-    """Whether rows along these axes are in several chunks."""
-    return any(x.numblocks[d] > 1 for d in axes)
-
-
-def _elementwise(
-    function: Callable[..., Any], of_chunk: Callable[..., Any], x: da.Array, axis: _Axis
+def log_softmax_vjp(
+    y: da.Array,
+    g: _ArrayLike,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> da.Array:
-    """Return the function of x; where rows are cut, by `of_chunk` of each chunk and its rows' pairs."""
-    x, axes, dtype = _checked(function, x, axis)
-    meta = np.empty((0,) * x.ndim, dtype)
-    if not _is_cut(x, axes):
-        return da.map_blocks(function, x, axis=axes, meta=meta)
-    pairs = _pairs(x, axes)
-    d = tuple(range(x.ndim))
-    # The seed is for names of chunks that depend on nothing but x: Dask shares what several results have in common.
-    again = bind(x, pairs, seed=pairs.name)
-    # Not aligned, since that would need sizes: the pairs have x's chunks, or one that serves all of a row's.
-    return da.blockwise(of_chunk, d, again, d, pairs, d, axis=axes, align_arrays=False, meta=meta)
+    r"""Vector-Jacobian product of the log-softmax of Dask arrays: the gradient at its input.
+
+    .. math:: \left(g_i - \exp(y_i) \sum_j g_j\right) / T
+
+    Parameters
+    ----------
+    y : dask.array.Array, any shape and chunks
+        What `log_softmax` returned, as for `softmax_vjp`.
+    g : array_like or dask.array.Array
+        The gradient at `y`, as for `softmax_vjp`.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes that were taken along.
+    where : array_like or dask.array.Array of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+
+    Returns
+    -------
+    dask.array.Array
+        As `softmax_vjp` does.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `g` does not broadcast to `y`.
+
+    See Also
+    --------
+    softmax_ext.log_softmax_vjp : The same for NumPy arrays.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from softmax_ext.dask import log_softmax_vjp
+    >>> log_softmax_vjp(da.from_array(np.log([0.25, 0.75]), chunks=1), np.array([1.0, 0.0])).compute()
+    array([ 0.75, -0.75])
+    """
+    return _dask_rows.derivative(
+        softmax_ext.log_softmax_vjp,
+        _dask_rows.vector_alone,
+        _dask_rows.log_softmax_vjp_of_chunk,
+        y,
+        ("g", g),
+        axis,
+        where,
+        temperature,
+    )
 
 
-def _pairs(x: da.Array, axes: _Axes) -> da.Array:
-    """Return the pair of each row, of length 1 along the axes."""
-    meta = np.empty((0,) * x.ndim, _PAIR)
-    return da.reduction(x, _pair_of_chunk, _combine, axes, keepdims=True, dtype=_PAIR, meta=meta)
+def softmax_jvp(
+    y: da.Array,
+    v: _ArrayLike,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> da.Array:
+    r"""Jacobian-vector product of the softmax of Dask arrays: `softmax_vjp` under its other name.
+
+    .. math:: y_i \left(v_i - \sum_j y_j v_j\right) / T
+
+    Parameters
+    ----------
+    y : dask.array.Array, any shape and chunks
+        What `softmax` returned, as for `softmax_vjp`.
+    v : array_like or dask.array.Array
+        The direction in which the input changes; broadcasts to `y`'s shape.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes that were taken along.
+    where : array_like or dask.array.Array of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+
+    Returns
+    -------
+    dask.array.Array
+        As `softmax_vjp` does.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `v` does not broadcast to `y`.
+
+    See Also
+    --------
+    softmax_ext.softmax_jvp : The same for NumPy arrays.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from softmax_ext.dask import softmax_jvp
+    >>> softmax_jvp(da.from_array(np.array([0.25, 0.75]), chunks=1), np.array([1.0, 0.0])).compute()
+    array([ 0.1875, -0.1875])
+    """
+    return _dask_rows.derivative(
+        softmax_ext.softmax_jvp,
+        _dask_rows.product,
+        _dask_rows.softmax_vjp_of_chunk,
+        y,
+        ("v", v),
+        axis,
+        where,
+        temperature,
+    )
 
 
-# The first sweep: a pair for each row, from chunks and then from pairs ----------------------------
+def log_softmax_jvp(
+    y: da.Array,
+    v: _ArrayLike,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> da.Array:
+    r"""Jacobian-vector product of the log-softmax of Dask arrays.
 
-# M and R. No elements, or -inf alone: (-inf, 0), which adds nothing to others. With NaN or +inf: that, and NaN.
-_PAIR = np.dtype([("max", np.float64), ("others", np.float64)])
+    .. math:: \left(v_i - \sum_j \exp(y_j) v_j\right) / T
 
+    Parameters
+    ----------
+    y : dask.array.Array, any shape and chunks
+        What `log_softmax` returned, as for `softmax_vjp`.
+    v : array_like or dask.array.Array
+        The direction in which the input changes; broadcasts to `y`'s shape.
+    axis : int, tuple of ints or None, default -1
+        The axis or axes that were taken along.
+    where : array_like or dask.array.Array of bool, optional
+        Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements.
+    temperature : float, default 1.0
+        T, as for `softmax`.
 
-@np.errstate(all="ignore")
-def _pair_of_chunk(x: NDArray[Any], axis: _Axes, keepdims: bool = True) -> NDArray[Any]:
-    """Return the pairs of a chunk's rows, which have length 1 along the axes."""
-    total = 1 / _max(softmax_ext.softmax(x, axis, dtype=np.float64), axis)
-    top = _max(x, axis)
-    others = total - 1
-    confident = total < 2  # where the difference would cancel
-    if confident.any():
-        log_total = -_max(softmax_ext.log_softmax(x, axis, dtype=np.float64), axis)
-        others = np.where(confident, np.expm1(log_total), others)
-    return _as_pairs(top, np.where(top == -np.inf, 0, others))
+    Returns
+    -------
+    dask.array.Array
+        As `softmax_vjp` does.
 
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax` does; ValueError also if `v` does not broadcast to `y`.
 
-@np.errstate(all="ignore")
-def _combine(pairs: NDArray[Any], axis: _Axes, keepdims: bool = True) -> NDArray[Any]:
-    """Return one pair for all along the axes."""
-    top = _max(pairs["max"], axis)
-    ties = pairs["max"] == top  # also where both are -inf
-    others = np.where(ties, pairs["others"], _rescale(1 + pairs["others"], pairs["max"], top))
-    # Of the maxima one is left out; the others count 1 each.
-    return _as_pairs(top, others.sum(axis=axis, keepdims=True) + (ties.sum(axis=axis, keepdims=True) - 1))
+    See Also
+    --------
+    softmax_ext.log_softmax_jvp : The same for NumPy arrays.
 
-
-# The second sweep: results from the pairs ---------------------------------------------------------
-
-
-@np.errstate(all="ignore")
-def _softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDArray[Any]:
-    y: NDArray[Any] = softmax_ext.softmax(x, axis, dtype=np.float64)
-    top = _max(x, axis)
-    # -inf alone is NaN by itself, but 0 beside what other chunks hold.
-    nothing = top == -np.inf
-    np.copyto(y, 0, where=nothing)
-    largest = np.where(nothing, 1, _max(y, axis))
-    # y / largest is exp(x - top).
-    y *= _rescale(1 / (largest * (1 + pairs["others"])), top, pairs["max"])
-    return y.astype(x.dtype, copy=False)
-
-
-@np.errstate(all="ignore")
-def _log_softmax_of_chunk(x: NDArray[Any], pairs: NDArray[Any], axis: _Axes) -> NDArray[Any]:
-    # Two differences, and both are 0 or below: nothing cancels.
-    y: NDArray[Any] = x - pairs["max"]
-    y -= np.log1p(pairs["others"])
-    return y.astype(x.dtype, copy=False)
-
-
-@np.errstate(all="ignore")
-def _logsumexp_of_pairs(
-    pairs: NDArray[Any], axis: _Axes, keepdims: bool, result_type: np.dtype[Any]
-) -> NDArray[Any]:
-    top = pairs["max"]
-    result = np.where(np.isfinite(top), top + np.log1p(pairs["others"]), top).astype(result_type)
-    return result if keepdims else result.squeeze(axis)
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from softmax_ext.dask import log_softmax_jvp
+    >>> log_softmax_jvp(da.from_array(np.log([0.25, 0.75]), chunks=1), np.array([1.0, 0.0])).compute()
+    array([ 0.75, -0.25])
+    """
+    return _dask_rows.derivative(
+        softmax_ext.log_softmax_jvp,
+        _dask_rows.product_with_exp,
+        _dask_rows.log_softmax_jvp_of_chunk,
+        y,
+        ("v", v),
+        axis,
+        where,
+        temperature,
+    )
 
 
-# Arithmetic ---------------------------------------------------------------------------------------
+def cross_entropy(
+    logits: da.Array,
+    labels: _ArrayLike,
+    axis: SupportsIndex = -1,
+    *,
+    reduction: Reduction = "mean",
+    weight: ArrayLike | None = None,
+    ignore_index: SupportsIndex | None = None,
+    label_smoothing: Real = 0.0,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    sample_weight: _ArrayLike | None = None,
+) -> da.Array:
+    r"""Cross-entropy between the softmax of logits in a Dask array and class labels or probabilities.
 
+    .. math:: \ell = -\sum_c w_c \left((1 - \varepsilon) q_c + \frac{\varepsilon}{C}\right) \log p_c,
+        \quad p = \mathrm{softmax}(x / T)
 
-def _max(x: NDArray[Any], axis: _Axes) -> NDArray[np.float64]:
-    """Return the maxima along the axes, which stay with length 1; -inf of nothing."""
-    return np.asarray(x.max(axis=axis, keepdims=True, initial=-np.inf), np.float64)
+    of each row x of C logits, with the symbols of `softmax_ext.cross_entropy`.
 
+    Parameters
+    ----------
+    logits : dask.array.Array, any shape and chunks
+        Of the types that `softmax_ext.softmax` takes. Where classes are in several chunks, it is computed twice, as
+        `softmax` says.
+    labels : array_like or dask.array.Array
+        Integers, of the logits' shape without the class axis: the class of each row. Or floats of the logits' shape:
+        the probability of each class. A Dask array may have any chunks.
+    axis : int, default -1
+        The class axis.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What to return, as for `softmax_ext.cross_entropy`.
+    weight : array_like, shape (C,), optional
+        A weight for each class, finite and not negative. Default: 1 each.
+    ignore_index : int, optional
+        Rows with this label do not count.
+    label_smoothing : float, default 0.0
+        How much of each row's target, from 0 to 1, is spread evenly over the classes, or over those that `where` shows.
+    where : array_like or dask.array.Array of bool, optional
+        Which classes take part, as for `softmax`; broadcasts to the logits' shape. A row whose label is hidden has the
+        loss inf.
+    temperature : float, default 1.0
+        T, as for `softmax`.
+    sample_weight : array_like or dask.array.Array, optional
+        A weight for each row, finite and not negative, of the logits' shape without the class axis. A row of weight 0
+        does not count.
 
-def _as_pairs(top: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    pairs = np.empty(top.shape, _PAIR)
-    pairs["max"], pairs["others"] = top, others
-    return pairs
+    Returns
+    -------
+    dask.array.Array
+        Of the type that `softmax_ext.cross_entropy` gives, not computed yet: without dimensions, or with reduction
+        "none" of the logits' shape without the class axis. Losses are added up in float64.
 
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `softmax_ext.cross_entropy` does, but labels and sample weights are looked at when the loss is computed.
+        ValueError also if classes are in several chunks whose sizes are not known.
 
-def _rescale(value: NDArray[Any], top: NDArray[Any], reference: NDArray[Any]) -> NDArray[Any]:
-    """Return value * exp(top - reference), to a few roundings whatever the two are."""
-    gap = top - reference
-    # What the difference lost, exactly (Knuth's TwoSum); as an exponent of 700 it would be an error of 2^9 roundings.
-    back = gap - top
-    lost = (top - (gap - back)) - (reference + back)
-    value = value + value * np.where(np.isfinite(lost), lost, 0)
-    # Far below in two steps, so that what is subnormal, and has few digits, is the result at most.
-    rest = np.where(gap < -600, -300, 0)
-    result: NDArray[Any] = np.exp(gap - rest) * value * np.exp(rest)
-    return result
+    See Also
+    --------
+    softmax_ext.cross_entropy : The same for NumPy arrays.
+
+    Notes
+    -----
+    Where classes are cut, the loss is made from `log_softmax`, whose memory is that of a few chunks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from softmax_ext.dask import cross_entropy
+    >>> logits = da.from_array(np.log([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]]), chunks=(1, 2))
+    >>> cross_entropy(logits, [0, 1], reduction="none").compute() / np.log(2)
+    array([1., 3.])
+    """
+    options = {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
+    return _dask_loss.cross_entropy(
+        logits, labels, axis, reduction, options, where, temperature, sample_weight
+    )

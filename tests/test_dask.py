@@ -19,6 +19,8 @@ import softmax_ext
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
+import dask_helpers  # noqa: E402
+
 from softmax_ext import dask as softmax_dask  # noqa: E402
 
 FUNCTIONS = [name for name in operations.MAPS if hasattr(softmax_dask, name)]
@@ -421,9 +423,7 @@ def test_a_few_chunks_are_in_memory_at_a_time(name, source, tmp_path):
     ids=["quick", "long"],
 )
 def test_worker_processes_with_less_memory_than_the_array(megabytes, limit):
-    """Several times each worker's limit; spilling is off, so that a worker that holds its chunks is killed."""
-    distributed = pytest.importorskip("distributed")
-    pytest.importorskip("psutil")  # without it the limit would not be kept
+    """Several times each worker's limit: a worker that held its chunks would be killed."""
     rows, columns = 128, 8192
     count = megabytes * 10**6 // (4 * rows * columns)
 
@@ -431,19 +431,7 @@ def test_worker_processes_with_less_memory_than_the_array(megabytes, limit):
         where = block_info[None]["chunk-location"]
         return np.random.default_rng(where[1]).random((rows, columns), dtype=np.float32) * 20
 
-    memory = {"target": False, "spill": False, "pause": False, "terminate": 0.95}
-    with (
-        dask.config.set({f"distributed.worker.memory.{key}": value for key, value in memory.items()}),
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=f"{limit}MB",
-            dashboard_address=None,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with dask_helpers.small_cluster(limit) as client:
         x = da.map_blocks(block, chunks=((rows,), (columns,) * count), meta=np.empty((0, 0), np.float32))
         assert x.nbytes > 2.9 * limit * 10**6
         y, log_y = softmax_dask.softmax(x), softmax_dask.log_softmax(x)

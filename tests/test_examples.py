@@ -5,6 +5,7 @@ import inspect
 import re
 from pathlib import Path
 
+import cython_module
 import numpy as np
 import pytest
 
@@ -29,13 +30,21 @@ LACKING = {
 FUNCTIONS = [name for name in softmax_ext.__all__ if callable(getattr(softmax_ext, name))]
 
 
-def blocks(page):
-    """Return the fenced blocks of Python in a page, as (page, line number, text)."""
+#: What blocks import and what the extra `test` need not bring: large, or without a wheel for every Python.
+OPTIONAL = ["autograd", "dask", "jax", "numba", "pandas", "scipy", "sklearn", "torch", "xarray"]
+
+
+def blocks(page, language="python"):
+    """Return the fenced blocks of a language in a page, as (page, line number, text)."""
     if not page.exists():
         return []
     text = page.read_text()
-    found = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [(page, text[: m.start()].count("\n") + 2, m[1]) for m in found]
+
+
+def imports(text, module):
+    return re.search(rf"^(import|from) {module}\b", text, re.MULTILINE)
 
 
 needs_readme = pytest.mark.skipif(not README.exists(), reason="README.md is not at hand")
@@ -79,10 +88,15 @@ def test_other_modules():
 )
 def test_block(page, line, text, tmp_path, monkeypatch, capsys):
     """A block has to run, and print what the comments after print say."""
-    # Their wheels, or those of what they need, are not there for every Python.
-    for module in ("dask", "scipy", "sklearn"):
-        if re.search(rf"^(import|from) {module}\b", text, re.MULTILINE):
+    for module in OPTIONAL:
+        if imports(text, module):
             pytest.importorskip(module)
+    # A block of Cython names its file in its first line; a block of Python may import it.
+    for _, _, source in blocks(page, "cython"):
+        name = re.match(r"# (\w+)\.pyx\n", source)[1]
+        if imports(text, name):
+            cython_module.build(tmp_path, name, source)
+            monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     # Line numbers in tracebacks are the page's.
     exec(compile("\n" * (line - 1) + text, str(page), "exec"), {"__name__": "__main__"})
