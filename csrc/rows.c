@@ -72,6 +72,7 @@ static int run_tiles(const smx_job *j) {
     smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
+        smx_join(j->plan->call);
         WORKER_BEGIN(w, j);
         failed |= w.job == NULL;
         for (ptrdiff_t t, end; w.job && smx_take(&tiles, &t, &end);)
@@ -143,6 +144,7 @@ static int run_pieces(smx_job *j) {
         are_left = 0;
 #pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
         {
+            smx_join(j->plan->call);
             WORKER_BEGIN(w, j);
             const int ready = w.job != NULL;
             failed |= !ready;

@@ -123,8 +123,10 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     call->cpu = -1;
     call->is_owner = SMX_FETCH_ADD_ORDERED(inside, 1) == 0;
     call->threads = threads;
-    if (SMX_READ(always))
+    if (SMX_READ(always)) {
+        call->cpu = sched_getcpu();
         return call->threads;
+    }
     if (!call->is_owner) {
         SMX_WRITE(was_crowded, 1);
         SMX_FETCH_ADD(alone, 1);
@@ -176,10 +178,16 @@ void smx_share_ends(smx_call *call, ptrdiff_t items) {
 
 /* Linux may wake a thread on the processor of the thread that waits for it, and leave it there for as long as the two
    take turns sleeping: then no call has two processors. So a thread that finds itself on that processor moves to
-   another one that it may use. */
-void smx_share_over(const smx_call *call) {
+   another one that it may use. It has to run for that: the thread that makes the call, which would otherwise keep the
+   processor while it does all the work and then spins, gives way once. That takes a fraction of a microsecond if nobody
+   waits for the processor. */
+void smx_spread(const smx_call *call, int thread) {
 #if defined(__linux__)
     cpu_set_t allowed, others;
+    if (thread == 0) {
+        sched_yield();
+        return;
+    }
     if (sched_getcpu() != call->cpu || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
     others = allowed;
@@ -187,7 +195,7 @@ void smx_share_over(const smx_call *call) {
     if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
         sched_setaffinity(0, sizeof allowed, &allowed);
 #else
-    (void)call;
+    (void)call, (void)thread;
 #endif
 }
 

@@ -43,8 +43,9 @@ void smx_call_leave(smx_call *call);
 void smx_share_begins(smx_call *call);
 void smx_share_ends(smx_call *call, ptrdiff_t items);
 
-/* Each of the other threads calls this when no items are left. */
-void smx_share_over(const smx_call *call);
+/* Sees to it that a thread of a region does not share a processor with the thread that makes the call. Each thread
+   of a region whose call has a `cpu` calls this before it does anything. */
+void smx_spread(const smx_call *call, int thread);
 
 /* For tests: calls use threads, whatever the time and the policy say. */
 void smx_always_use_threads(int always);
