@@ -42,8 +42,8 @@ static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_o
 
 /* Each thread of a region calls this before it takes items. */
 static inline void smx_join(const smx_call *call) {
-    if (call->cpu >= 0)
-        smx_spread(call, omp_get_thread_num());
+    if (call->cpu >= 0 && omp_get_thread_num() > 0)
+        smx_leave_cpu(call);
 }
 
 /* Takes the items [*first, *end) for the thread that calls it; returns 0 if all items have been taken. Relaxed atomics

@@ -107,6 +107,15 @@ static int64_t now_of(const smx_call *call) {
     return now();
 }
 
+/* The processor that the thread is on; -1 if the system does not tell. */
+static int own_cpu(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
 /* Only the call that found no other call inside, its owner, reads or writes the policy. */
 static smx_policy policy;
 static smx_atomic inside = 0, was_crowded = 0;
@@ -124,7 +133,7 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     call->is_owner = SMX_FETCH_ADD_ORDERED(inside, 1) == 0;
     call->threads = threads;
     if (SMX_READ(always)) {
-        call->cpu = sched_getcpu();
+        call->cpu = own_cpu();
         return call->threads;
     }
     if (!call->is_owner) {
@@ -138,10 +147,8 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     const int wanted = smx_policy_width(&policy, call->start, smx_get_threads());
     if (wanted == 1)
         SMX_FETCH_ADD(alone, 1);
-#if defined(__linux__)
     else if (call->start - together_ended > AWAKE || policy.state == SMX_PROBING)
-        call->cpu = sched_getcpu();
-#endif
+        call->cpu = own_cpu();
     return call->threads = wanted < threads ? wanted : threads;
 }
 
@@ -178,16 +185,10 @@ void smx_share_ends(smx_call *call, ptrdiff_t items) {
 
 /* Linux may wake a thread on the processor of the thread that waits for it, and leave it there for as long as the two
    take turns sleeping: then no call has two processors. So a thread that finds itself on that processor moves to
-   another one that it may use. It has to run for that: the thread that makes the call, which would otherwise keep the
-   processor while it does all the work and then spins, gives way once. That takes a fraction of a microsecond if nobody
-   waits for the processor. */
-void smx_spread(const smx_call *call, int thread) {
+   another one that it may use, before it takes any items. */
+void smx_leave_cpu(const smx_call *call) {
 #if defined(__linux__)
     cpu_set_t allowed, others;
-    if (thread == 0) {
-        sched_yield();
-        return;
-    }
     if (sched_getcpu() != call->cpu || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
     others = allowed;
@@ -195,7 +196,7 @@ void smx_spread(const smx_call *call, int thread) {
     if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
         sched_setaffinity(0, sizeof allowed, &allowed);
 #else
-    (void)call, (void)thread;
+    (void)call;
 #endif
 }
 

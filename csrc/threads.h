@@ -43,9 +43,8 @@ void smx_call_leave(smx_call *call);
 void smx_share_begins(smx_call *call);
 void smx_share_ends(smx_call *call, ptrdiff_t items);
 
-/* Sees to it that a thread of a region does not share a processor with the thread that makes the call. Each thread
-   of a region whose call has a `cpu` calls this before it does anything. */
-void smx_spread(const smx_call *call, int thread);
+/* Moves the calling thread, which helps with the call, off the processor of the thread that makes it. */
+void smx_leave_cpu(const smx_call *call);
 
 /* For tests: calls use threads, whatever the time and the policy say. */
 void smx_always_use_threads(int always);
