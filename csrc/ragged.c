@@ -230,6 +230,7 @@ static int run_parallel(const job *j) {
     smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
+        smx_join(j->plan->call);
         worker *r = open_worker(j);
         const smx_fpstate before = smx_enter_fpstate();
         for (ptrdiff_t part, end; r && smx_take(&parts, &part, &end);)

@@ -63,6 +63,7 @@ static int run_tiles(const smx_job *j) {
     smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
+        smx_join(j->plan->call);
         smx_worker *w = open_worker(j);
         const smx_fpstate before = smx_enter_fpstate();
         failed |= !w;
@@ -136,6 +137,7 @@ static int run_pieces(smx_job *j) {
         are_left = 0;
 #pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
         {
+            smx_join(j->plan->call);
             smx_worker *w = open_worker(j);
             const smx_fpstate before = smx_enter_fpstate();
             failed |= !w;

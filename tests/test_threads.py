@@ -173,6 +173,33 @@ def test_rests_grow_while_probes_fail_and_are_bounded():
     assert 0.9 * S <= pauses.max() <= 1.1 * S
 
 
+def test_the_price_of_a_probe_is_paid_in_calls():
+    """Pauses pay nothing: where calls take a thousandth of the time, a probe costs them no larger share."""
+    calls = run(full, 100 * US, gap=100 * MS, seconds=600)
+    assert calls[:, 1].sum() <= 1.3 * 100 * US * len(calls)
+
+
+def test_seldom_calls_use_threads_again_within_seconds():
+    """Ten calls a second would take 20 seconds and more for as many calls as a rest wants."""
+
+    def slow_at_first(rng, now, serial, width, awake):
+        return quiet(rng, now, serial, width, awake) + (500 * US if now < 2 * S and width > 1 else 0)
+
+    calls = run(slow_at_first, 2 * MS, gap=100 * MS, seconds=30)
+    assert np.all(calls[calls[:, 0] > 9 * S][:, 2] == 2)
+
+
+def test_good_calls_before_a_slow_one_count():
+    """A slow call is followed by so many that go alone that it is one of 200, with the calls before it."""
+    policy, now, widths = _Policy(), 0, []
+    for call in range(300):
+        widths.append(policy.width(now, 2))
+        took = 2 * MS if widths[-1] == 1 else 5 * MS if call == 100 else 1.1 * MS
+        now += int(took)
+        policy.learn(now, int(took), 2 * MS, widths[-1])
+    assert widths[101:].index(2) == 99
+
+
 def test_other_python_threads_in_calls_send_calls_alone():
     """No probe is made meanwhile."""
     crowded = run(quiet, 23 * US, crowd=lambda now: 1 * S < now < 2 * S)
