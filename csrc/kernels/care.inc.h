@@ -52,8 +52,10 @@ static number_pair number_sum_add_product(number_pair s, number a, number b) {
     return s;
 }
 
-/* exp(x) */
+/* exp(x); 0 where any number that it is multiplied by makes 0 of it. */
 static number number_exp(real x) {
+    if (x < -16 * NEGLIGIBLE)
+        return number_of(0, 0);
     if (!(x <= 2 * NEGLIGIBLE))
         return number_of((double)x + (double)INFINITY, 0);
     const vec value = v_set1(x), reference = exp_reference(value, &no_temperature);
