@@ -734,9 +734,10 @@ def softmax_vjp(
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
         y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -804,9 +805,10 @@ def log_softmax_vjp(
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
         \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -871,8 +873,9 @@ def softmax_jvp(
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         As `softmax_vjp` does.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -936,8 +939,9 @@ def log_softmax_jvp(
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+        A scalar if `y` has no dimension.
 
     Raises
     ------

@@ -394,9 +394,10 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
         y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -441,9 +442,10 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
         \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -485,8 +487,9 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         As `softmax_vjp` does.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -527,8 +530,9 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
