@@ -7,7 +7,6 @@ other call, what is made here has one number for each row, or one for each class
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
@@ -377,8 +376,7 @@ class _Options(NamedTuple):
     sample_weight: Any
 
 
-@dataclass
-class _Call:
+class _Call(NamedTuple):
     """A call in the form that the kernels take; csrc/kernel.h says what the numbers mean.
 
     Arrays of one number for each row have the shape of x without the axis, all others as said there.
@@ -649,7 +647,7 @@ def _repeat_infinite(
         math.ldexp(call.temperature, -exponent),
     )  # fmt: skip
     if is_double:  # the gradient is divided by the temperature that was given
-        again.divisor = (call.divisor[0], call.divisor[1] + exponent)
+        again = again._replace(divisor=(call.divisor[0], call.divisor[1] + exponent))
     rows_gradient = None if gradient is None else np.empty_like(again.x)
     rows_losses, rows_exponents = again.run(rows_gradient)
     losses = losses.astype(np.float64)
