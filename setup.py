@@ -1,8 +1,8 @@
 """Build of the one compiled module, `softmax_ext._core`; everything else is in pyproject.toml.
 
 The module is `softmax_ext/_core.pyx`, with the `.pxi` files that it includes, plus every C file of csrc/.
-All files get the same flags: a kernel that wants an instruction set says so itself, by a target pragma, so
-nothing here knows about levels.
+All files get the same flags, but for a few that are optimized less (`LIGHTER`): a kernel that wants an instruction set
+says so itself, by a target pragma.
 
 Environment:
   SOFTMAX_EXT_OPENMP   unset: OpenMP where a probe can compile and link it, else a serial build;
@@ -43,6 +43,10 @@ UNIX_FLAGS = [
     "-pthread",
 ]
 MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
+# Files that gain nothing by -O3 but time to compile, by the ends of their names. Cython's spends its time in Python and
+# NumPy: calls of 1x10 take as long by -O1, which halves its 8 s. The scalar level is a yardstick. (Nothing else: see
+# docs/decisions.md.)
+LIGHTER = {"_core.c": "-O1", "scalar_f32.c": "-O2", "scalar_f64.c": "-O2"}
 # Used where the compiler knows them.
 OPTIONAL_UNIX_FLAGS = ["-fstack-clash-protection"]
 
@@ -150,6 +154,7 @@ class BuildExt(build_ext):
             "compiler": getattr(self.compiler, "compiler_so", self.compiler.compiler_type),
             "linker": getattr(self.compiler, "linker_so", None),
             "compile": ext.extra_compile_args,
+            "lighter": LIGHTER,
             "link": ext.extra_link_args,
             "macros": ext.define_macros,
             "versions": [sys.version, Cython.__version__, numpy.__version__],
@@ -229,7 +234,8 @@ class BuildExt(build_ext):
             made_from = Path(target + ".d")
             if force or not up_to_date(Path(target), made_from):
                 Path(target).unlink(missing_ok=True)  # not there if the compiler fails
-                flags = [*extra_postargs, "-MD", "-MF", str(made_from)]
+                lighter = [flag for name, flag in LIGHTER.items() if source.endswith(name)]
+                flags = [*extra_postargs, *lighter, "-MD", "-MF", str(made_from)]
                 compile_all([source], output_dir=output_dir, extra_postargs=flags, **options)
             return target
 
@@ -276,7 +282,7 @@ def on_the_web():
         text = re.sub(r'(src|srcset)="(?!https?:)', rf'\1="{here}/raw/v{version}/', text)
         urls = {
             "Source": here,
-            "Documentation": f"{here}#readme",
+            "Documentation": "https://{}.github.io/{}/".format(*repository.split("/")),
             "Changes": f"{here}/blob/v{version}/CHANGELOG.md",
             "Issues": f"{here}/issues",
         }

@@ -27,17 +27,17 @@ void smx_look_at(smx_facts *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n
     c->out_adjacent = is_native && smx_row_bytes(c, &plan->out) == size;
 }
 
-static int is_packed(const smx_facts *c, const smx_operand *operand, int is_along) {
+int smx_is_packed(const smx_facts *c, const smx_operand *operand, int is_along) {
     return is_along && smx_row_bytes(c, operand) == c->n * smx_item_size(c->plan, operand);
 }
 
 int smx_are_all_packed(const smx_facts *c) {
     const smx_plan *plan = c->plan;
-    int are = c->n > 1 && is_packed(c, &plan->out, c->out_along);
+    int are = c->n > 1 && smx_is_packed(c, &plan->out, c->out_along);
     for (int k = 0; k < c->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
         const int is_taken = storage == SMX_REAL || (c->op->is_derivative && !c->is_masked);
-        are &= is_packed(c, &plan->in[k], c->along[k]) && is_taken && storage == plan->out.storage;
+        are &= smx_is_packed(c, &plan->in[k], c->along[k]) && is_taken && storage == plan->out.storage;
     }
     return are && (!c->is_masked || c->op->is_derivative);
 }

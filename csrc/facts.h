@@ -32,6 +32,9 @@ static inline int smx_has_long_spans(const smx_facts *c) {
     return c->neighbours >= c->sums || c->neighbours == c->rows;
 }
 
+/* True if the rows of the operand follow one another without a gap; is_along: they are contiguous and native. */
+int smx_is_packed(const smx_facts *c, const smx_operand *operand, int is_along);
+
 /* True if every array is packed, in one storage that the packed loops take. */
 int smx_are_all_packed(const smx_facts *c);
 

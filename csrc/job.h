@@ -112,13 +112,12 @@ struct smx_worker {
     ptrdiff_t lookahead_item; /* the piece, numbered through all tiles, whose maxima lookahead holds, or -1 */
     double lookahead[SMX_LOOKAHEAD];
     int64_t label[SMX_TILE_ROWS];
-    double factor[SMX_TILE_ROWS]; /* room for reals */
+    double factor[SMX_TILE_ROWS], scale[SMX_TILE_ROWS], spread[SMX_TILE_ROWS]; /* room for reals */
     void *context; /* the worker of ragged.c */
 };
 
 enum {
-    SMX_TINY_BLOCK = 8 * 1024, /* bytes of a block of a tiny call, on the stack */
-    SMX_STACK_SCRATCH = 32 * 1024, /* bytes of scratch memory that come from the stack */
+    SMX_TINY_BLOCK = 8 * 1024, /* bytes of a block of a tiny call */
 };
 
 /* step is a power of two, because small calls would feel a division. */
@@ -197,5 +196,8 @@ const void *smx_gather_numbers(const smx_worker *w, const smx_operand *from, ptr
 
 /* Stores one number for each row of the tile. */
 void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *numbers);
+
+/* Stores the exponents of the tile's losses, which are reals, as bytes. */
+void smx_store_exponents(const smx_worker *w, const char *exponents);
 
 #endif

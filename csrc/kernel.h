@@ -44,6 +44,8 @@ enum smx_op {
     SMX_SOFTMAX,
     SMX_LOG_SOFTMAX,
     SMX_LOGSUMEXP,
+    SMX_SOFTMAX_LOGSUMEXP, /* the elements of the one, and beside them the rows of the other */
+    SMX_LOG_SOFTMAX_LOGSUMEXP,
     SMX_SOFTMAX_ENTROPY,
     SMX_SOFTMAX_VJP,
     SMX_LOG_SOFTMAX_VJP,
@@ -65,9 +67,9 @@ enum {
     SMX_TILE_ROWS = 256,   /* the most rows of a tile in COLUMNS, and of packed rows */
     SMX_ROWS_AT_ONCE = 16, /* the most rows of a tile in ROWS that are not packed */
     SMX_PARTIALS = 8,      /* numbers in a partial; each has room for the tile's rows, rounded up to row_multiple */
-    SMX_CONSTANTS = 10,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
-    SMX_SHIFT = 9,         /* the constant that holds the shift if finish returns SMX_TOO_LARGE */
-    SMX_TEMPERATURE = 8,   /* doubles that hold a temperature's constants */
+    SMX_CONSTANTS = 11,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
+    SMX_SHIFT = 10,        /* the constant that holds the shift if finish returns SMX_TOO_LARGE */
+    SMX_TEMPERATURE = 9,   /* doubles that hold a temperature's constants */
     SMX_LOOKAHEAD = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold the maxima found ahead and what follows from them */
     SMX_MAX_INPUTS = 3
 };
@@ -96,11 +98,17 @@ typedef struct {
     ptrdiff_t row_stride, element_stride;
 } smx_view;
 
-/* The numbers of a call of cross-entropy. Class j has the target weight[j] (keep q[j] + spread); q is a probability, or
-   1 at the label and 0 elsewhere. The gradient is that of the sum of the losses / divisor. */
+/* The numbers of a call of cross-entropy. Class j has the target weight[j] (keep q[j] + spread) 2^exponent, times the
+   row's scale if there is one; q is a probability, or 0 if there are labels. A label's own target is the row's factor
+   2^exponent. The gradient is that of the sum of the losses / (divisor 2^divisor_exponent). Exponents are apart, so that
+   weights and divisors of any size make neither an overflow nor an underflow. */
 typedef struct {
     double keep, spread, divisor;
+    int exponent, divisor_exponent;
 } smx_targets;
+
+/* A loss counts 2^(SMX_LOSS_UNIT exponent) times its number, where the number alone would be out of range. */
+enum { SMX_LOSS_UNIT = 64 };
 
 /* The rows that the next reduce is likely to read, in the next piece or tile. While reduce adds up the exponentials of
    its own rows, it finds the maxima of those, because the loop has loads to spare. */
@@ -123,6 +131,8 @@ typedef struct {
        up to SMX_STEP. saved[0] may be the memory of in[0], if that is a block. */
     smx_view saved[2];
     const void *temperature; /* the constants that set_temperature makes */
+    const void *initial; /* of each row: exp(initial) is added to its sum of exponentials; NULL: nothing is added */
+    const void *shift; /* for initial: what was subtracted from the rows, or NULL */
     int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then starts at a cache line */
     /* Where each input lies in the next piece or tile, to be prefetched; start is NULL if it need not be prefetched. */
     smx_view next[SMX_MAX_INPUTS];
@@ -135,15 +145,23 @@ typedef struct {
        inputs of 16 bits. */
     enum smx_storage storage;
     smx_view mask;
+    /* Derivatives only: if finish has returned SMX_TOO_LARGE, what it has left in the constant SMX_SHIFT of each row; else
+       NULL. Other operations get shifted inputs instead. */
+    const void *again;
     const smx_targets *targets;
     const int64_t *label; /* of each row; -1 for a row that does not count */
     const void *factor; /* of each row: the target of its label */
+    const void *scale; /* of each row: what its targets are multiplied by; NULL: 1; negative: the row does not count */
+    const void *spread; /* of each row, in place of targets->spread; NULL: that one */
 } smx_tile;
 
 /* What finish found out about a tile, as flags. */
 enum {
     SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: canonicalize_nans and apply_mask have to follow */
-    SMX_TOO_LARGE = 2 /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted */
+    /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted. Of a derivative: numbers are
+       beyond what its formulas can take, and the tile is done again with care. */
+    SMX_TOO_LARGE = 2,
+    SMX_SCALED = 4 /* (losses) constants[1] holds the exponent of each row's loss, and some are not 0 */
 };
 
 /* What hidden elements count as: inputs that do not change the constants of the row, and a result. */
@@ -163,9 +181,10 @@ typedef struct {
     int inputs; /* x; y and g; x and weight; x, weight and q */
     int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
     int has_row_out; /* leaves a result for each row in constants[0] beside those for each element */
+    int has_targets; /* a loss: takes targets, and has an exponent beside its result for each row */
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */
-    int may_shift; /* finish may answer SMX_TOO_LARGE */
+    int may_shift; /* finish may answer SMX_TOO_LARGE, and wants the shift subtracted from the first input */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */

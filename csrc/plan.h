@@ -40,7 +40,7 @@ typedef struct {
     const smx_kernels *kernels; /* of the level, and of the type to compute in */
     int threads;                /* the most to use; small work takes fewer */
     smx_call *call;             /* set by smx_run if there are several threads */
-    double temperature;         /* 1: none; read by softmax and log_softmax */
+    double temperature;         /* 1: none; read by every operation on exp(x / T) */
     int outer_dims, inner_dims;
     ptrdiff_t outer_shape[SMX_MAX_DIMS], inner_shape[SMX_MAX_DIMS];
     smx_operand in[SMX_MAX_INPUTS];
@@ -57,6 +57,10 @@ typedef struct {
     smx_operand row_out; /* beside the elements of out */
     smx_operand label;   /* int64_t, in the byte order of this machine */
     smx_operand factor;  /* real, in the byte order of this machine */
+    smx_operand initial; /* likewise; data is NULL if there is none, and for all but softmax and its sums */
+    /* Of losses. exponent: bytes; one is written only for a loss that is out of range without it, so all have to be 0
+       before. scale and spread: real, in the byte order of this machine; data is NULL if there are none. */
+    smx_operand exponent, scale, spread;
     smx_targets targets;
     char *explanation; /* NULL, or room for SMX_EXPLANATION bytes of text: the way that the call takes */
 } smx_plan;

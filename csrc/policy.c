@@ -1,9 +1,9 @@
 /* policy.h has the table of states. This file says what the words of the table mean in numbers.
 
    The promise: with other programs on the processors, mean and 99th percentile of a call's time are within 1.3 of what
-   one thread takes. So a rest is PRICE times as long as what the run before it has lost, and RARITY calls long for each
-   slow call of that run: the loss is a few percent of the time at most, and fewer than one call in a hundred is
-   slow. */
+   one thread takes. So the calls of a rest take PRICE times as long as what the run before it has lost, and there are
+   RARITY calls for each slow call of that run: the loss is a few percent of the time at most, and fewer than one call in
+   a hundred is slow. */
 
 #include "policy.h"
 
@@ -38,6 +38,8 @@ enum {
 
 static const int64_t LONG = 200 * US;
 static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED_REST = 5 * MS;
+/* Calls 10 ms apart are RARITY in less time. Fewer calls than that, in so long, hardly have a 99th percentile. */
+static const int64_t PATIENCE = 5000 * MS;
 static const int64_t CREDIT = 300 * US;
 /* A call that loses so much time ends a probe at once, unless it is the first one. The first call may have woken a
    thread on the processor of the thread that waits for it, which the woken thread then leaves (threads.c). */
@@ -78,6 +80,8 @@ static void settle(smx_policy *p, int64_t now, int width, int64_t rest, int call
     p->width = width;
     p->rest = least(most(rest, SHORTEST_REST), LONGEST_REST);
     p->until = now + p->rest;
+    p->patience_ends = now + PATIENCE;
+    p->owed = 0;
     p->calls_left = calls;
     p->credit = CREDIT / 2;
     p->slowness = 0;
@@ -85,15 +89,20 @@ static void settle(smx_policy *p, int64_t now, int width, int64_t rest, int call
         p->ratio = ONE;
 }
 
-/* Ends the run and settles at fewer threads. The rest is also counted in calls, as there may be pauses between them. */
+static int is_rested(const smx_policy *p, int64_t now) {
+    return now >= p->until && p->owed <= 0 && (p->calls_left <= 0 || now >= p->patience_ends);
+}
+
+/* Ends the run and settles at fewer threads. */
 static void retreat(smx_policy *p, const smx_measurement *call, int width) {
-    const int64_t price = PRICE * p->lost, slow_calls = most(p->slow_calls, 1);
-    const int has_paid = p->brought >= 0 && p->calls >= RARITY * p->slow_calls;
-    if (has_paid)
+    const int64_t price = least(PRICE * p->lost, LONGEST_REST);
+    const int64_t wanted_calls = RARITY * most(p->slow_calls, 1) - p->calls;
+    if (p->brought >= 0 && p->calls >= RARITY * p->slow_calls) {
         settle(p, call->now, width, least(p->rest / 2, (call->now - p->began) / 64), PAYING_REST_CALLS);
-    else
-        settle(p, call->now, width, most(2 * p->rest, price),
-               (int)most(RARITY * slow_calls, least(price, LONGEST_REST) / most(call->serial, US)));
+    } else {
+        settle(p, call->now, width, most(2 * p->rest, price), (int)most(wanted_calls, PAYING_REST_CALLS));
+        p->owed = price;
+    }
     begin_run(p, call->now);
 }
 
@@ -135,7 +144,7 @@ int smx_policy_width(smx_policy *p, int64_t now, int limit) {
         p->rest = 0;
         probe(p, now, limit);
     }
-    if (p->state == SMX_SETTLED && p->width < limit && p->calls_left <= 0 && now >= p->until)
+    if (p->state == SMX_SETTLED && p->width < limit && is_rested(p, now))
         probe(p, now, (int)least(2 * p->width, limit));
     return p->state == SMX_PROBING ? p->tried : p->width;
 }
@@ -146,6 +155,7 @@ void smx_policy_learn(smx_policy *p, const smx_measurement *measured) {
     const smx_measurement *call = &bounded;
     if (p->calls_left > 0)
         p->calls_left--;
+    p->owed -= least(call->took, p->owed);
     if (call->is_crowded) {
         /* A rest that is not over starts again. Else the new rest is twice as long as the last one. */
         const int is_resting = p->state == SMX_SETTLED && p->width == 1;

@@ -21,7 +21,9 @@
 
     A call brings the time that one thread would have taken, less the time that the call took. A run is a probe and the
    calls that follow it at its width. A short rest follows a run that has brought time and few slow calls. Any other run
-   is followed by a rest twice as long as the last one, and so long that the cost of the run is a small share of it. */
+   is followed by a rest twice as long as the last one, and at least so long that what the run has lost is a small share
+   of the time that calls take meanwhile, and that its slow calls are a small share of all calls. A program that seldom
+   calls waits for the last of these for a few seconds only. */
 enum smx_policy_state { SMX_SETTLED, SMX_PROBING };
 
 /* All times are in nanoseconds, of any clock that does not go back. */
@@ -29,8 +31,9 @@ typedef struct {
     enum smx_policy_state state;
     int limit, width, tried;
 
-    /* The rest: how long it is, when it ends, and for how many calls it goes on at least. */
-    int64_t rest, until;
+    /* The rest: how long it is and when it ends. It also goes on until calls have taken the time `owed`; and until
+       there have been `calls_left` of them, or patience is at its end. */
+    int64_t rest, until, owed, patience_ends;
     int calls_left;
 
     /* The run: when it began, what it has brought, its calls, and those that were slow. */

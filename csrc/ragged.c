@@ -1,22 +1,27 @@
 /* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
    A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. For a shorter segment, a
-   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h).
+   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h). Long segments
+   between them do not end a window: it would have too few rows for its vectors.
 
    Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the
    segments that outweigh a part and are worth more than one thread. Then each thread does parts. */
 
 #include "ragged.h"
 
+#include "arch.h"
 #include "fpstate.h"
+#include "scratch.h"
 #include "shares.h"
 #include "strided.h"
 #include "window.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-enum { PARTS_PER_THREAD = 8 };
+enum {
+    PARTS_PER_THREAD = 8,
+    SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
+};
 
 typedef struct {
     smx_segments segments;
@@ -42,9 +47,10 @@ static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const worker *r = w->context;
     const smx_job *j = w->job;
     (void)piece;
-    if (!shift)
+    w->tile.again = shift;
+    if (!shift || !j->op->may_shift)
         return;
-    smx_load_columns(&r->window, w->block[0], r->tile);
+    smx_load_columns(&r->window, 0, w->block[0], r->tile);
     j->plan->kernels->subtract(&w->tile, shift);
 }
 
@@ -62,16 +68,18 @@ static void do_tile(worker *r, smx_columns tile) {
     t->rows = tile.to - tile.from;
     t->n = t->row_length = tile.longest;
     for (int k = 0; k < j->op->inputs; k++) {
-        const smx_view view = {r->columns.block[k] + tile.from * j->real_size, 1, j->pitch};
+        const smx_view view = {r->columns.block[k], 1, j->pitch};
+        smx_load_columns(&r->window, k, r->columns.block[k], tile);
         t->in[k] = view;
     }
     t->out = t->in[0];
     if (j->saves) {
-        const smx_view saved = {r->columns.saved + tile.from * j->real_size, 1, j->pitch};
+        const smx_view saved = {r->columns.saved, 1, j->pitch};
         t->saved[0] = t->in[0];
         t->saved[1] = saved;
     }
     smx_do_open_rows(&r->columns, 0, 0);
+    smx_store_columns(&r->window, r->columns.block[0], tile);
 }
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
@@ -117,40 +125,46 @@ static int is_for_all_threads(const job *j, ptrdiff_t k) {
     return j->threads > 1 && elements > j->share && smx_threads_for(j->plan, elements) > 1;
 }
 
-static void do_window(worker *r, ptrdiff_t first, ptrdiff_t last) {
+static void do_window(worker *r) {
     smx_window *window = &r->window;
-    smx_open_window(window, first, last);
-    for (int k = 0; k < r->job->columns.op->inputs; k++)
-        smx_load_window(window, k, r->columns.block[k]);
+    if (window->count == 0)
+        return;
+    smx_sort_window(window);
     for (int t = 0; t < window->tiles; t++)
         do_tile(r, window->tile[t]);
-    smx_store_window(window, r->columns.block[0]);
+    smx_clear_window(window);
 }
 
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
-    for (ptrdiff_t k = segment_at(j, part * j->share); k < last;) {
-        if (smx_fits_window(&r->window, k)) {
-            do_window(r, k, last);
-            k = r->window.last;
-        } else {
-            if (smx_segment_length(j->plan, k) > 0 && !is_for_all_threads(j, k))
+    for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
+        const ptrdiff_t n = smx_segment_length(j->plan, k), start = j->plan->indptr[k];
+        if (n == 0)
+            continue;
+        if (!smx_fits_window(&r->window, n)) {
+            if (!is_for_all_threads(j, k))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
-            k++;
+            continue;
+        }
+        if (j->segments.prefetches)
+            smx_prefetch_segment(&r->window, start, n);
+        if (!smx_add_segment(&r->window, start, n)) {
+            do_window(r);
+            smx_add_segment(&r->window, start, n);
         }
     }
+    do_window(r);
 }
 
 /* Makes a worker with its scratch memory behind it; returns NULL if there is no memory. */
 static worker *open_worker(const job *j) {
     static const smx_tile nothing = {.layout = SMX_COLUMNS, .storage = SMX_REAL, .out_storage = SMX_REAL};
     const smx_job *columns = &j->columns;
-    worker *r = malloc(sizeof(worker) + 64 + (size_t)columns->scratch_bytes);
+    worker *r = smx_take_scratch(sizeof(worker) + SMX_CACHE_LINE + (size_t)columns->scratch_bytes);
     if (!r)
         return NULL;
-    char *scratch = (char *)(r + 1);
-    scratch += (64 - (size_t)scratch % 64) % 64;
+    char *scratch = (char *)r + smx_round_up(sizeof(worker), SMX_CACHE_LINE);
     smx_worker *w = &r->columns;
     for (int k = 0; k < columns->op->inputs; k++, scratch += columns->block_bytes)
         w->block[k] = scratch;
@@ -162,8 +176,10 @@ static worker *open_worker(const job *j) {
     w->is_open = 0;
     w->tile = nothing;
     w->tile.temperature = columns->temperature;
+    w->tile.initial = w->tile.shift = NULL;
     r->job = j;
     r->window.of = &j->segments;
+    smx_clear_window(&r->window);
     r->alone = *j->plan;
     r->alone.indptr = NULL;
     r->alone.explanation = NULL;
@@ -180,7 +196,7 @@ static int run_serial(const job *j) {
         do_part(r, part);
     smx_leave_fpstate(before);
     const int failed = r->failed;
-    free(r);
+    smx_return_scratch(r);
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
 
@@ -188,18 +204,22 @@ static int run_serial(const job *j) {
 
 /* Does the segments that are for all threads. Such a segment is larger than a part, so it reaches over a part's end. */
 static int run_with_all_threads(const job *j) {
-    smx_plan alone = *j->plan;
+    smx_plan *alone = smx_take_scratch(sizeof(smx_plan));
     int status = SMX_DONE;
     ptrdiff_t done = -1;
-    alone.indptr = NULL;
-    alone.explanation = NULL;
+    if (!alone)
+        return SMX_NO_MEMORY;
+    *alone = *j->plan;
+    alone->indptr = NULL;
+    alone->explanation = NULL;
     for (int part = 1; part <= j->parts; part++) {
         const ptrdiff_t k = segment_at(j, part * j->share) - 1;
         if (k > done && is_for_all_threads(j, k)) {
-            status |= run_alone(&alone, j, k, j->threads);
+            status |= run_alone(alone, j, k, j->threads);
             done = k;
         }
     }
+    smx_return_scratch(alone);
     return status;
 }
 
@@ -210,6 +230,7 @@ static int run_parallel(const job *j) {
     smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
+        smx_join(j->plan->call);
         worker *r = open_worker(j);
         const smx_fpstate before = smx_enter_fpstate();
         for (ptrdiff_t part, end; r && smx_take(&parts, &part, &end);)
@@ -217,7 +238,7 @@ static int run_parallel(const job *j) {
                 do_part(r, (int)part);
         smx_leave_fpstate(before);
         failed |= !r || r->failed;
-        free(r);
+        smx_return_scratch(r);
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
@@ -253,7 +274,7 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes;
 }
 
-static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job *columns) {
+static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job *columns, ptrdiff_t elements) {
     s->plan = plan;
     s->inner_count = 1;
     for (int d = 0; d < plan->outer_dims; d++)
@@ -263,6 +284,7 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
     s->out_in_order = is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
     s->beyond_cache = columns->beyond_cache;
+    s->prefetches = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
 }
 
 int smx_run_ragged(smx_plan *plan) {
@@ -274,7 +296,7 @@ int smx_run_ragged(smx_plan *plan) {
     elements *= plan->inner_shape[0];
     j.plan = plan;
     set_up_columns(&j.columns, plan, elements);
-    set_up_segments(&j.segments, plan, &j.columns);
+    set_up_segments(&j.segments, plan, &j.columns, elements);
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

@@ -4,8 +4,9 @@
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
        route         rows                              walk of reduce    where they are read
-       tiny          all of a small call, contiguous   (see below)       in place, or a block on the stack
+       tiny          all of a small call, contiguous   (see below)       in place, or a block
        packed        short and packed, derivatives     PACKED            in place
+       packed blocks short, derivatives, to be copied  PACKED            blocks without padding
        few           few short ones, contiguous        SHORT_ROWS        in place
        short lines   short, side by side               SHORT_COLUMNS     in place if they fit the cache, else a block
        short         any other short ones              SHORT_COLUMNS     a block, into which they are transposed
@@ -96,6 +97,14 @@ static int fits_packed(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half &&
            smx_has_long_spans(c) && smx_are_all_packed(c);
 }
+/* Some input has to be copied element by element. Copies of packed rows take less time than turning them into columns. */
+static int fits_packed_blocks(const smx_facts *c) {
+    int needs_copy = 0;
+    for (int k = 0; k < c->op->inputs; k++)
+        needs_copy |= !c->along[k] && !c->adjacent[k];
+    return smx_is_short(c) && c->n > 1 && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && smx_has_long_spans(c) &&
+           needs_copy;
+}
 static int fits_few(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_SHORT_ROWS] && c->along[0] && are_few(c->rows, c->n, c->sums);
 }
@@ -124,6 +133,7 @@ typedef struct {
 
 static const route routes[] = {
     {"packed", SMX_ROWS, SMX_WALK_PACKED, fits_packed, 0},
+    {"packed blocks", SMX_ROWS, SMX_WALK_PACKED, fits_packed_blocks, 0},
     {"few", SMX_ROWS, SMX_WALK_SHORT_ROWS, fits_few, 0},
     {"short lines", SMX_COLUMNS, SMX_WALK_SHORT_COLUMNS, fits_short_lines, 0},
     {"short", SMX_COLUMNS, SMX_WALK_SHORT_COLUMNS, fits_short, 1},
@@ -211,21 +221,25 @@ static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (columns && c->adjacent[k])
         return j->compact ? smx_load_compact_lines : smx_load_lines;
-    if (columns && (c->along[k] || is_half))
+    if (columns)
         return smx_load_transposed;
     if (is_half)
         return smx_load_half;
-    return !columns && c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
+    return c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
 }
 
-/* Decides which inputs are read in place. Kernels read masks, or 16 bits, of all inputs or of none. */
-static void choose_inputs(smx_job *j, const smx_facts *c) {
+/* Decides which inputs are read in place. Kernels read masks, or 16 bits, of all inputs or of none; the reduce PACKED
+   reads packed reals. */
+static void choose_inputs(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const smx_plan *plan = j->plan;
+    const int packed = walk == SMX_WALK_PACKED;
     int masks_in_kernel = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
-    int half_in_kernel = !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
+    int half_in_kernel = !packed && !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
     for (int k = 0; k < c->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
-        const int fits_layout = j->layout == SMX_COLUMNS ? reads_lines(j, c, k) : c->along[k];
+        const int fits_layout = j->layout == SMX_COLUMNS ? reads_lines(j, c, k)
+                                : packed                 ? smx_is_packed(c, &plan->in[k], c->along[k])
+                                                         : c->along[k];
         j->in_place[k] = fits_layout && storage == SMX_REAL;
         masks_in_kernel &= j->in_place[k];
         half_in_kernel &= fits_layout && storage != SMX_REAL && storage == plan->out.storage;
@@ -240,7 +254,7 @@ static void choose_inputs(smx_job *j, const smx_facts *c) {
 /* The function that moves results from the block to the output, always or for tiles that need another pass. */
 static smx_store *store_of(const smx_job *j, const smx_facts *c) {
     const int is_half = j->plan->out.storage != SMX_REAL;
-    if (j->layout == SMX_COLUMNS && (c->out_along || (is_half && !c->out_adjacent)))
+    if (j->layout == SMX_COLUMNS && !c->out_adjacent)
         return smx_store_transposed;
     if (!is_half)
         return smx_store_scattered;
@@ -259,7 +273,7 @@ static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_
     if (!c->op->elementwise)
         return SMX_NO_ELEMENTS;
     if (walk == SMX_WALK_PACKED)
-        return SMX_AS_PACKED;
+        return !is_half && smx_is_packed(c, &j->plan->out, c->out_along) ? SMX_AS_PACKED : SMX_TO_BLOCK;
     if (has_place(j, c)) {
         if (!is_half)
             return SMX_TO_ARRAY;
@@ -300,18 +314,19 @@ static int looks_ahead(const smx_job *j, const smx_facts *c) {
 
 /* True if the place of the next tile or piece of input k is known, and on few pages. It is prefetched only in jobs that
    are beyond the cache. */
-static int prefetches(const smx_job *j, const smx_facts *c, int k) {
+static int prefetches(const smx_job *j, const smx_facts *c, enum smx_walk walk, int k) {
     const smx_operand *x = &j->plan->in[k];
     const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
     const ptrdiff_t page_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride); /* of all pages */
     return j->constant_stride && j->plan->inner_dims == 1 && x->storage == SMX_REAL &&
+           (walk != SMX_WALK_PACKED || j->in_place[k]) &&
            (j->layout == SMX_ROWS || page_bytes <= PREFETCHED_PAGES * PAGE);
 }
 
 /* True if the worker can open the next tile by adding to the pointers of the last one. */
 static int is_uniform(const smx_job *j, const smx_facts *c) {
     int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked && !c->has_half &&
-             !c->op->has_labels && !c->op->has_row_out && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
+             !c->op->has_labels && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
     for (int k = 0; k < c->op->inputs; k++)
         is &= j->in_place[k];
     return is && may(SMX_UNIFORM);
@@ -326,14 +341,19 @@ static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk w
     return c->op->write[walk];
 }
 
-static void measure_scratch(smx_job *j, const smx_facts *c) {
+static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int columns = j->layout == SMX_COLUMNS;
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
+    int needs_stage = c->is_masked || c->has_half || (c->op->elementwise && !c->out_along && !c->out_adjacent);
     int needs_block = c->is_masked || (c->op->elementwise && j->output != SMX_TO_ARRAY && j->output != SMX_AS_PACKED);
     needs_block |= j->output == SMX_AS_PACKED && columns;
-    for (int k = 0; k < c->op->inputs; k++)
+    for (int k = 0; k < c->op->inputs; k++) {
         needs_block |= !j->in_place[k];
+        needs_stage |= !c->along[k] && !c->adjacent[k];
+    }
     j->pitch = j->compact ? j->span : columns ? smx_round_up(j->tile_rows, c->sums) : smx_round_up(piece, SMX_STEP);
+    if (walk == SMX_WALK_PACKED)
+        j->pitch = piece;
     /* If the pitch were a power of two, all lines would fall into a few sets of the first-level cache. */
     if (columns && smx_is_short(c))
         j->pitch += c->sums;
@@ -344,7 +364,7 @@ static void measure_scratch(smx_job *j, const smx_facts *c) {
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
     j->mask_bytes = c->is_masked ? smx_round_up(j->tile_rows * piece, 64) : 0;
     /* The stage is used before reduce saves and after write has read what was saved, so it may have the same memory. */
-    j->stage_bytes = columns && !j->saves && (c->is_masked || c->has_half) ? block : 0;
+    j->stage_bytes = columns && !j->saves && needs_stage ? block : 0;
     j->scratch_bytes =
         c->op->inputs * j->block_bytes + j->saved_bytes + j->partial_bytes + j->stage_bytes + j->mask_bytes;
 }
@@ -383,7 +403,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
 
     const int columns = j->layout == SMX_COLUMNS;
     j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && may(SMX_SAVE)));
-    choose_inputs(j, &c);
+    choose_inputs(j, &c, r->walk);
     j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
     j->output = output_of(j, &c, r->walk);
     j->streams = streams(j, &c);
@@ -402,10 +422,10 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
                                   smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
     j->beyond_cache = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
     for (int k = 0; k < c.op->inputs; k++)
-        j->prefetches[k] = prefetches(j, &c, k);
+        j->prefetches[k] = prefetches(j, &c, r->walk, k);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
-    measure_scratch(j, &c);
+    measure_scratch(j, &c, r->walk);
 }
 
 int smx_shares_pieces(const smx_job *j) {
@@ -418,16 +438,20 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
-    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || !op->elementwise || op->has_row_out || op->has_labels || tiny_off)
+    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && !plan->initial.data &&
+                         plan->temperature == 1;
+    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_labels || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
-    for (int k = 0; k <= op->inputs; k++) {
+    for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
             return 0;
         are_packed &= rows == 1 || operand->outer[0] == n * size; /* the stride of a single row may be any */
     }
+    if (!op->elementwise && (plan->out.storage != SMX_REAL || !smx_is_native(plan, &plan->out, 0) ||
+                             (rows > 1 && plan->out.outer[0] != size)))
+        return 0;
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);
     route->pitch =
@@ -440,5 +464,5 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
         route->reduce = op->reduce[SMX_WALK_PACKED] ? SMX_WALK_PACKED : SMX_WALK_SHORT_COLUMNS;
         route->write = op->write[SMX_WALK_TRANSPOSED] ? SMX_WALK_TRANSPOSED : SMX_WALK_PACKED;
     }
-    return op->reduce[route->reduce] && op->write[route->write];
+    return op->reduce[route->reduce] && (!op->elementwise || op->write[route->write]);
 }

@@ -7,6 +7,7 @@
 #include "arch.h"
 #include "fpstate.h"
 #include "job.h"
+#include "scratch.h"
 #include "shares.h"
 #include "strided.h"
 
@@ -14,21 +15,21 @@
 
 /* ---- a worker --------------------------------------------------------------------------------------------------- */
 
-/* Gives the worker a job and scratch memory, on the stack if there is room, else on the heap. Returns what to free. If
-   there is no memory, w->job becomes NULL. */
-static void *open_worker(smx_worker *w, const smx_job *j, smx_tile_state *state, char *stack) {
-    void *heap = NULL;
-    char *scratch = stack;
-    w->job = NULL;
-    if (j->scratch_bytes > SMX_STACK_SCRATCH) {
-        heap = malloc((size_t)j->scratch_bytes + 64);
-        if (!heap)
-            return NULL;
-        scratch = heap;
-    }
-    scratch += (64 - (size_t)scratch % 64) % 64;
+typedef struct {
+    smx_worker worker;
+    smx_tile_state state;
+} worker_memory;
+
+/* Makes a worker for the job, with its scratch memory behind it; returns NULL if there is no memory. */
+static smx_worker *open_worker(const smx_job *j) {
+    const size_t head_bytes = (size_t)smx_round_up(sizeof(worker_memory), SMX_CACHE_LINE);
+    worker_memory *memory = smx_take_scratch(head_bytes + (size_t)j->scratch_bytes);
+    if (!memory)
+        return NULL;
+    smx_worker *w = &memory->worker;
+    char *scratch = (char *)memory + head_bytes;
     w->job = j;
-    w->state = state;
+    w->state = &memory->state;
     w->is_open = 0;
     w->lookahead_item = -1;
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
@@ -37,27 +38,17 @@ static void *open_worker(smx_worker *w, const smx_job *j, smx_tile_state *state,
     scratch += j->saved_bytes + j->stage_bytes;
     w->mask_block = scratch;
     w->partials = scratch + j->mask_bytes; /* last, because run_pieces takes them out of scratch_bytes */
-    return heap;
+    return w;
 }
 
-/* What every thread of a region starts and ends with. */
-#define WORKER_BEGIN(w, j)                                                                                             \
-    char stack[SMX_STACK_SCRATCH + 64];                                                                                \
-    smx_worker w;                                                                                                      \
-    smx_tile_state state;                                                                                              \
-    const smx_fpstate before = smx_enter_fpstate();                                                                    \
-    void *heap = open_worker(&w, j, &state, stack)
-#define WORKER_END()                                                                                                   \
-    free(heap);                                                                                                        \
-    smx_leave_fpstate(before)
-
 static int run_serial(const smx_job *j) {
-    WORKER_BEGIN(w, j);
-    const int failed = w.job == NULL;
-    for (ptrdiff_t t = 0; !failed && t < j->tiles; t++)
-        smx_do_tile(&w, t, t + 1 < j->tiles);
-    WORKER_END();
-    return failed ? SMX_NO_MEMORY : SMX_DONE;
+    smx_worker *w = open_worker(j);
+    const smx_fpstate before = smx_enter_fpstate();
+    for (ptrdiff_t t = 0; w && t < j->tiles; t++)
+        smx_do_tile(w, t, t + 1 < j->tiles);
+    smx_leave_fpstate(before);
+    smx_return_scratch(w);
+    return w ? SMX_DONE : SMX_NO_MEMORY;
 }
 
 #ifdef _OPENMP
@@ -72,12 +63,15 @@ static int run_tiles(const smx_job *j) {
     smx_share_begins(j->plan->call);
 #pragma omp parallel num_threads(j->threads) reduction(| : failed)
     {
-        WORKER_BEGIN(w, j);
-        failed |= w.job == NULL;
-        for (ptrdiff_t t, end; w.job && smx_take(&tiles, &t, &end);)
+        smx_join(j->plan->call);
+        smx_worker *w = open_worker(j);
+        const smx_fpstate before = smx_enter_fpstate();
+        failed |= !w;
+        for (ptrdiff_t t, end; w && smx_take(&tiles, &t, &end);)
             for (; t < end; t++)
-                smx_do_tile(&w, t, t + 1 < end);
-        WORKER_END();
+                smx_do_tile(w, t, t + 1 < end);
+        smx_leave_fpstate(before);
+        smx_return_scratch(w);
     }
     return failed ? SMX_NO_MEMORY : SMX_DONE;
 }
@@ -143,17 +137,19 @@ static int run_pieces(smx_job *j) {
         are_left = 0;
 #pragma omp parallel num_threads(j->threads) reduction(| : failed, are_left)
         {
-            WORKER_BEGIN(w, j);
-            const int ready = w.job != NULL;
-            failed |= !ready;
-            if (ready)
-                do_pieces(&w, &reduced, round, 0, partials);
+            smx_join(j->plan->call);
+            smx_worker *w = open_worker(j);
+            const smx_fpstate before = smx_enter_fpstate();
+            failed |= !w;
+            if (w)
+                do_pieces(w, &reduced, round, 0, partials);
 #pragma omp barrier
 #pragma omp master
             smx_share_begins(j->plan->call);
-            if (ready)
-                are_left |= do_pieces(&w, &written, round, 1, partials);
-            WORKER_END();
+            if (w)
+                are_left |= do_pieces(w, &written, round, 1, partials);
+            smx_leave_fpstate(before);
+            smx_return_scratch(w);
         }
     }
     free(partials);

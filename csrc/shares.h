@@ -40,6 +40,12 @@ static inline void smx_share_out(smx_shares *of, ptrdiff_t items, ptrdiff_t at_o
     }
 }
 
+/* Each thread of a region calls this before it takes items. */
+static inline void smx_join(const smx_call *call) {
+    if (call->cpu >= 0 && omp_get_thread_num() > 0)
+        smx_leave_cpu(call);
+}
+
 /* Takes the items [*first, *end) for the thread that calls it; returns 0 if all items have been taken. Relaxed atomics
    are enough, because a barrier stands between data that one thread writes and another one reads. */
 static inline int smx_take(smx_shares *of, ptrdiff_t *first, ptrdiff_t *end) {
@@ -56,8 +62,6 @@ static inline int smx_take(smx_shares *of, ptrdiff_t *first, ptrdiff_t *end) {
     }
     if (thread == 0)
         smx_share_ends(of->call, of->items);
-    else if (of->call->cpu >= 0)
-        smx_share_over(of->call);
     return 0;
 }
 

@@ -2,13 +2,15 @@
 
 #include "strided.h"
 
+#include "arch.h"
+
 #include <stdint.h>
 #include <string.h>
 
 /* The operands of the plan's operation: the inputs, the output, and those that have one number for each row. */
 static int operand_count(const smx_plan *plan) {
     const smx_op_kernels *op = &plan->kernels->op[plan->op];
-    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels;
+    return op->inputs + 1 + op->has_row_out + 2 * op->has_labels + 3 * op->has_targets + (plan->initial.data != NULL);
 }
 
 static smx_operand *operand_at(smx_plan *plan, int k) {
@@ -18,14 +20,18 @@ static smx_operand *operand_at(smx_plan *plan, int k) {
     k -= op->inputs + 1;
     if (k < 2 * op->has_labels)
         return k == 0 ? &plan->label : &plan->factor;
-    return &plan->row_out;
+    k -= 2 * op->has_labels;
+    if (k < 3 * op->has_targets)
+        return k == 0 ? &plan->exponent : k == 1 ? &plan->scale : &plan->spread;
+    k -= 3 * op->has_targets;
+    return k < op->has_row_out ? &plan->row_out : &plan->initial;
 }
 
 /* The outer or the inner axes of all operands, or of the mask. */
 typedef struct {
     ptrdiff_t *shape;
     int count;
-    ptrdiff_t *stride[SMX_MAX_INPUTS + 4], item[SMX_MAX_INPUTS + 4];
+    ptrdiff_t *stride[SMX_MAX_INPUTS + 7], item[SMX_MAX_INPUTS + 7];
 } axes;
 
 static axes axes_of_operands(smx_plan *plan, int inner) {
@@ -172,14 +178,46 @@ static uint64_t swap64(uint64_t x) { return (uint64_t)swap32((uint32_t)x) << 32 
         }                                                                                                              \
     } while (0)
 
-void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
-                       int swapped) {
-    if (size == 2)
+/* Contiguous elements. They are swapped as so many numbers of 16 bits, whose order is reversed: compilers make vectors of
+   that without an instruction for bytes, which not every machine has. */
+SMX_INLINE void swap_run(char *restrict to, const char *restrict from, ptrdiff_t n, ptrdiff_t halves) {
+    for (ptrdiff_t i = 0; i < n; i++, to += 2 * halves, from += 2 * halves)
+        for (ptrdiff_t k = 0; k < halves; k++) {
+            uint16_t x;
+            memcpy(&x, from + 2 * k, 2);
+            x = swap16(x);
+            memcpy(to + 2 * (halves - 1 - k), &x, 2);
+        }
+}
+
+void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restrict from, ptrdiff_t from_step,
+                       ptrdiff_t n, ptrdiff_t size, int swapped) {
+    if (to_step == size && from_step == size && (!swapped || n >= 16)) {
+        if (!swapped)
+            memcpy(to, from, (size_t)(n * size));
+        else if (size == 2)
+            swap_run(to, from, n, 1);
+        else if (size == 4)
+            swap_run(to, from, n, 2);
+        else
+            swap_run(to, from, n, 4);
+    } else if (size == 2) {
         COPY_ELEMENTS(uint16_t, swap16);
-    else if (size == 4)
+    } else if (size == 4) {
         COPY_ELEMENTS(uint32_t, swap32);
-    else
+    } else {
         COPY_ELEMENTS(uint64_t, swap64);
+    }
+}
+
+void smx_copy_rows(char *restrict to, ptrdiff_t to_row, ptrdiff_t to_step, const char *restrict from,
+                   ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, int swapped) {
+    if (to_row == n * to_step && from_row == n * from_step) {
+        n *= rows;
+        rows = 1;
+    }
+    for (ptrdiff_t r = 0; r < rows; r++)
+        smx_copy_elements(to + r * to_row, to_step, from + r * from_row, from_step, n, size, swapped);
 }
 
 /* How many of n elements, from number i on, lie on one span of `span` elements. */

@@ -25,10 +25,14 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step);
 
-/* Copies n elements of 2, 4 or 8 bytes between places that are a constant step apart, in bytes. If swapped, the bytes
-   of each element are reversed. */
-void smx_copy_elements(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n, ptrdiff_t size,
-                       int swapped);
+/* Copies rows of n elements of 2, 4 or 8 bytes. Rows and elements are a constant number of bytes apart, at both ends. If
+   swapped, the bytes of each element are reversed. */
+void smx_copy_rows(char *restrict to, ptrdiff_t to_row, ptrdiff_t to_step, const char *restrict from,
+                   ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, int swapped);
+
+/* The same for a single row. */
+void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restrict from, ptrdiff_t from_step,
+                       ptrdiff_t n, ptrdiff_t size, int swapped);
 
 /* How many of the n elements of a row, from number i on, lie at the stride of the last inner axis. */
 ptrdiff_t smx_constant_stride_run(const smx_plan *plan, ptrdiff_t i, ptrdiff_t n);

@@ -107,6 +107,15 @@ static int64_t now_of(const smx_call *call) {
     return now();
 }
 
+/* The processor that the thread is on; -1 if the system does not tell. */
+static int own_cpu(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
 /* Only the call that found no other call inside, its owner, reads or writes the policy. */
 static smx_policy policy;
 static smx_atomic inside = 0, was_crowded = 0;
@@ -123,8 +132,10 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     call->cpu = -1;
     call->is_owner = SMX_FETCH_ADD_ORDERED(inside, 1) == 0;
     call->threads = threads;
-    if (SMX_READ(always))
+    if (SMX_READ(always)) {
+        call->cpu = own_cpu();
         return call->threads;
+    }
     if (!call->is_owner) {
         SMX_WRITE(was_crowded, 1);
         SMX_FETCH_ADD(alone, 1);
@@ -136,10 +147,8 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     const int wanted = smx_policy_width(&policy, call->start, smx_get_threads());
     if (wanted == 1)
         SMX_FETCH_ADD(alone, 1);
-#if defined(__linux__)
     else if (call->start - together_ended > AWAKE || policy.state == SMX_PROBING)
-        call->cpu = sched_getcpu();
-#endif
+        call->cpu = own_cpu();
     return call->threads = wanted < threads ? wanted : threads;
 }
 
@@ -176,8 +185,8 @@ void smx_share_ends(smx_call *call, ptrdiff_t items) {
 
 /* Linux may wake a thread on the processor of the thread that waits for it, and leave it there for as long as the two
    take turns sleeping: then no call has two processors. So a thread that finds itself on that processor moves to
-   another one that it may use. */
-void smx_share_over(const smx_call *call) {
+   another one that it may use, before it takes any items. */
+void smx_leave_cpu(const smx_call *call) {
 #if defined(__linux__)
     cpu_set_t allowed, others;
     if (sched_getcpu() != call->cpu || sched_getaffinity(0, sizeof allowed, &allowed) != 0)

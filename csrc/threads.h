@@ -43,8 +43,8 @@ void smx_call_leave(smx_call *call);
 void smx_share_begins(smx_call *call);
 void smx_share_ends(smx_call *call, ptrdiff_t items);
 
-/* Each of the other threads calls this when no items are left. */
-void smx_share_over(const smx_call *call);
+/* Moves the calling thread, which helps with the call, off the processor of the thread that makes it. */
+void smx_leave_cpu(const smx_call *call);
 
 /* For tests: calls use threads, whatever the time and the policy say. */
 void smx_always_use_threads(int always);

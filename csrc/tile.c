@@ -12,6 +12,11 @@ static const smx_view nowhere = {NULL, 0, 0};
 
 /* ---- where the rows are ----------------------------------------------------------------------------------------- */
 
+static void find_initial(smx_worker *w) {
+    const smx_operand *initial = &w->job->plan->initial;
+    w->tile.initial = initial->data ? smx_gather_numbers(w, initial, w->job->real_size, w->factor) : NULL;
+}
+
 void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     const smx_job *j = w->job;
     const ptrdiff_t span = number / j->tiles_per_span;
@@ -33,11 +38,18 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.storage = j->in_place[0] ? j->plan->in[0].storage : SMX_REAL;
     w->tile.rows = (int)(smx_min(end, j->span) - in_span);
     w->tile.targets = &j->plan->targets;
+    w->tile.shift = NULL;
+    find_initial(w);
     w->tile.label = NULL;
     if (j->op->has_labels) {
         w->tile.label = smx_gather_numbers(w, &j->plan->label, sizeof(int64_t), w->label);
         w->tile.factor = smx_gather_numbers(w, &j->plan->factor, j->real_size, w->factor);
     }
+    w->tile.scale = w->tile.spread = NULL;
+    if (j->op->has_targets && j->plan->scale.data)
+        w->tile.scale = smx_gather_numbers(w, &j->plan->scale, j->real_size, w->scale);
+    if (j->op->has_targets && j->plan->spread.data)
+        w->tile.spread = smx_gather_numbers(w, &j->plan->spread, j->real_size, w->spread);
 }
 
 /* Moves the open tile of a uniform job to the rows of another tile. */
@@ -46,6 +58,7 @@ static void move_tile(smx_worker *w, ptrdiff_t number) {
     const ptrdiff_t first = number * j->tile_rows, rows = first - w->first_row;
     w->first_row = first;
     w->tile.rows = (int)smx_min(j->tile_rows, j->rows - first);
+    find_initial(w);
     for (int k = 0; k < j->op->inputs; k++) {
         const ptrdiff_t stride = j->plan->in[k].outer[0];
         w->tile.in[k].start = (char *)w->tile.in[k].start + rows * stride;
@@ -78,9 +91,13 @@ static int is_mask_for_kernels(const smx_worker *w) {
 /* Points the tile at a piece, and loads blocks as needed. shift: NULL, or the numbers to subtract from the rows. */
 void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const smx_job *j = w->job;
+    w->tile.again = shift;
+    if (!j->op->may_shift)
+        shift = NULL;
     const smx_plan *plan = j->plan;
     const ptrdiff_t start = piece * SMX_PIECE;
     w->tile.piece_start = start;
+    w->tile.shift = shift;
     w->tile.n = smx_min(SMX_PIECE, j->n - start);
     for (int k = 0; j->beyond_cache && k < j->op->inputs; k++)
         w->tile.next[k] = j->prefetches[k] ? view_next(w, k, start) : nowhere;
@@ -197,7 +214,7 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
 
 /* Puts in the results of rows of which the mask leaves nothing. finish cannot tell them from rows of the numbers that
    stand for hidden elements. Neither has a finite sum, so the mask is read again only for tiles that are not finite.
-   */
+   With an initial term there is no difference. */
 static void put_hidden_rows(smx_worker *w) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
@@ -216,9 +233,12 @@ static void put_hidden_rows(smx_worker *w) {
 
 void smx_store_row_results(smx_worker *w) {
     const smx_job *j = w->job;
-    if (j->plan->mask.data && !j->op->elementwise && w->state->flags & SMX_NOT_FINITE)
+    if (j->plan->mask.data && !j->op->elementwise && !j->plan->initial.data && w->state->flags & SMX_NOT_FINITE)
         put_hidden_rows(w);
-    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, (const char *)w->state->constants);
+    const char *results = (const char *)w->state->constants;
+    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, results);
+    if (w->state->flags & SMX_SCALED)
+        smx_store_exponents(w, results + SMX_TILE_ROWS * j->real_size);
 }
 
 /* ---- the protocol ----------------------------------------------------------------------------------------------- */

@@ -1,10 +1,17 @@
-/* The shortest way, for a call that is one tile of contiguous rows of reals. There is no job, and all scratch memory is
-   on the stack. A job would take half of the time of softmax of 1x10. */
+/* The shortest way, for a call that is one tile of contiguous rows of reals. There is no job, which would take half of
+   the time of softmax of 1x10. */
 
 #include "fpstate.h"
 #include "job.h"
+#include "scratch.h"
 
 #include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    double block[2][SMX_TINY_BLOCK / sizeof(double)];
+    double partial[SMX_PARTIALS * SMX_TILE_ROWS], constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+} tiny_scratch;
 
 int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     smx_tiny_route route;
@@ -14,50 +21,60 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int columns = route.reduce == SMX_WALK_SHORT_COLUMNS;
-    double block[2][SMX_TINY_BLOCK / sizeof(double)], partial[SMX_PARTIALS * SMX_TILE_ROWS];
-    double constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+    tiny_scratch *scratch = smx_take_scratch(sizeof(tiny_scratch));
+    if (!scratch)
+        return 0;
+    const smx_view nowhere = {NULL, 0, 0};
     const smx_view saved = {NULL, columns ? 1 : route.pitch, columns ? route.pitch : 1};
 
     smx_tile tile;
-    for (int k = 0; k <= op->inputs; k++) {
+    tile.out = nowhere;
+    for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
         view->start = operand->data;
         view->row_stride = rows > 1 ? operand->outer[0] / size : n; /* the stride of a single row may be any */
         view->element_stride = 1;
     }
-    const smx_view memory = tile.in[0], nowhere = {NULL, 0, 0};
+    const smx_view memory = tile.in[0];
     tile.layout = columns ? SMX_COLUMNS : SMX_ROWS;
     tile.rows = (int)rows;
     tile.piece_start = 0;
     tile.n = tile.row_length = n;
     tile.saved[0] = tile.saved[1] = saved;
     if (op->saves) {
-        tile.saved[0].start = block[0];
-        tile.saved[1].start = block[1];
+        tile.saved[0].start = scratch->block[0];
+        tile.saved[1].start = scratch->block[1];
     }
     tile.temperature = kernels->no_temperature;
+    tile.initial = tile.shift = NULL;
+    tile.targets = &plan->targets;
+    tile.label = NULL;
     tile.stream = 0;
+    tile.again = NULL;
     tile.lookahead.maxima = NULL;
     for (int k = 0; k < op->inputs; k++)
         tile.next[k] = nowhere;
     tile.mask = nowhere;
     tile.storage = tile.out_storage = SMX_REAL;
     if (columns) {
-        kernels->rows_to_columns(memory.start, n, (int)rows, n, block[0], route.pitch, 0);
+        kernels->rows_to_columns(memory.start, n, (int)rows, n, scratch->block[0], route.pitch, 0);
         tile.in[0] = saved;
-        tile.in[0].start = block[0];
+        tile.in[0].start = scratch->block[0];
     }
     const smx_fpstate before = smx_enter_fpstate();
-    op->reduce[route.reduce](&tile, partial);
-    const int is_finite = op->finish(&tile, 1, partial, NULL, constants) == 0;
+    op->reduce[route.reduce](&tile, scratch->partial);
+    const int is_finite = op->finish(&tile, 1, scratch->partial, NULL, scratch->constants) == 0;
     if (columns && route.write == SMX_WALK_PACKED) {
         tile.layout = SMX_ROWS;
         tile.in[0] = memory;
     }
-    if (is_finite)
-        op->write[route.write](&tile, constants);
+    if (is_finite && op->elementwise)
+        op->write[route.write](&tile, scratch->constants);
+    else if (is_finite)
+        memcpy(plan->out.data, scratch->constants, (size_t)(rows * size));
     smx_leave_fpstate(before);
+    smx_return_scratch(scratch);
     if (is_finite && plan->explanation)
         snprintf(plan->explanation, SMX_EXPLANATION, "tiny: 1 tile of %d row%s", (int)rows, rows == 1 ? "" : "s");
     return is_finite;

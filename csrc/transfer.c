@@ -56,13 +56,33 @@ static int is_mask_of_rows(const smx_worker *w) {
     return w->job->plan->mask.data && w->mask.row_stride != 0 && w->mask.row_stride != 1;
 }
 
-/* ---- numbers of 16 bits ----------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
 
-/* True if rows, each contiguous, follow one another in the operand and in the view: they then make one long row. */
-static int is_one_row(const smx_worker *w, const smx_operand *operand, const smx_view *rows) {
-    const smx_plan *plan = w->job->plan;
-    return w->job->constant_stride && rows->row_stride == w->tile.n &&
-           operand->outer[plan->outer_dims - 1] == w->tile.n * smx_item_size(plan, operand);
+/* Moves the tile's rows, from element number start on, out of an operand into memory, or back; `row` and `step` are the
+   distances of rows and elements there, in bytes. */
+static void gather_rows(const smx_worker *w, const smx_operand *from, ptrdiff_t start, char *to, ptrdiff_t row,
+                        ptrdiff_t step) {
+    const smx_job *j = w->job;
+    const smx_plan *plan = j->plan;
+    if (j->constant_stride && plan->inner_dims == 1) {
+        smx_copy_rows(to, row, step, find_row(w, from, 0) + start * from->inner[0], from->outer[plan->outer_dims - 1],
+                      from->inner[0], w->tile.rows, w->tile.n, smx_item_size(plan, from), from->swapped);
+        return;
+    }
+    for (ptrdiff_t r = 0; r < w->tile.rows; r++)
+        smx_gather(plan, from, find_row(w, from, r), start, w->tile.n, to + r * row, step);
+}
+static void scatter_rows(const smx_worker *w, const smx_operand *to, ptrdiff_t start, const char *from, ptrdiff_t row,
+                         ptrdiff_t step) {
+    const smx_job *j = w->job;
+    const smx_plan *plan = j->plan;
+    if (j->constant_stride && plan->inner_dims == 1) {
+        smx_copy_rows(find_row(w, to, 0) + start * to->inner[0], to->outer[plan->outer_dims - 1], to->inner[0], from,
+                      row, step, w->tile.rows, w->tile.n, smx_item_size(plan, to), to->swapped);
+        return;
+    }
+    for (ptrdiff_t r = 0; r < w->tile.rows; r++)
+        smx_scatter(plan, to, find_row(w, to, r), start, w->tile.n, from + r * row, step);
 }
 
 /* True if each row of the operand is contiguous and native: smx_facts, which says so, too, is gone by now. */
@@ -72,23 +92,31 @@ static int is_along(const smx_worker *w, const smx_operand *operand) {
            smx_is_native(plan, operand, 1);
 }
 
+/* ---- numbers of 16 bits ----------------------------------------------------------------------------------------- */
+
+/* True if rows, each contiguous, follow one another in the operand and in the view: they then make one long row. */
+static int is_one_row(const smx_worker *w, const smx_operand *operand, const smx_view *rows) {
+    const smx_plan *plan = w->job->plan;
+    return w->job->constant_stride && rows->row_stride == w->tile.n &&
+           operand->outer[plan->outer_dims - 1] == w->tile.n * smx_item_size(plan, operand);
+}
+
 /* Rows of 16 bits in input k into contiguous rows of reals, and back from reals into the output. */
 static void rows_from_half(const smx_worker *w, int k, ptrdiff_t start, const smx_view *to) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
     const smx_operand *from = &plan->in[k];
     const ptrdiff_t size = smx_item_size(plan, from);
-    const int along = is_along(w, from), one_row = along && is_one_row(w, from, to);
-    const ptrdiff_t n = one_row ? w->tile.rows * w->tile.n : w->tile.n;
-    for (ptrdiff_t r = 0; r < (one_row ? 1 : w->tile.rows); r++) {
-        char *row = find_row(w, from, r), *reals = (char *)to->start + r * to->row_stride * j->real_size;
-        if (along) {
-            plan->kernels->from_half(from->storage, row + smx_inner_offset(plan, from, start), n, reals);
-        } else {
-            char *upper_half = reals + n * (j->real_size - size);
-            smx_gather(plan, from, row, start, n, upper_half, size);
-            plan->kernels->from_half(from->storage, upper_half, n, reals);
-        }
+    const int along = is_along(w, from);
+    const int one_row = along ? is_one_row(w, from, to) : to->row_stride == w->tile.n;
+    const ptrdiff_t rows = one_row ? 1 : w->tile.rows, n = one_row ? w->tile.rows * w->tile.n : w->tile.n;
+    const ptrdiff_t row_bytes = to->row_stride * j->real_size, upper_half = n * (j->real_size - size);
+    char *reals = to->start;
+    if (!along)
+        gather_rows(w, from, start, reals + upper_half, one_row ? w->tile.n * size : row_bytes, size);
+    for (ptrdiff_t r = 0; r < rows; r++, reals += row_bytes) {
+        const char *half = along ? find_row(w, from, r) + smx_inner_offset(plan, from, start) : reals + upper_half;
+        plan->kernels->from_half(from->storage, half, n, reals);
     }
 }
 
@@ -97,32 +125,26 @@ static void rows_to_half(const smx_worker *w, const smx_view *from, ptrdiff_t st
     const smx_plan *plan = j->plan;
     const smx_operand *to = &plan->out;
     const ptrdiff_t size = smx_item_size(plan, to);
-    const int along = is_along(w, to), one_row = along && is_one_row(w, to, from);
-    const ptrdiff_t n = one_row ? w->tile.rows * w->tile.n : w->tile.n;
-    for (ptrdiff_t r = 0; r < (one_row ? 1 : w->tile.rows); r++) {
-        char *row = find_row(w, to, r), *reals = (char *)from->start + r * from->row_stride * j->real_size;
-        if (along) {
-            plan->kernels->to_half(to->storage, reals, n, row + smx_inner_offset(plan, to, start));
-        } else {
-            plan->kernels->to_half(to->storage, reals, n, reals);
-            smx_scatter(plan, to, row, start, n, reals, size);
-        }
+    const int along = is_along(w, to);
+    const int one_row = along ? is_one_row(w, to, from) : from->row_stride == w->tile.n;
+    const ptrdiff_t rows = one_row ? 1 : w->tile.rows, n = one_row ? w->tile.rows * w->tile.n : w->tile.n;
+    const ptrdiff_t row_bytes = from->row_stride * j->real_size;
+    char *reals = from->start;
+    for (ptrdiff_t r = 0; r < rows; r++, reals += row_bytes) {
+        char *half = along ? find_row(w, to, r) + smx_inner_offset(plan, to, start) : reals;
+        plan->kernels->to_half(to->storage, reals, n, half);
     }
+    if (!along)
+        scatter_rows(w, to, start, from->start, one_row ? w->tile.n * size : row_bytes, size);
 }
 
 /* ---- loads ------------------------------------------------------------------------------------------------------ */
 
-/* Element by element, from any strides and byte order. ROWS that are read in place come here for a shift. */
+/* From any strides and byte order into ROWS. Rows that are read in place come here for a shift. */
 void smx_load_gathered(smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
-    const smx_plan *plan = j->plan;
     const smx_view block = smx_view_block(j, w->block[k]);
-    /* kernels read the padding of columns: zeros make it ordinary rows */
-    if (j->layout == SMX_COLUMNS && w->tile.rows % plan->kernels->row_multiple != 0)
-        memset(block.start, 0, (size_t)(w->tile.n * j->pitch * j->real_size));
-    for (ptrdiff_t r = 0; r < w->tile.rows; r++)
-        smx_gather(plan, &plan->in[k], find_row(w, &plan->in[k], r), start, w->tile.n,
-                   (char *)block.start + r * block.row_stride * j->real_size, block.element_stride * j->real_size);
+    gather_rows(w, &j->plan->in[k], start, block.start, block.row_stride * j->real_size, j->real_size);
     mask_block(w, k, &block);
 }
 
@@ -140,7 +162,7 @@ void smx_load_masked(smx_worker *w, int k, ptrdiff_t start) {
     smx_apply_mask(w, &rows, w->job->op->hidden.in[k], &block);
 }
 
-/* Rows, contiguous or of 16 bits, into COLUMNS. */
+/* Rows into COLUMNS. Rows that are not contiguous, or of 16 bits, become contiguous reals in the stage first. */
 void smx_load_transposed(smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
     const smx_operand *from = &j->plan->in[k];
@@ -149,8 +171,10 @@ void smx_load_transposed(smx_worker *w, int k, ptrdiff_t start) {
     smx_view rows = stage;
     if (from->storage != SMX_REAL)
         rows_from_half(w, k, start, &stage);
-    else
+    else if (j->constant_stride && is_along(w, from))
         rows = smx_view_array(w, from, start);
+    else
+        gather_rows(w, from, start, stage.start, stage.row_stride * j->real_size, j->real_size);
     if (is_masked) {
         smx_apply_mask(w, &rows, j->op->hidden.in[k], &stage);
         rows = stage;
@@ -203,15 +227,13 @@ static void mask_results(const smx_worker *w, const smx_view *results, int appli
         smx_apply_mask(w, results, w->job->op->hidden.out, results);
 }
 
-/* Element by element, to any strides and byte order. */
+/* To any strides and byte order. */
 void smx_store_scattered(smx_worker *w, ptrdiff_t start, int applies_mask) {
     const smx_job *j = w->job;
-    const smx_operand *to = &j->plan->out;
     const smx_view block = smx_view_block(j, w->block[0]);
     mask_results(w, &block, applies_mask);
-    for (ptrdiff_t r = 0; r < w->tile.rows; r++)
-        smx_scatter(j->plan, to, find_row(w, to, r), start, w->tile.n,
-                    (char *)block.start + r * block.row_stride * j->real_size, block.element_stride * j->real_size);
+    scatter_rows(w, &j->plan->out, start, block.start, block.row_stride * j->real_size,
+                 block.element_stride * j->real_size);
 }
 
 /* ROWS into rows of 16 bits. */
@@ -221,18 +243,22 @@ void smx_store_half(smx_worker *w, ptrdiff_t start, int applies_mask) {
     rows_to_half(w, &block, start);
 }
 
-/* COLUMNS into rows, contiguous or of 16 bits. */
+/* COLUMNS into rows; those that are not contiguous, or of 16 bits, by way of the stage. */
 void smx_store_transposed(smx_worker *w, ptrdiff_t start, int applies_mask) {
     const smx_job *j = w->job;
-    const int is_half = j->plan->out.storage != SMX_REAL, masks_rows = applies_mask && is_mask_of_rows(w);
+    const smx_operand *to = &j->plan->out;
+    const int is_half = to->storage != SMX_REAL, masks_rows = applies_mask && is_mask_of_rows(w);
+    const int in_place = !is_half && j->constant_stride && is_along(w, to);
     const smx_view block = smx_view_block(j, w->block[0]);
-    const smx_view rows = is_half ? view_stage(w) : smx_view_array(w, &j->plan->out, start);
+    const smx_view rows = in_place ? smx_view_array(w, to, start) : view_stage(w);
     mask_results(w, &block, applies_mask && !masks_rows);
     j->plan->kernels->columns_to_rows(block.start, block.element_stride, rows.start, rows.row_stride, w->tile.rows,
-                                      w->tile.n, j->beyond_cache && !is_half);
+                                      w->tile.n, j->beyond_cache && in_place);
     mask_results(w, &rows, masks_rows);
     if (is_half)
         rows_to_half(w, &rows, start);
+    else if (!in_place)
+        scatter_rows(w, to, start, rows.start, rows.row_stride * j->real_size, j->real_size);
 }
 
 /* COLUMNS into rows of 16 bits that are side by side. */
@@ -288,27 +314,26 @@ void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *n
         smx_copy_elements(find_row(w, to, r), 0, numbers + r * size, 0, 1, size, to->swapped);
 }
 
+void smx_store_exponents(const smx_worker *w, const char *exponents) {
+    const smx_operand *to = &w->job->plan->exponent;
+    for (ptrdiff_t r = 0; r < w->tile.rows; r++) {
+        const double value =
+            w->job->real_size == 4 ? (double)((const float *)exponents)[r] : ((const double *)exponents)[r];
+        *(int8_t *)find_row(w, to, r) = (int8_t)value;
+    }
+}
+
 /* ---- windows of ragged rows ------------------------------------------------------------------------------------- */
 
-SMX_INLINE void to_places_sized(char *block, const uint16_t *place, const char *from, ptrdiff_t n, size_t size) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        memcpy(block + place[i] * size, from + (size_t)i * size, size);
-}
-SMX_INLINE void from_places_sized(const char *block, const uint16_t *place, char *to, ptrdiff_t n, size_t size) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        memcpy(to + (size_t)i * size, block + place[i] * size, size);
-}
-static void to_places(char *block, const uint16_t *place, const char *from, ptrdiff_t n, ptrdiff_t size) {
-    if (size == 4)
-        to_places_sized(block, place, from, n, 4);
-    else
-        to_places_sized(block, place, from, n, 8);
-}
-static void from_places(const char *block, const uint16_t *place, char *to, ptrdiff_t n, ptrdiff_t size) {
-    if (size == 4)
-        from_places_sized(block, place, to, n, 4);
-    else
-        from_places_sized(block, place, to, n, 8);
+/* One segment into a column of the block, or back. */
+SMX_INLINE void copy_column_sized(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n,
+                                  size_t size) {
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4, from += 4 * from_step)
+        for (int k = 0; k < 4; k++, to += to_step)
+            memcpy(to, from + k * from_step, size);
+    for (; i < n; i++, to += to_step, from += from_step)
+        memcpy(to, from, size);
 }
 
 /* What the missing elements of the rows count as: -inf, whose exponential is 0; 0 where products are summed. */
@@ -326,78 +351,103 @@ static void fill(const smx_plan *plan, char *to, ptrdiff_t count) {
 
 /* Fills up the shorter rows of a tile. The lanes beyond its last row get zeros, which make ordinary rows. */
 static void fill_up(const smx_window *w, char *block, smx_columns tile) {
-    const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size;
-    const ptrdiff_t to = smx_round_up(tile.to, w->of->plan->kernels->row_multiple);
-    for (int at = 0; at < tile.longest; at++) {
-        char *row = block + at * w->of->pitch * size;
-        if (to > tile.to)
-            memset(row + tile.to * size, 0, (size_t)((to - tile.to) * size));
+    const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size, rows = tile.to - tile.from;
+    const ptrdiff_t padded = smx_round_up(rows, w->of->plan->kernels->row_multiple);
+    for (int at = padded > rows ? 0 : tile.shortest; at < tile.longest; at++) {
+        char *line = block + at * w->of->pitch * size;
+        if (padded > rows)
+            memset(line + rows * size, 0, (size_t)((padded - rows) * size));
         if (at >= tile.shortest)
-            fill(w->of->plan, row + tile.from * size, tile.to - tile.from);
+            fill(w->of->plan, line, rows);
     }
 }
 
-/* Copies the rows in columns [from, to) to the block, or from the block if the operand is the output. */
-static void copy_columns(const smx_window *w, const smx_operand *operand, char *block, int from, int to) {
+/* Where a segment begins in an operand whose segments follow one another. */
+static char *find_segment(const smx_window *w, const smx_operand *operand, ptrdiff_t start) {
+    return operand->data + start * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
+}
+
+static void prefetch_run(const char *from, ptrdiff_t bytes) {
+    for (ptrdiff_t i = 0; i < bytes; i += SMX_CACHE_LINE)
+        SMX_PREFETCH(from + i);
+}
+
+/* Segments are copied in order of length, which the processor does not foresee. */
+void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n) {
     const smx_plan *plan = w->of->plan;
-    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size;
+    const ptrdiff_t bytes = n * w->of->inner_count * (ptrdiff_t)plan->kernels->real_size;
+    for (int k = 0; k < plan->kernels->op[plan->op].inputs; k++)
+        if (w->of->in_order[k])
+            prefetch_run(find_segment(w, &plan->in[k], start), bytes);
+    if (w->of->out_in_order && plan->out.data != plan->in[0].data)
+        prefetch_run(find_segment(w, &plan->out, start), bytes);
+}
+
+/* Segments of one row in an operand whose segments follow one another: into the block, or out of it. */
+SMX_INLINE void copy_segments_sized(const smx_window *w, const smx_operand *operand, char *block, smx_columns tile,
+                                    int is_output, ptrdiff_t size) {
+    const ptrdiff_t step = w->of->pitch * size;
+    for (int i = tile.from; i < tile.to; i++, block += size) {
+        char *segment = find_segment(w, operand, w->start[i]);
+        if (is_output)
+            copy_column_sized(segment, size, block, step, w->length[i], (size_t)size);
+        else
+            copy_column_sized(block, step, segment, size, w->length[i], (size_t)size);
+    }
+}
+
+/* Copies the rows of a tile to the block, or from the block if the operand is the output. */
+static void copy_tile(const smx_window *w, const smx_operand *operand, int in_order, char *block, smx_columns tile) {
+    const smx_plan *plan = w->of->plan;
+    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
+    const ptrdiff_t step = w->of->pitch * size;
     const int is_output = operand == &plan->out;
-    int i = 0;
-    for (ptrdiff_t k = w->first; k < w->last; k++) {
-        const ptrdiff_t n = smx_segment_length(plan, k), start = plan->indptr[k];
-        if (n == 0)
-            continue;
-        const int column = w->column[i++];
-        for (int c = column > from ? column : from; c < column + w->of->inner_count && c < to; c++) {
-            char *row = smx_find_row(plan, operand, c - column), *at = block + c * size;
+    if (in_order && beside == 1 && size == 4) {
+        copy_segments_sized(w, operand, block, tile, is_output, 4);
+        return;
+    }
+    if (in_order && beside == 1) {
+        copy_segments_sized(w, operand, block, tile, is_output, 8);
+        return;
+    }
+    for (ptrdiff_t i = tile.from / beside; i < w->count && i * beside < tile.to; i++) {
+        const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, tile.from),
+                        last = smx_min(column + beside, tile.to);
+        char *at = block + (first - tile.from) * size;
+        if (in_order) {
+            char *segment = find_segment(w, operand, w->start[i]) + (first - column) * size;
             if (is_output)
-                smx_scatter(plan, operand, row, start, n, at, w->of->pitch * size);
+                smx_copy_rows(segment, beside * size, size, at, step, size, n, last - first, size, 0);
             else
-                smx_gather(plan, operand, row, start, n, at, w->of->pitch * size);
+                smx_copy_rows(at, step, size, segment, beside * size, size, n, last - first, size, 0);
+            continue;
+        }
+        for (ptrdiff_t c = first; c < last; c++, at += size) {
+            char *row = smx_find_row(plan, operand, c - column);
+            if (is_output)
+                smx_scatter(plan, operand, row, w->start[i], n, at, step);
+            else
+                smx_gather(plan, operand, row, w->start[i], n, at, step);
         }
     }
 }
 
-/* Where the window begins in an operand whose segments follow one another, and how many elements the window has. */
-static char *find_window(const smx_window *w, const smx_operand *operand) {
-    return operand->data +
-           w->of->plan->indptr[w->first] * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
-}
-static ptrdiff_t elements_of(const smx_window *w) {
-    return (w->of->plan->indptr[w->last] - w->of->plan->indptr[w->first]) * w->of->inner_count;
-}
-
-void smx_load_columns(const smx_window *w, char *block, smx_columns tile) {
-    fill_up(w, block, tile);
-    copy_columns(w, &w->of->plan->in[0], block, tile.from, tile.to);
-}
-
-void smx_load_window(smx_window *w, int k, char *block) {
-    const smx_kernels *kernels = w->of->plan->kernels;
+void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile) {
     const smx_operand *from = &w->of->plan->in[k];
-    for (int t = 0; t < w->tiles; t++)
-        fill_up(w, block, w->tile[t]);
-    if (!w->of->in_order[k]) {
-        copy_columns(w, from, block, 0, w->rows);
-    } else if (w->are_equal && w->of->inner_count == 1) {
-        const ptrdiff_t n = w->length[0];
-        kernels->rows_to_columns(find_window(w, from), n, w->rows, n, block, w->of->pitch, w->of->beyond_cache);
-    } else {
-        smx_find_places(w);
-        to_places(block, w->place, find_window(w, from), elements_of(w), (ptrdiff_t)kernels->real_size);
-    }
+    fill_up(w, block, tile);
+    if (w->is_packed && w->of->in_order[k])
+        w->of->plan->kernels->rows_to_columns(find_segment(w, from, w->start[tile.from]), tile.longest,
+                                              tile.to - tile.from, tile.longest, block, w->of->pitch,
+                                              w->of->beyond_cache);
+    else
+        copy_tile(w, from, w->of->in_order[k], block, tile);
 }
 
-void smx_store_window(smx_window *w, const char *block) {
-    const smx_kernels *kernels = w->of->plan->kernels;
+void smx_store_columns(const smx_window *w, const char *block, smx_columns tile) {
     const smx_operand *to = &w->of->plan->out;
-    if (!w->of->out_in_order) {
-        copy_columns(w, to, (char *)block, 0, w->rows);
-    } else if (w->are_equal && w->of->inner_count == 1) {
-        const ptrdiff_t n = w->length[0];
-        kernels->columns_to_rows(block, w->of->pitch, find_window(w, to), n, w->rows, n, w->of->beyond_cache);
-    } else {
-        smx_find_places(w);
-        from_places(block, w->place, find_window(w, to), elements_of(w), (ptrdiff_t)kernels->real_size);
-    }
+    if (w->is_packed && w->of->out_in_order)
+        w->of->plan->kernels->columns_to_rows(block, w->of->pitch, find_segment(w, to, w->start[tile.from]),
+                                              tile.longest, tile.to - tile.from, tile.longest, w->of->beyond_cache);
+    else
+        copy_tile(w, to, w->of->out_in_order, (char *)block, tile);
 }

@@ -1,4 +1,5 @@
-/* A window of ragged rows: neighbouring short segments whose rows become the columns of one block. */
+/* A window of ragged rows: short segments that are sorted, so that those of similar length make a tile. Longer segments may lie between
+   them, and are left out. */
 
 #ifndef SMX_WINDOW_H
 #define SMX_WINDOW_H
@@ -7,8 +8,8 @@
 
 enum {
     SMX_WINDOW_ROWS = SMX_TILE_ROWS,
-    SMX_PLACES = SMX_SHORT * SMX_WINDOW_ROWS, /* the most elements of a window; a single segment may have so many */
-    SMX_PLACES_AT_ONCE = 8
+    /* Elements of a window of more than one segment: enough for full vectors, few enough for the first-level cache. */
+    SMX_WINDOW_ELEMENTS = 4096
 };
 
 /* A tile of a window: columns [from, to). Each is a row, of `shortest` to `longest` elements. */
@@ -20,41 +21,65 @@ typedef struct {
 typedef struct {
     const smx_plan *plan;
     ptrdiff_t inner_count; /* rows of a segment: one for every index of the outer axes */
-    ptrdiff_t pitch;       /* of the block */
-    int beyond_cache;      /* what comes next is not in the cache */
+    ptrdiff_t pitch; /* of the block */
+    int beyond_cache; /* what comes next is not in the cache */
+    int prefetches; /* segments are prefetched when they are added to a window */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
 } smx_segments;
 
 typedef struct {
     const smx_segments *of;
-    /* The window has segments [first, last). `count` of them are not empty; length and column are about those. */
-    ptrdiff_t first, last;
-    int count, rows, are_equal;          /* are_equal: all segments that are not empty have one length */
-    uint8_t length[SMX_WINDOW_ROWS + 1]; /* one more, as an empty segment's length is written before the next one's */
-    uint16_t column[SMX_WINDOW_ROWS];    /* the first of the segment's rows */
-    uint8_t sorted[SMX_WINDOW_ROWS];     /* the lengths, the longest first, as the columns are */
+    int count, rows; /* segments, of which none is empty; and columns */
+    ptrdiff_t elements;
+    int shortest, longest;
+    /* As they were added; start counts elements of the axis. */
+    ptrdiff_t added_start[SMX_WINDOW_ROWS];
+    uint8_t added_length[SMX_WINDOW_ROWS];
+    /* As columns: the longest segment first. The rows of segment i begin at column i * inner_count. */
+    ptrdiff_t start[SMX_WINDOW_ROWS];
+    uint8_t length[SMX_WINDOW_ROWS];
     smx_columns tile[SMX_WINDOW_ROWS];
-    int tiles, has_places;
-    uint16_t place[SMX_PLACES + SMX_PLACES_AT_ONCE]; /* where each element, in C order, is in the block, in reals */
+    int tiles;
+    int is_packed; /* the segments have one length and follow one another */
 } smx_window;
 
 static inline ptrdiff_t smx_segment_length(const smx_plan *plan, ptrdiff_t k) {
     return plan->indptr[k + 1] - plan->indptr[k];
 }
 
-/* True if segment k is short enough for a window. */
-int smx_fits_window(const smx_window *w, ptrdiff_t k);
+/* True if a segment of n elements is short enough for a window. */
+static inline int smx_fits_window(const smx_window *w, ptrdiff_t n) {
+    return n <= SMX_SHORT && w->of->inner_count <= SMX_WINDOW_ROWS;
+}
 
-/* Opens the window that begins with segment first, which fits, and ends at segment last at most. */
-void smx_open_window(smx_window *w, ptrdiff_t first, ptrdiff_t last);
+static inline void smx_clear_window(smx_window *w) {
+    w->count = 0;
+    w->elements = 0;
+    w->shortest = SMX_SHORT;
+    w->longest = 0;
+}
 
-/* Finds the place of each element in the block, if that has not been done for this window. */
-void smx_find_places(smx_window *w);
+/* Adds a segment that fits and is not empty. Returns 0 if the window is full, and has to be done first. */
+static inline int smx_add_segment(smx_window *w, ptrdiff_t start, ptrdiff_t n) {
+    const ptrdiff_t elements = w->elements + n * w->of->inner_count;
+    const ptrdiff_t rows = (w->count + 1) * w->of->inner_count;
+    if (w->count > 0 && (rows > SMX_WINDOW_ROWS || elements > SMX_WINDOW_ELEMENTS))
+        return 0;
+    w->added_start[w->count] = start;
+    w->added_length[w->count++] = (uint8_t)n;
+    w->elements = elements;
+    w->shortest = n < w->shortest ? (int)n : w->shortest;
+    w->longest = n > w->longest ? (int)n : w->longest;
+    return 1;
+}
 
-/* In transfer.c: loads input k into a block; stores a block in the output; loads one tile of input 0 once more. */
-void smx_load_window(smx_window *w, int k, char *block);
-void smx_store_window(smx_window *w, const char *block);
-void smx_load_columns(const smx_window *w, char *block, smx_columns tile);
+/* Sorts the segments that were added, and cuts the columns into tiles. */
+void smx_sort_window(smx_window *w);
+
+/* In transfer.c: prefetches a segment; loads a tile of input k into a block; stores a block in a tile of the output. */
+void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n);
+void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile);
+void smx_store_columns(const smx_window *w, const char *block, smx_columns tile);
 
 #endif

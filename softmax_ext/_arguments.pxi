@@ -98,14 +98,14 @@ cpdef bint _flag(object value, str name) except? -1:
         raise TypeError(f"{name}: got {type(value).__name__}, expected True or False") from None
 
 
-cdef inline bint _temperature_is_normal(double temperature, bint is_double):
+cpdef bint _temperature_is_normal(double temperature, bint is_double):
     """True if the constants of exp's reduction by this temperature are normal numbers of the type."""
     if is_double:
         return 2.0 ** -900 <= temperature <= 2.0 ** 900
     return 2.0 ** -90 <= temperature <= 2.0 ** 100
 
 
-cdef double _temperature(object value) except? -1:
+cpdef double _temperature(object value) except? -1:
     """The value as a temperature that the kernels of double can use."""
     cdef double number
     if type(value) is float:
@@ -157,7 +157,7 @@ cdef inline bint _broadcasts(cnp.ndarray array, cnp.ndarray to):
     return True
 
 
-cdef object _bool_mask(object where, object x, str name):
+cpdef object _bool_mask(object where, object x, str name):
     """where as an array of bool that broadcasts to x, the argument of that name; None stays None."""
     if where is None:
         return None
@@ -169,7 +169,7 @@ cdef object _bool_mask(object where, object x, str name):
     return mask
 
 
-cdef object _check_out(object out, object shape, object compute_dtype):
+cpdef object _check_out(object out, object shape, object compute_dtype):
     """Refuse an out that a result of that shape, computed in that type, cannot be written to."""
     if isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out: got {type(out).__name__}, expected an array without a mask: pass out.data")

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, SupportsIndex, overload
+from typing import Any, Literal, Self, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -35,6 +35,7 @@ def _build_info() -> dict[str, Any]: ...
 def _array_and_axis(
     value: ArrayLike, axis: SupportsIndex, name: str, unmask: str
 ) -> tuple[NDArray[Any], int, np.dtype[Any]]: ...
+def _temperature(value: Real) -> float: ...
 def _segmented_array(value: ArrayLike, name: str, unmask: str) -> NDArray[Any]: ...
 def _as_array(
     value: ArrayLike, name: str, unmask: str = ..., empty: DTypeLike | None = None
@@ -53,6 +54,20 @@ def _real_array(value: ArrayLike, name: str, unmask: str = ...) -> NDArray[Any]:
 def _shown(value: object) -> str: ...
 def _integer(value: Any, name: str) -> int: ...
 def _real_number(value: Any, name: str, expected: str) -> float: ...
+def _simple_losses(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: SupportsIndex,
+    reduction: str,
+    weight: ArrayLike | None,
+    ignore_index: SupportsIndex | None,
+    label_smoothing: Real,
+    where: ArrayLike | None,
+    temperature: Real,
+    sample_weight: ArrayLike | None,
+    out: NDArray[Any] | None,
+    with_gradient: bool,
+) -> tuple[Any, Any] | None: ...
 def _row_losses(
     x: NDArray[Any],
     axis: int,
@@ -60,9 +75,38 @@ def _row_losses(
     q: NDArray[Any] | None,
     label: NDArray[Any] | None,
     factor: NDArray[Any] | None,
-    targets: tuple[float, float, float],
-    with_gradient: bool,
-) -> tuple[NDArray[Any], NDArray[Any] | None]: ...
+    scale: NDArray[Any] | None,
+    spread: NDArray[Any] | None,
+    where: NDArray[Any] | None,
+    targets: tuple[float, float, float, int, int],
+    temperature: float,
+    gradient: NDArray[Any] | None,
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def _sum_of_weights(a: NDArray[Any], b: NDArray[Any] | None = None) -> tuple[float, int]: ...
+def _mean_of_losses(
+    losses: NDArray[Any], exponents: NDArray[Any], divisor: float, divisor_exponent: int
+) -> float: ...
+def _apply_exponents(losses: NDArray[Any], exponents: NDArray[Any]) -> None: ...
+def _cast(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]: ...
+def _copy_into(out: NDArray[Any], result: NDArray[Any]) -> None: ...
+def _empty_like(x: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]: ...
+def _check_out(out: object, shape: tuple[int, ...], compute_dtype: np.dtype[Any]) -> None: ...
+def _can_write_into(
+    out: NDArray[Any],
+    compute_dtype: np.dtype[Any],
+    inputs: list[NDArray[Any]],
+    where: NDArray[Any] | None,
+    elementwise: bool,
+    indptr: object,
+) -> bool: ...
+def _bool_mask(where: ArrayLike | None, x: NDArray[Any], name: str) -> NDArray[Any] | None: ...
+def _temperature(value: object) -> float: ...
+def _temperature_is_normal(temperature: float, is_double: bool) -> bool: ...
+
+class _OwnFloatState:
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
 def set_num_threads(n: SupportsIndex) -> None:
     """Set the number of threads that later calls may use.
 
@@ -165,10 +209,14 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]:
     r"""Softmax along an axis: exponentials that sum to 1.
 
-    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
+    .. math:: y_i = \frac{\exp(x_i / T)}{\exp(i) + \sum_j \exp(x_j / T)}
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -193,22 +241,33 @@ def softmax(
         T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1
         it sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
         2**100) the arithmetic is done in float64.
+    initial : array_like, optional
+        The logarithm of what each row's sum of exponentials starts at, such as an attention sink: a share of each row
+        that goes to none of its elements. It broadcasts to `x`'s shape with length 1 along the axis, is taken as a
+        number of the type of the arithmetic, and is not divided by T. 0 gives "softmax off by one"; -inf, like None,
+        adds nothing.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well: what `logsumexp` returns for these arguments.
 
     Returns
     -------
     ndarray or scalar
         Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
         float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
-        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. A NaN or +inf as `initial` makes its row NaN,
+        and beside a finite one a row of nothing but -inf is 0. No warning is raised. The last bit of a result may
+        depend on `return_logsumexp`.
+    logsumexp : ndarray or scalar
+        Of `x`'s shape without the axis. Only with `return_logsumexp`.
 
     Raises
     ------
     TypeError
         If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
         named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
-        `where` is not of type bool; if `temperature` is no number.
+        `where` is not of type bool; if `temperature` is no number; if `initial` holds no real numbers.
     ValueError
-        If `out` is read-only or of the wrong shape, an axis is repeated, `where` does not broadcast to `x`, or
+        If `out` is read-only or of the wrong shape, an axis is repeated, `where` or `initial` does not broadcast, or
         `temperature` is not a positive finite number.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
@@ -233,8 +292,22 @@ def softmax(
     >>> softmax([[0.0, np.nan], [5.0, 5.0]], where=[[True, False], [True, True]])
     array([[1. , 0. ],
            [0.5, 0.5]])
+    >>> softmax(np.zeros(3), initial=0.0)
+    array([0.25, 0.25, 0.25])
     """
 
+@overload
+def softmax(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
 @overload
 def softmax(
     x: Float64Like,
@@ -244,7 +317,21 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[np.float64]: ...
+@overload
+def softmax(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[np.float64], Any]: ...
 @overload
 def softmax(
     x: Float64Scalar,
@@ -254,7 +341,21 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> np.float64: ...
+@overload
+def softmax(
+    x: Float64Scalar,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[np.float64, np.float64]: ...
 @overload
 def softmax(
     x: Float,
@@ -264,7 +365,21 @@ def softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Float: ...
+@overload
+def softmax(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Float, Float]: ...
 @overload
 def softmax(
     x: NDArray[Any] | Float64Like,
@@ -274,7 +389,21 @@ def softmax(
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]: ...
+@overload
+def softmax(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
 @overload
 def softmax(
     x: ArrayLike,
@@ -284,7 +413,21 @@ def softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Any: ...
+@overload
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Any, Any]: ...
 @overload
 def softmax(
     x: ArrayLike,
@@ -294,7 +437,21 @@ def softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Out: ...
+@overload
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Out, Any]: ...
 @overload
 def log_softmax(
     x: NDArray[Float],
@@ -304,10 +461,14 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]:
     r"""Logarithm of the softmax along an axis, accurate at every element.
 
-    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
+    .. math:: y_i = x_i / T - \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -323,13 +484,19 @@ def log_softmax(
         Which elements take part, as for `softmax`; the results of hidden elements are -inf.
     temperature : float, default 1.0
         T, as for `softmax`.
+    initial : array_like, optional
+        The exponent i, as for `softmax`.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well: what `logsumexp` returns for these arguments.
 
     Returns
     -------
     ndarray or scalar
         Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
         where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
-        NaN; -inf beside finite numbers gives -inf.
+        NaN; -inf beside finite numbers, or beside a finite `initial`, gives -inf.
+    logsumexp : ndarray or scalar
+        Of `x`'s shape without the axis. Only with `return_logsumexp`.
 
     Raises
     ------
@@ -356,6 +523,18 @@ def log_softmax(
 
 @overload
 def log_softmax(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
+@overload
+def log_softmax(
     x: Float64Like,
     axis: Axis = -1,
     *,
@@ -363,7 +542,21 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[np.float64]: ...
+@overload
+def log_softmax(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[np.float64], Any]: ...
 @overload
 def log_softmax(
     x: Float64Scalar,
@@ -373,7 +566,21 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> np.float64: ...
+@overload
+def log_softmax(
+    x: Float64Scalar,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[np.float64, np.float64]: ...
 @overload
 def log_softmax(
     x: Float,
@@ -383,7 +590,21 @@ def log_softmax(
     dtype: None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Float: ...
+@overload
+def log_softmax(
+    x: Float,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Float, Float]: ...
 @overload
 def log_softmax(
     x: NDArray[Any] | Float64Like,
@@ -393,7 +614,21 @@ def log_softmax(
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> NDArray[Float]: ...
+@overload
+def log_softmax(
+    x: NDArray[Any] | Float64Like,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: type[Float] | np.dtype[Float],
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[NDArray[Float], Any]: ...
 @overload
 def log_softmax(
     x: ArrayLike,
@@ -403,7 +638,21 @@ def log_softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Any: ...
+@overload
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Any, Any]: ...
 @overload
 def log_softmax(
     x: ArrayLike,
@@ -413,7 +662,21 @@ def log_softmax(
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
     temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
 ) -> Out: ...
+@overload
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[Out, Any]: ...
 @overload
 def logsumexp(
     x: NDArray[Float],
@@ -423,10 +686,14 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]:
     r"""Logarithm of the sum of exponentials along an axis.
 
-    .. math:: \log \sum_j \exp(x_j)
+    .. math:: \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -442,12 +709,17 @@ def logsumexp(
         Type of the result, as for `softmax`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax`.
+    initial : array_like, optional
+        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row.
+    temperature : float, default 1.0
+        T, as for `softmax`; `initial` is not divided by it.
 
     Returns
     -------
     ndarray or scalar
-        Within 2 ULP of the larger of the result and the largest \|x\|; `out` if that was given. NaN if there is a NaN,
-        else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
+        Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. NaN if there is a NaN,
+        else +inf if there is +inf, and `initial` or else -inf if nothing is there, or left by `where`, or nothing but
+        -inf.
 
     Raises
     ------
@@ -460,6 +732,9 @@ def logsumexp(
     >>> from softmax_ext import logsumexp
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
+    >>> x = np.arange(6.0)
+    >>> logsumexp(x[3:], initial=logsumexp(x[:3])), logsumexp(x)
+    (np.float64(5.456193316018123), np.float64(5.456193316018123))
     """
 
 @overload
@@ -471,6 +746,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Float: ...
 @overload
 def logsumexp(
@@ -481,6 +758,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def logsumexp(
@@ -491,6 +770,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> np.float64: ...
 @overload
 def logsumexp(
@@ -501,6 +782,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> np.float64: ...
 @overload
 def logsumexp(
@@ -511,6 +794,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Float: ...
 @overload
 def logsumexp(
@@ -521,6 +806,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def logsumexp(
@@ -531,6 +818,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Float: ...
 @overload
 def logsumexp(
@@ -541,6 +830,8 @@ def logsumexp(
     out: None = None,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def logsumexp(
@@ -551,6 +842,8 @@ def logsumexp(
     out: Out,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def softmax_entropy(
@@ -714,16 +1007,24 @@ def softmax_entropy(
 ) -> Out: ...
 @overload
 def softmax_vjp(
-    y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
 
-    .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
+    .. math::
+        \left(g^T J\right)_i = \frac{y_i}{T} \left(g_i - \sum_j y_j g_j\right), \quad
+        J = \frac{\mathrm{diag}(y) - y y^T}{T}
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -733,12 +1034,16 @@ def softmax_vjp(
     where : array_like of bool, optional
         Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        y (\|g\| + sum of y \|g\|) / T, u being half the machine epsilon. A result that can be represented is right also
+        where sums or products on the way cannot.
 
     Raises
     ------
@@ -765,35 +1070,66 @@ def softmax_vjp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_vjp(
-    y: NDArray[Float], g: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    g: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def softmax_vjp(
-    y: Float64Like, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def log_softmax_vjp(
-    y: NDArray[np.float64], g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
 
-    .. math:: g_i - \exp(y_i) \sum_j g_j
+    .. math:: \frac{1}{T} \Bigl(g_i - \exp(y_i) \sum_j g_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -803,12 +1139,15 @@ def log_softmax_vjp(
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|g\| + p sum of \|g\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -831,37 +1170,68 @@ def log_softmax_vjp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_vjp(
-    y: NDArray[Float], g: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    g: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def log_softmax_vjp(
-    y: Float64Like, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def log_softmax_vjp(
-    y: ArrayLike, g: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    g: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def softmax_jvp(
-    y: NDArray[np.float64], v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
 
-    .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
+    .. math:: \left(J v\right)_i = \frac{y_i}{T} \left(v_i - \sum_j y_j v_j\right)
 
     The Jacobian is symmetric, so this is `softmax_vjp` under its other name.
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -870,6 +1240,8 @@ def softmax_jvp(
         Where to put the result, as for `softmax_vjp`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax_vjp`.
+    temperature : float, default 1.0
+        T, as for `softmax_vjp`.
 
     Returns
     -------
@@ -897,35 +1269,66 @@ def softmax_jvp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_jvp(
-    y: NDArray[Float], v: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    v: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def softmax_jvp(
-    y: Float64Like, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...
 @overload
 def log_softmax_jvp(
-    y: NDArray[np.float64], v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[np.float64],
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]:
     r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
 
-    .. math:: v_i - \sum_j \exp(y_j) v_j
+    .. math:: \frac{1}{T} \Bigl(v_i - \sum_j \exp(y_j) v_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -935,11 +1338,15 @@ def log_softmax_jvp(
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
         whatever `y` and `v` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|v\| + sum of p \|v\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -962,20 +1369,45 @@ def log_softmax_jvp(
     *,
     out: None = None,
     where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_jvp(
-    y: NDArray[Float], v: NDArray[Float], axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: NDArray[Float],
+    v: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
 @overload
 def log_softmax_jvp(
-    y: Float64Like, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: Float64Like,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
 @overload
 def log_softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: None = None, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: None = None,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Any: ...
 @overload
 def log_softmax_jvp(
-    y: ArrayLike, v: ArrayLike, axis: Axis = -1, *, out: Out, where: ArrayLike | None = None
+    y: ArrayLike,
+    v: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: Out,
+    where: ArrayLike | None = None,
+    temperature: Real = 1.0,
 ) -> Out: ...

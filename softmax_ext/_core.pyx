@@ -11,8 +11,8 @@ cimport numpy as cnp
 import numpy as np
 
 from softmax_ext._csrc cimport (
-    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX, SMX_SOFTMAX_ENTROPY,
-    SMX_SOFTMAX_VJP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
+    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX,
+    SMX_SOFTMAX_ENTROPY, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
 )
 
 cnp.import_array()
@@ -26,6 +26,7 @@ include "_routes.pxi"
 include "_plan.pxi"
 include "_fast_path.pxi"
 include "_general_path.pxi"
+include "_losses.pxi"
 include "_capi.pxi"
 
 _initialize()
@@ -141,10 +142,14 @@ def get_buffer_limit():
 
 # ---- softmax and its family -----------------------------------------------------------------------------------------
 
-def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
+def softmax(
+    x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False
+):
     r"""Softmax along an axis: exponentials that sum to 1.
 
-    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
+    .. math:: y_i = \frac{\exp(x_i / T)}{\exp(i) + \sum_j \exp(x_j / T)}
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -169,22 +174,33 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
         T: what `x` is divided by; the quotient is never rounded, so that the result is as accurate as without. Below 1
         it sharpens the distribution, above 1 it flattens it. From 2**-900 to 2**900; at extremes (below 2**-90 or above
         2**100) the arithmetic is done in float64.
+    initial : array_like, optional
+        The logarithm of what each row's sum of exponentials starts at, such as an attention sink: a share of each row
+        that goes to none of its elements. It broadcasts to `x`'s shape with length 1 along the axis, is taken as a
+        number of the type of the arithmetic, and is not divided by T. 0 gives "softmax off by one"; -inf, like None,
+        adds nothing.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well: what `logsumexp` returns for these arguments.
 
     Returns
     -------
     ndarray or scalar
         Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
         float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
-        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. No warning is raised.
+        nothing but -inf, is all NaN; -inf beside finite numbers gives 0. A NaN or +inf as `initial` makes its row NaN,
+        and beside a finite one a row of nothing but -inf is 0. No warning is raised. The last bit of a result may
+        depend on `return_logsumexp`.
+    logsumexp : ndarray or scalar
+        Of `x`'s shape without the axis. Only with `return_logsumexp`.
 
     Raises
     ------
     TypeError
         If `x` is complex, of extended precision, or no array of real numbers; if `dtype` is another type than those
         named; if `out` is no array, or of a type that the result can't be cast to; if `axis` holds no integer; if
-        `where` is not of type bool; if `temperature` is no number.
+        `where` is not of type bool; if `temperature` is no number; if `initial` holds no real numbers.
     ValueError
-        If `out` is read-only or of the wrong shape, an axis is repeated, `where` does not broadcast to `x`, or
+        If `out` is read-only or of the wrong shape, an axis is repeated, `where` or `initial` does not broadcast, or
         `temperature` is not a positive finite number.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
@@ -209,18 +225,27 @@ def softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
     >>> softmax([[0.0, np.nan], [5.0, 5.0]], where=[[True, False], [True, True]])
     array([[1. , 0. ],
            [0.5, 0.5]])
+    >>> softmax(np.zeros(3), initial=0.0)
+    array([0.25, 0.25, 0.25])
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if _is_simple_map(x, row_axis, where, out, dtype, divisor):
-        return _run_fast(SMX_SOFTMAX, x, None, where, out, row_axis, divisor)
-    return _run_map(SMX_SOFTMAX, x, axis, where, out, dtype, False, divisor)
+    cdef int op = SMX_SOFTMAX
+    if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
+        op = SMX_SOFTMAX_LOGSUMEXP
+    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(op, initial, x, row_axis, out):
+        return _run_fast(op, x, None, where, out, row_axis, divisor, False, initial)
+    return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
-def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0):
+def log_softmax(
+    x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False
+):
     r"""Logarithm of the softmax along an axis, accurate at every element.
 
-    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
+    .. math:: y_i = x_i / T - \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -236,13 +261,19 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
         Which elements take part, as for `softmax`; the results of hidden elements are -inf.
     temperature : float, default 1.0
         T, as for `softmax`.
+    initial : array_like, optional
+        The exponent i, as for `softmax`.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well: what `logsumexp` returns for these arguments.
 
     Returns
     -------
     ndarray or scalar
         Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
         where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
-        NaN; -inf beside finite numbers gives -inf.
+        NaN; -inf beside finite numbers, or beside a finite `initial`, gives -inf.
+    logsumexp : ndarray or scalar
+        Of `x`'s shape without the axis. Only with `return_logsumexp`.
 
     Raises
     ------
@@ -268,15 +299,22 @@ def log_softmax(x, axis=-1, *, out=None, dtype=None, where=None, temperature=1.0
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if _is_simple_map(x, row_axis, where, out, dtype, divisor):
-        return _run_fast(SMX_LOG_SOFTMAX, x, None, where, out, row_axis, divisor)
-    return _run_map(SMX_LOG_SOFTMAX, x, axis, where, out, dtype, False, divisor)
+    cdef int op = SMX_LOG_SOFTMAX
+    if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
+        op = SMX_LOG_SOFTMAX_LOGSUMEXP
+    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(op, initial, x, row_axis, out):
+        return _run_fast(op, x, None, where, out, row_axis, divisor, False, initial)
+    return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
-def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
+def logsumexp(
+    x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, initial=None, temperature=1.0
+):
     r"""Logarithm of the sum of exponentials along an axis.
 
-    .. math:: \log \sum_j \exp(x_j)
+    .. math:: \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -292,12 +330,17 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
         Type of the result, as for `softmax`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax`.
+    initial : array_like, optional
+        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row.
+    temperature : float, default 1.0
+        T, as for `softmax`; `initial` is not divided by it.
 
     Returns
     -------
     ndarray or scalar
-        Within 2 ULP of the larger of the result and the largest \|x\|; `out` if that was given. NaN if there is a NaN,
-        else +inf if there is +inf, and -inf if nothing is there, or left by `where`, or nothing but -inf.
+        Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. NaN if there is a NaN,
+        else +inf if there is +inf, and `initial` or else -inf if nothing is there, or left by `where`, or nothing but
+        -inf.
 
     Raises
     ------
@@ -310,11 +353,19 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None):
     >>> from softmax_ext import logsumexp
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
+    >>> x = np.arange(6.0)
+    >>> logsumexp(x[3:], initial=logsumexp(x[:3])), logsumexp(x)
+    (np.float64(5.456193316018123), np.float64(5.456193316018123))
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, 1):
-        return _run_fast(SMX_LOGSUMEXP, x, None, where, None, row_axis)
-    return _run_map(SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"))
+    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor) and _is_simple_initial(
+        initial, x, row_axis, out
+    ):
+        return _run_fast(SMX_LOGSUMEXP, x, None, where, out, row_axis, divisor, keepdims, initial)
+    return _run_map(
+        SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, None, initial
+    )
 
 
 def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, temperature=1.0):
@@ -369,20 +420,22 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=N
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if keepdims is False and out is None and _is_simple_reduction(x, row_axis, where, dtype, divisor):
-        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, None, row_axis, divisor)
+    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor):
+        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, out, row_axis, divisor, keepdims)
     return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor)
 
 
-def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
+def softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Vector-Jacobian product of softmax: the gradient at its input, from that at its output.
 
-    .. math:: \left(g^T J\right)_i = y_i \left(g_i - \sum_j y_j g_j\right), \quad J = \mathrm{diag}(y) - y y^T
+    .. math::
+        \left(g^T J\right)_i = \frac{y_i}{T} \left(g_i - \sum_j y_j g_j\right), \quad
+        J = \frac{\mathrm{diag}(y) - y y^T}{T}
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -392,12 +445,16 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     where : array_like of bool, optional
         Which elements take part, as for `softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        y (\|g\| + sum of y \|g\|), u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        y (\|g\| + sum of y \|g\|) / T, u being half the machine epsilon. A result that can be represented is right also
+        where sums or products on the way cannot.
 
     Raises
     ------
@@ -415,21 +472,22 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     >>> softmax_vjp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, g, row_axis, where, out):
-        return _run_fast(SMX_SOFTMAX_VJP, y, g, where, out, row_axis)
-    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out)
+    if _is_simple_derivative(y, g, row_axis, where, out, divisor):
+        return _run_fast(SMX_SOFTMAX_VJP, y, g, where, out, row_axis, divisor)
+    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out, divisor)
 
 
-def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
+def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Vector-Jacobian product of log-softmax: the gradient at its input, from that at its output.
 
-    .. math:: g_i - \exp(y_i) \sum_j g_j
+    .. math:: \frac{1}{T} \Bigl(g_i - \exp(y_i) \sum_j g_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     g : array_like
         The gradient at `y`; broadcasts to its shape.
     axis : int, tuple of ints or None, default -1
@@ -439,12 +497,15 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The gradient at hidden elements is 0,
         whatever `y` and `g` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 4 u of
-        \|g\| + p \|sum of g\|, p = exp(y) and u being half the machine epsilon.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|g\| + p sum of \|g\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -458,23 +519,24 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None):
     >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.75])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, g, row_axis, where, out):
-        return _run_fast(SMX_LOG_SOFTMAX_VJP, y, g, where, out, row_axis)
-    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out)
+    if _is_simple_derivative(y, g, row_axis, where, out, divisor):
+        return _run_fast(SMX_LOG_SOFTMAX_VJP, y, g, where, out, row_axis, divisor)
+    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out, divisor)
 
 
-def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
+def softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Jacobian-vector product of softmax: the change of its output for a change v of its input.
 
-    .. math:: \left(J v\right)_i = y_i \left(v_i - \sum_j y_j v_j\right)
+    .. math:: \left(J v\right)_i = \frac{y_i}{T} \left(v_i - \sum_j y_j v_j\right)
 
     The Jacobian is symmetric, so this is `softmax_vjp` under its other name.
 
     Parameters
     ----------
     y : array_like, any shape
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -483,6 +545,8 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
         Where to put the result, as for `softmax_vjp`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax_vjp`.
+    temperature : float, default 1.0
+        T, as for `softmax_vjp`.
 
     Returns
     -------
@@ -501,21 +565,22 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     >>> softmax_jvp(np.array([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.1875, -0.1875])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, v, row_axis, where, out):
-        return _run_fast(SMX_SOFTMAX_VJP, y, v, where, out, row_axis)
-    return _run_derivative(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out)
+    if _is_simple_derivative(y, v, row_axis, where, out, divisor):
+        return _run_fast(SMX_SOFTMAX_VJP, y, v, where, out, row_axis, divisor)
+    return _run_derivative(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out, divisor)
 
 
-def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
+def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
     r"""Jacobian-vector product of log-softmax: the change of its output for a change v of its input.
 
-    .. math:: v_i - \sum_j \exp(y_j) v_j
+    .. math:: \frac{1}{T} \Bigl(v_i - \sum_j \exp(y_j) v_j\Bigr)
 
     Parameters
     ----------
     y : array_like, any shape
-        What `log_softmax` returned.
+        What `log_softmax` returned, with the same temperature.
     v : array_like
         The direction in which the input changes; broadcasts to `y`'s shape.
     axis : int, tuple of ints or None, default -1
@@ -525,11 +590,15 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     where : array_like of bool, optional
         Which elements take part, as for `log_softmax`; broadcasts to `y`'s shape. The result is 0 at hidden elements,
         whatever `y` and `v` hold there.
+    temperature : float, default 1.0
+        T: what the input of the forward function was divided by. The result is that of the input itself, 1 / T times as
+        large. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
     ndarray
-        Of `y`'s shape and of the type that the two promote to; `out` if that was given.
+        Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
+        (\|v\| + sum of p \|v\|) / T, p = exp(y) and u being half the machine epsilon.
 
     Raises
     ------
@@ -543,7 +612,8 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None):
     >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.25])
     """
+    cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
-    if _is_simple_derivative(y, v, row_axis, where, out):
-        return _run_fast(SMX_LOG_SOFTMAX_JVP, y, v, where, out, row_axis)
-    return _run_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out)
+    if _is_simple_derivative(y, v, row_axis, where, out, divisor):
+        return _run_fast(SMX_LOG_SOFTMAX_JVP, y, v, where, out, row_axis, divisor)
+    return _run_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out, divisor)

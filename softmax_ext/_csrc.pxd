@@ -2,7 +2,7 @@
 # are used are listed here.
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int8_t, int64_t, uint16_t
 
 
 cdef extern from "build.h":
@@ -14,6 +14,8 @@ cdef extern from "kernel.h":
         SMX_SOFTMAX
         SMX_LOG_SOFTMAX
         SMX_LOGSUMEXP
+        SMX_SOFTMAX_LOGSUMEXP
+        SMX_LOG_SOFTMAX_LOGSUMEXP
         SMX_SOFTMAX_ENTROPY
         SMX_SOFTMAX_VJP
         SMX_LOG_SOFTMAX_VJP
@@ -38,6 +40,8 @@ cdef extern from "kernel.h":
         double keep
         double spread
         double divisor
+        int exponent
+        int divisor_exponent
 
     ctypedef struct smx_hidden:
         double out
@@ -45,6 +49,7 @@ cdef extern from "kernel.h":
     ctypedef struct smx_op_kernels:
         const char *name
         bint elementwise
+        bint has_row_out
         smx_hidden hidden
 
     ctypedef struct smx_kernels:
@@ -89,6 +94,10 @@ cdef extern from "plan.h":
         smx_operand row_out
         smx_operand label
         smx_operand factor
+        smx_operand initial
+        smx_operand exponent
+        smx_operand scale
+        smx_operand spread
         smx_targets targets
         char *explanation
 
@@ -98,6 +107,30 @@ cdef extern from "plan.h":
     const char *smx_option_name(int number)
     void smx_turn_route(int number, int off)
     void smx_turn_option(int number, int off)
+
+cdef extern from "scratch.h":
+    void smx_scratch_begin()
+
+cdef extern from "fpstate.h":
+    ctypedef struct smx_fpstate:
+        pass
+
+    smx_fpstate smx_enter_fpstate()
+    void smx_leave_fpstate(smx_fpstate before)
+
+cdef extern from "losses.h":
+    ctypedef struct smx_apart:
+        double number
+        int exponent
+
+    bint smx_all_labels_count(const int64_t *label, ptrdiff_t n, int64_t classes, int64_t ignored) nogil
+    smx_apart smx_sum_of_products(const double *a, const double *b, ptrdiff_t n) nogil
+    double smx_mean_of_losses(
+        const void *losses, bint is_double, const int8_t *exponents, ptrdiff_t n, smx_apart divisor
+    ) nogil
+    void smx_apply_exponents(void *losses, bint is_double, const int8_t *exponents, ptrdiff_t n) nogil
+    void smx_round_to_float(const double *number, float *to) nogil
+    void smx_round_to_bfloat16(const double *array, ptrdiff_t n, uint16_t *to) nogil
 
 cdef extern from "cpu.h":
     ctypedef struct smx_level:

@@ -1,6 +1,7 @@
 # The fast path, for calls whose arrays need no checks beyond a few flags. A simple array is C-contiguous, of a type
 # that the kernels read, native, aligned and not empty. Its rows run along one axis, which is the last one if there is a
-# mask. The functions that ask if a call is of this kind never raise. Every other call takes the general path.
+# mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise.
+# Every other call takes the general path.
 
 from cpython.long cimport PyLong_AsLongAndOverflow
 
@@ -22,13 +23,20 @@ cdef inline bint _is_simple(object x):
     )
 
 
+# What _simple_axis returns for axis=None, if x has more axes than one.
+cdef enum:
+    ALL_AXES = SMX_MAX_DIMS
+
+
 cdef inline int _simple_axis(object axis, object x):
-    """The axis, counted from 0, if x is simple and the axis is an int that x has; else -1."""
+    """The axis, counted from 0, or ALL_AXES, if x is simple and the axis is None or an int that x has; else -1."""
     cdef int ndim, overflow = 0
     cdef long number
-    if type(axis) is not int or not _is_simple(x):
+    if (type(axis) is not int and axis is not None) or not _is_simple(x):
         return -1
     ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+    if axis is None:
+        return ALL_AXES if ndim > 1 else 0
     if axis == -1:  # the default, tested without a call
         return ndim - 1
     number = PyLong_AsLongAndOverflow(axis, &overflow)
@@ -91,14 +99,83 @@ cdef inline bint _is_simple_map(object x, int axis, object where, object out, ob
     )
 
 
-cdef inline bint _is_simple_reduction(object x, int axis, object where, object dtype, double temperature):
-    """The same for a new array of one number a row. The general path does scalars."""
-    return (
-        axis >= 0 and cnp.PyArray_NDIM(<cnp.ndarray>x) > 1 and _is_simple_map(x, axis, where, None, dtype, temperature)
+cdef inline int _reduced_shape(cnp.ndarray x, int axis, bint keepdims, cnp.npy_intp *shape):
+    """The shape of a result of one number a row, and how many dimensions it has."""
+    cdef int d, ndim = 0
+    for d in range(cnp.PyArray_NDIM(x)):
+        if axis == ALL_AXES or d == axis:
+            if not keepdims:
+                continue
+            shape[ndim] = 1
+        else:
+            shape[ndim] = cnp.PyArray_DIM(x, d)
+        ndim += 1
+    return ndim
+
+
+cdef inline bint _is_simple_reduced_out(object out, cnp.ndarray x, int axis, bint keepdims, object where):
+    """True if out is None, or an array that the result of one number a row can be written straight into."""
+    cdef int d, ndim
+    cdef cnp.npy_intp shape[SMX_MAX_DIMS]
+    if out is None:
+        return True
+    if not (
+        cnp.PyArray_CheckExact(out)
+        and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(x)
+        and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>out)
+        and cnp.PyArray_ISBEHAVED(<cnp.ndarray>out)
+    ):
+        return False
+    ndim = _reduced_shape(x, axis, keepdims, shape)
+    if cnp.PyArray_NDIM(<cnp.ndarray>out) != ndim:
+        return False
+    for d in range(ndim):
+        if cnp.PyArray_DIM(<cnp.ndarray>out, d) != shape[d]:
+            return False
+    return _are_disjoint(<cnp.ndarray>out, x) and (where is None or _are_disjoint(<cnp.ndarray>out, where))
+
+
+cdef inline bint _is_simple_initial(object initial, cnp.ndarray x, int axis, object out):
+    """True if initial is None, a float, or an array of one number for each row of x, in the order of the rows."""
+    cdef int d
+    if initial is None or type(initial) is float:
+        return True
+    if not (
+        cnp.PyArray_CheckExact(initial)
+        and cnp.PyArray_TYPE(<cnp.ndarray>initial) == cnp.PyArray_TYPE(x)
+        and _storage_of(x) == SMX_REAL
+        and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>initial)
+        and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>initial)
+        and cnp.PyArray_NDIM(<cnp.ndarray>initial) == cnp.PyArray_NDIM(x)
+    ):
+        return False
+    for d in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_DIM(<cnp.ndarray>initial, d) != (
+            1 if d == axis or axis == ALL_AXES else cnp.PyArray_DIM(x, d)
+        ):
+            return False
+    return out is None or _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>initial)
+
+
+cdef inline bint _is_simple_with_sums(int op, object initial, cnp.ndarray x, int axis, object out):
+    """The same for softmax and log_softmax. If sums are returned, x must not be of 16 bits, because they are reals."""
+    return _is_simple_initial(initial, x, axis, out) and (
+        op == SMX_SOFTMAX or op == SMX_LOG_SOFTMAX or _storage_of(x) == SMX_REAL
     )
 
 
-cdef inline bint _is_simple_derivative(object y, object g, int axis, object where, object out):
+cdef inline bint _is_simple_reduction(
+    object x, int axis, object keepdims, object where, object out, object dtype, double temperature
+):
+    """The same for a result of one number a row."""
+    return (
+        (keepdims is False or keepdims is True)
+        and _is_simple_map(x, axis, where, None, dtype, temperature)
+        and _is_simple_reduced_out(out, x, axis, keepdims is True, where)
+    )
+
+
+cdef inline bint _is_simple_derivative(object y, object g, int axis, object where, object out, double temperature):
     """True if a derivative with these arguments can take the fast path; axis comes from _simple_axis, for y."""
     return (
         axis >= 0
@@ -108,6 +185,7 @@ cdef inline bint _is_simple_derivative(object y, object g, int axis, object wher
         and _is_simple_out(out, y)
         and _is_simple_out(out, g)
         and _is_simple_mask(where, y, out, axis)
+        and _temperature_is_normal(temperature, cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.NPY_DOUBLE)
     )
 
 
@@ -124,16 +202,24 @@ cdef inline void _set_simple_operand(
 
 
 cdef object _run_fast(
-    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1
+    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1,
+    bint keepdims=False, object initial=None
 ):
-    """The operation on simple arrays; g is the second input or None. A result of one number a row lacks the axis.
+    """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
+
+    An operation that has two results returns a pair.
 
     inner_count rows lie side by side: it is the product of the lengths of the axes behind the row's.
     """
     cdef smx_plan plan
     cdef int d, ndim = cnp.PyArray_NDIM(x), type_number = cnp.PyArray_TYPE(x)
     cdef cnp.npy_intp shape[SMX_MAX_DIMS]
-    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x), row_length = cnp.PyArray_DIM(x, axis)
+    cdef bint is_new = out is None
+    cdef double initial_double
+    cdef float initial_float
+    cdef cnp.ndarray row_results = None
+    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x)
+    cdef ptrdiff_t row_length = elements if axis == ALL_AXES else cnp.PyArray_DIM(x, axis)
     cdef ptrdiff_t rows = elements // row_length, inner_count = 1
     cdef ptrdiff_t itemsize = cnp.PyArray_ITEMSIZE(x)
     cdef smx_storage storage = <smx_storage>_storage_of(x)
@@ -142,9 +228,7 @@ cdef object _run_fast(
     for d in range(axis + 1, ndim):
         inner_count *= cnp.PyArray_DIM(x, d)
     if out is None and not elementwise:
-        for d in range(ndim - 1):
-            shape[d] = cnp.PyArray_DIM(x, d if d < axis else d + 1)
-        out = cnp.PyArray_EMPTY(ndim - 1, shape, type_number, 0)
+        out = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
     elif out is None and elements * itemsize >= SMX_BUFFER_LEAST:
         out = _empty_like(x, None)
     elif out is None:
@@ -163,5 +247,21 @@ cdef object _run_fast(
     _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
     if where is not None:
         _set_mask(&plan.mask, where, x, None)
+    if type(initial) is float:
+        initial_double = initial
+        initial_float = <float>initial_double
+        plan.initial.data = <char *>&initial_double if type_number == cnp.NPY_DOUBLE else <char *>&initial_float
+        plan.initial.storage = SMX_REAL
+        plan.initial.swapped = 0
+        plan.initial.outer[0] = plan.initial.outer[1] = 0
+    elif initial is not None:
+        _set_simple_operand(&plan.initial, initial, rows, 1, inner_count, itemsize, SMX_REAL)
+    if plan.kernels.op[op].has_row_out:
+        row_results = cnp.PyArray_EMPTY(_reduced_shape(x, axis, False, shape), shape, type_number, 0)
+        _set_simple_operand(&plan.row_out, row_results, rows, 1, inner_count, itemsize, SMX_REAL)
     _run(&plan, elements)
+    if row_results is not None:
+        return out, row_results if cnp.PyArray_NDIM(row_results) > 0 else row_results[()]
+    if is_new and cnp.PyArray_NDIM(out) == 0:
+        return cnp.PyArray_ToScalar(cnp.PyArray_DATA(out), out)
     return out

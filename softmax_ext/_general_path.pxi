@@ -1,9 +1,6 @@
 # The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
 
-from softmax_ext._csrc cimport (
-    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD,
-    SMX_SOFTMAX, SMX_SOFTMAX_VJP, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
-)
+from softmax_ext._csrc cimport SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_VJP, SMX_SOFTMAX, SMX_SOFTMAX_VJP
 
 
 cdef bint _overlaps_itself(object out):
@@ -26,7 +23,7 @@ cdef bint _is_same_view(object a, object b):
     )
 
 
-cdef bint _can_write_into(
+cpdef bint _can_write_into(
     object out, object compute_dtype, list inputs, object where, bint elementwise, object indptr
 ):
     """True if the kernels may write straight into out: they know its type, and no input is overwritten too early."""
@@ -42,16 +39,18 @@ cdef bint _can_write_into(
 
 cdef object _run_general(
     int op, list inputs, set row_axes, object where, object out, object compute_dtype, object result_dtype,
-    bint keepdims, double temperature=1, cnp.ndarray indptr=None,
+    bint keepdims, double temperature=1, cnp.ndarray indptr=None, cnp.ndarray initial=None,
 ):
     """The operation on arrays of one shape, whose types the kernels of compute_dtype read.
 
     Rows run along row_axes. With a checked indptr they are the segments that it cuts the one axis in row_axes into. The
-    result has result_dtype, or is rounded to the type of out.
+    result has result_dtype, or is rounded to the type of out. An operation that has two results returns a pair.
+
+    initial : one number a row, from _initial_terms, or None.
     """
     cdef smx_plan plan
     cdef int k
-    x = inputs[0]
+    x, row_results = inputs[0], None
     _init_plan(&plan, op, compute_dtype.itemsize == 8, temperature)
     cdef const smx_op_kernels *kernels = &plan.kernels.op[op]
     cdef bint elementwise = kernels.elementwise
@@ -72,6 +71,11 @@ cdef object _run_general(
     else:
         target = np.empty(shape, target_dtype)
 
+    reduced = tuple(n for d, n in enumerate(shape) if d not in row_axes)
+    if kernels.has_row_out:
+        row_results = np.empty(reduced, compute_dtype)
+    if initial is not None and out is not None and np.may_share_memory(out, initial):
+        initial = initial.copy()
     if x.size > 0:
         # The plan wants the row's axes in every operand. Nothing reads their strides where there is one number a row.
         with_row_axes = target
@@ -86,23 +90,52 @@ cdef object _run_general(
         _set_operand(&plan.out, with_row_axes, row_axes, elementwise)
         if where is not None:
             _set_mask(&plan.mask, where, x, row_axes)
+        if initial is not None:
+            _set_broadcast_row_operand(&plan.initial, initial, x, row_axes)
+        if row_results is not None:
+            _set_row_operand(&plan.row_out, row_results)
         _run(&plan, x.size)
-    elif not elementwise:
-        target[...] = kernels.hidden.out  # rows of no element
+    else:  # rows of no element
+        of_nothing = kernels.hidden.out if initial is None else initial
+        if row_results is not None:
+            np.expand_dims(row_results, tuple(row_axes))[...] = -np.inf if initial is None else initial
+        elif not elementwise:
+            (target if keepdims else np.expand_dims(target, tuple(row_axes)))[...] = of_nothing
 
     if out is not None:
         if target is not out:
-            with np.errstate(all="ignore"):
-                np.copyto(out, target, casting="same_kind")
-        return out
-    if target.dtype != result_dtype:
+            _copy_into(out, target)
+        target = out
+    else:
         target = _cast(target, result_dtype)
-    return target if target.ndim > 0 else target[()]
+        target = target if target.ndim > 0 else target[()]
+    if row_results is None:
+        return target
+    row_results = _cast(row_results, result_dtype)
+    return target, row_results if row_results.ndim > 0 else row_results[()]
+
+
+cdef cnp.ndarray _initial_terms(object initial, object x, set row_axes, object compute_dtype):
+    """initial as an array of compute_dtype that broadcasts to one number a row of x; None stays None."""
+    cdef int d, missing_dims
+    if initial is None:
+        return None
+    array = _real_array(initial, "initial", "pass {0}.filled(-np.inf)")
+    missing_dims = x.ndim - array.ndim
+    if missing_dims < 0 or any(
+        n != 1 and (d + missing_dims in row_axes or n != x.shape[d + missing_dims]) for d, n in enumerate(array.shape)
+    ):
+        wanted = tuple(1 if d in row_axes else n for d, n in enumerate(x.shape))
+        raise ValueError(
+            f"initial: got shape {array.shape}, expected one that broadcasts to {wanted}, x's with 1 along the axis"
+        )
+    array = _cast(array, compute_dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 cdef object _run_map(
     int op, object x, object axis, object where, object out, object dtype, bint keepdims, double temperature=1,
-    object indptr=None,
+    object indptr=None, object initial=None,
 ):
     """softmax, log_softmax, logsumexp and softmax_entropy: one input, and a dtype for the result or None."""
     array = _real_array(x, "x")
@@ -116,18 +149,22 @@ cdef object _run_map(
     if not _is_native_to_kernels(x_dtype, compute_dtype, indptr):
         array = _cast(array, compute_dtype)
     return _run_general(
-        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr
+        op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr,
+        _initial_terms(initial, array, row_axes, compute_dtype),
     )
 
 
 cdef object _run_derivative(
-    int op, object y, object g, str g_name, object axis, object where, object out, object indptr=None
+    int op, object y, object g, str g_name, object axis, object where, object out, double temperature=1,
+    object indptr=None,
 ):
     """The derivatives: two inputs. g, the argument of that name, is broadcast to y."""
     unmask = _USE_WHERE if indptr is None else "pass {0}.filled(0)"
     first, second = _real_array(y, "y", unmask), _real_array(g, g_name, unmask)
     result_dtype = _promoted_dtype(first.dtype, second.dtype)
     compute_dtype = _compute_dtype(result_dtype)
+    if not _temperature_is_normal(temperature, compute_dtype.itemsize == 8):
+        compute_dtype = np.dtype(np.float64)
     where = _bool_mask(where, first, "y")
     row_axes = _row_axes(axis, first.ndim)
     if second.shape != first.shape:
@@ -141,7 +178,7 @@ cdef object _run_derivative(
         array if _is_native_to_kernels(array.dtype, compute_dtype, indptr) else _cast(array, compute_dtype)
         for array in (first, second)
     ]
-    return _run_general(op, inputs, row_axes, where, out, compute_dtype, result_dtype, False, 1, indptr)
+    return _run_general(op, inputs, row_axes, where, out, compute_dtype, result_dtype, False, temperature, indptr)
 
 
 # The segment functions, for _ragged.py, which has checked the indptr.
@@ -155,51 +192,8 @@ def _segment_log_softmax(x, indptr, out):
 
 
 def _segment_softmax_vjp(y, g, indptr, out):
-    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
+    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", 0, None, out, 1, indptr)
 
 
 def _segment_log_softmax_vjp(y, g, indptr, out):
-    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, indptr)
-
-
-def _row_losses(x, int axis, weight, q, label, factor, targets, bint with_gradient):
-    """The cross-entropy of each row along the axis, and its gradient or None; for _loss.py, which checks the arguments.
-
-    x : float32 or float64, not empty, in any byte order.
-    weight : of each class, contiguous and of x's type, or None.
-    q : probabilities, of x's shape and type, in any byte order, or None.
-    label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of x's type
-        and of label's shape or 0-d. Both are None if q is given.
-    targets : the three numbers of smx_targets in csrc/kernel.h.
-    """
-    cdef smx_plan plan
-    cdef int op
-    cdef cnp.ndarray losses
-    dtype = x.dtype.newbyteorder("=")
-    losses = np.empty(x.shape[:axis] + x.shape[axis + 1:], dtype)
-    gradient = _empty_like(x, dtype) if with_gradient else None
-    if label is None:
-        op = SMX_TARGET_LOSS_GRAD if with_gradient else SMX_TARGET_LOSS
-    elif weight is None:
-        op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
-    else:
-        op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
-    _init_plan(&plan, op, dtype.itemsize == 8, 1)
-    plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets
-    row_axes = {axis}
-    _set_shape(&plan, x, row_axes)
-    _set_operand(&plan.input[0], x, row_axes, True)
-    if weight is not None:
-        _set_class_operand(&plan.input[1], weight)
-    if q is not None:
-        _set_operand(&plan.input[2], q, row_axes, True)
-    if label is not None:
-        _set_row_operand(&plan.label, label)
-        _set_row_operand(&plan.factor, factor)
-    if with_gradient:
-        _set_operand(&plan.out, gradient, row_axes, True)
-        _set_row_operand(&plan.row_out, losses)
-    else:
-        _set_row_operand(&plan.out, losses)
-    _run(&plan, x.size)
-    return losses, gradient
+    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, None, out, 1, indptr)

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmax_ext import _core
-from softmax_ext._typing import Float, Float64Like
+from softmax_ext._typing import Float, Float64Like, Real
 
 MAX_DIMS = 64  # NumPy's
 
 
 @overload
-def softmax_jacobian(y: NDArray[Float], axis: SupportsIndex = -1) -> NDArray[Float]: ...
+def softmax_jacobian(
+    y: NDArray[Float], axis: SupportsIndex = -1, *, temperature: Real = 1.0
+) -> NDArray[Float]: ...
 @overload
-def softmax_jacobian(y: Float64Like, axis: SupportsIndex = -1) -> NDArray[np.float64]: ...
+def softmax_jacobian(
+    y: Float64Like, axis: SupportsIndex = -1, *, temperature: Real = 1.0
+) -> NDArray[np.float64]: ...
 @overload
-def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]: ...
-def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]:
+def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1, *, temperature: Real = 1.0) -> NDArray[Any]: ...
+def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1, *, temperature: Real = 1.0) -> NDArray[Any]:
     r"""Jacobian of softmax, from its output.
 
-    .. math:: J = \mathrm{diag}(y) - y y^T, \quad J_{ij} = \partial y_i / \partial x_j
+    .. math:: J = \frac{\mathrm{diag}(y) - y y^T}{T}, \quad J_{ij} = \partial y_i / \partial x_j
 
     Products with it need no matrix: see `softmax_vjp`.
 
     Parameters
     ----------
     y : array_like, one dimension or more
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     axis : int, default -1
         The axis that softmax was taken along.
+    temperature : float, default 1.0
+        T: what the input of softmax was divided by. From 2**-900 to 2**900, as for `softmax`.
 
     Returns
     -------
@@ -56,13 +63,21 @@ def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1) -> NDArray[Any]:
            [-0.1875,  0.1875]])
     """
     array, number, dtype = _core._array_and_axis(y, axis, "y", "pass {0}.filled(0)")
+    divisor = _core._temperature(temperature)
     if array.ndim == MAX_DIMS:
         raise ValueError(
             f"y: got {array.ndim} dimensions, expected at most {array.ndim - 1}: the result has one more"
         )
     rows = np.moveaxis(array, number, -1)
+    # A power of two near 1 / T is multiplied first, so that no product is subnormal unless the result is.
+    scale = 1.0
+    if divisor != 1:
+        rows = rows.astype(np.float64)
+        scale = 2.0 ** max(0, 1 - math.frexp(divisor)[1])
     with np.errstate(all="ignore"):
-        jacobian: NDArray[Any] = rows[..., :, None] * -rows[..., None, :]
+        jacobian: NDArray[Any] = (rows * scale)[..., :, None] * -rows[..., None, :]
         diagonal = np.einsum("...ii->...i", jacobian)
-        diagonal[...] = rows * (1 - rows)
+        diagonal[...] = (rows * scale) * (1 - rows)
+        if divisor != 1:
+            jacobian /= divisor * scale
         return jacobian.astype(dtype, copy=False)

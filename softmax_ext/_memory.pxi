@@ -61,7 +61,7 @@ _handler.allocator.free = &_free
 cdef object _reusing_handler = PyCapsule_New(&_handler, "mem_handler", NULL)
 
 
-cdef object _empty_like(object x, object dtype):
+cpdef object _empty_like(object x, object dtype):
     """A new array of x's shape and layout, not filled; a large one may get the memory of a released array.
 
     dtype None is x's own type.

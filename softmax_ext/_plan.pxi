@@ -25,6 +25,7 @@ cdef inline void _init_plan(smx_plan *plan, int op, bint is_double, double tempe
     plan.temperature = temperature
     plan.mask.data = NULL
     plan.indptr = NULL
+    plan.initial.data = NULL
     plan.explanation = _explanation
 
 
@@ -65,6 +66,21 @@ cdef void _set_row_operand(smx_operand *operand, cnp.ndarray array):
     operand.swapped = 0
     for d in range(SMX_MAX_DIMS):
         operand.outer[d] = cnp.PyArray_STRIDE(array, d) if d < ndim else 0
+
+
+cdef void _set_broadcast_row_operand(smx_operand *operand, cnp.ndarray array, cnp.ndarray x, object row_axes):
+    """An array that broadcasts to x's shape with length 1 along the rows' axes."""
+    cdef int d, outer_dims = 0, missing_dims = cnp.PyArray_NDIM(x) - cnp.PyArray_NDIM(array)
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.storage = SMX_REAL
+    operand.swapped = 0
+    for d in range(cnp.PyArray_NDIM(x)):
+        if d in row_axes:
+            continue
+        operand.outer[outer_dims] = 0
+        if d >= missing_dims and cnp.PyArray_DIM(array, d - missing_dims) > 1:
+            operand.outer[outer_dims] = cnp.PyArray_STRIDE(array, d - missing_dims)
+        outer_dims += 1
 
 
 cdef void _set_class_operand(smx_operand *operand, cnp.ndarray array):

@@ -47,8 +47,8 @@ __all__ = [
 
 
 @np.errstate(all="ignore")
-def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
-    """Return exp(x/T) / Σ exp(x/T) along `axis`.
+def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False):
+    """Return exp(x/T) / (exp(initial) + Σ exp(x/T)) along `axis`.
 
     Parameters
     ----------
@@ -62,12 +62,16 @@ def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
         What is not hidden; broadcasts to the shape of `x`.
     temperature : float, default 1.0
         T.
+    initial : array_like, optional
+        Broadcasts to the shape of `x` with 1 along `axis`; None is -inf, which adds nothing.
+    return_logsumexp : bool, default False
+        Return a pair, of which the second is `logsumexp`.
 
     Returns
     -------
     ndarray
-        In the shape of `x`. A row that holds NaN or +inf, or only -inf, gives NaN throughout; hidden
-        elements give 0.
+        In the shape of `x`. A row that holds NaN or +inf, or only -inf without a finite `initial`, gives NaN
+        throughout; hidden elements give 0.
 
     Examples
     --------
@@ -77,14 +81,16 @@ def softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(_seen(x, where, -np.inf))
-    e = _exp(x, _max(x), temperature)
-    return _round(_seen(rows.join(e / _sum(e)), where, 0), result)
+    terms = _with_initial(rows, rows.split(_seen(x, where, -np.inf)), initial, temperature)
+    e = _exp(terms, _max(terms), temperature)
+    y = (e / _sum(e))[..., : rows.length]
+    y = _round(_seen(rows.join(y), where, 0), result)
+    return (y, _round(_log_sum(terms, temperature)[..., 0], result)) if return_logsumexp else y
 
 
 @np.errstate(all="ignore")
-def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
-    """Return x/T - log Σ exp(x/T) along `axis`, the logarithm of `softmax`, accurate also near 0.
+def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=None, return_logsumexp=False):
+    """Return x/T - log(exp(initial) + Σ exp(x/T)) along `axis`, the logarithm of `softmax`, accurate also near 0.
 
     Parameters and result are those of `softmax`; -inf stays -inf beside a finite maximum, and is
     what hidden elements give.
@@ -97,18 +103,20 @@ def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(_seen(x, where, -np.inf))
-    gap = (x - _max(x)) / np.longdouble(temperature)
-    return _round(_seen(rows.join(gap - np.log1p(_others(x, temperature))), where, -np.inf), result)
+    terms = _with_initial(rows, rows.split(_seen(x, where, -np.inf)), initial, temperature)
+    gap = (terms - _max(terms)) / np.longdouble(temperature)
+    y = (gap - np.log1p(_others(terms, temperature)))[..., : rows.length]
+    y = _round(_seen(rows.join(y), where, -np.inf), result)
+    return (y, _round(_log_sum(terms, temperature)[..., 0], result)) if return_logsumexp else y
 
 
 @np.errstate(all="ignore")
-def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None):
-    """Return log Σ exp(x) along `axis`.
+def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None, initial=None, temperature=1.0):
+    """Return log(exp(initial) + Σ exp(x/T)) along `axis`.
 
     Parameters
     ----------
-    x, axis, dtype, where
+    x, axis, dtype, where, initial, temperature
         As in `softmax`.
     keepdims : bool, default False
         Keep each axis of a row, with length 1.
@@ -127,9 +135,8 @@ def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None):
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
-    x = rows.split(_seen(x, where, -np.inf))
-    top = _max(x)
-    total = np.where(np.isfinite(top), top + np.log1p(_others(x)), top)
+    terms = _with_initial(rows, rows.split(_seen(x, where, -np.inf)), initial, temperature)
+    total = _log_sum(terms, temperature)
     return _round(rows.join(total, reduced=True) if keepdims else total[..., 0], result)
 
 
@@ -169,19 +176,21 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, dtype=None, where=None, tempe
 
 
 @np.errstate(all="ignore")
-def softmax_vjp(y, g, axis=-1, *, where=None):
-    """Return y·(g - Σ y·g) along `axis`: `g` times the Jacobian of softmax.
+def softmax_vjp(y, g, axis=-1, *, where=None, temperature=1.0):
+    """Return y·(g - Σ y·g)/T along `axis`: `g` times the Jacobian of softmax.
 
     Parameters
     ----------
     y : array_like
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     g : array_like
         Gradient of a scalar with respect to `y`; broadcasts to the shape of `y`.
     axis : int, tuple of ints or None, default -1
         As in `softmax`.
     where : array_like of bool, optional
         As in `softmax`.
+    temperature : float, default 1.0
+        T, as in `softmax`.
 
     Returns
     -------
@@ -193,12 +202,13 @@ def softmax_vjp(y, g, axis=-1, *, where=None):
     >>> softmax_vjp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
-    return _with_vector(lambda y, g: y * (g - _sum(y * g)), y, g, axis, where, 0)
+    T = np.longdouble(temperature)
+    return _with_vector(lambda y, g: y * (g - _sum(y * g)) / T, y, g, axis, where, 0)
 
 
 @np.errstate(all="ignore")
-def log_softmax_vjp(y, g, axis=-1, *, where=None):
-    """Return g - exp(y)·Σ g along `axis`: `g` times the Jacobian of log_softmax.
+def log_softmax_vjp(y, g, axis=-1, *, where=None, temperature=1.0):
+    """Return (g - exp(y)·Σ g)/T along `axis`: `g` times the Jacobian of log_softmax.
 
     Parameters and result are those of `softmax_vjp`; `y` is what `log_softmax` returned.
 
@@ -207,17 +217,18 @@ def log_softmax_vjp(y, g, axis=-1, *, where=None):
     >>> log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5 , -0.25, -0.25])
     """
-    return _with_vector(lambda y, g: g - np.exp(y) * _sum(g), y, g, axis, where, -np.inf)
+    T = np.longdouble(temperature)
+    return _with_vector(lambda y, g: (g - np.exp(y) * _sum(g)) / T, y, g, axis, where, -np.inf)
 
 
-def softmax_jvp(y, v, axis=-1, *, where=None):
+def softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
     """Return the Jacobian of softmax times `v`; it is symmetric, so this is `softmax_vjp`."""
-    return softmax_vjp(y, v, axis, where=where)
+    return softmax_vjp(y, v, axis, where=where, temperature=temperature)
 
 
 @np.errstate(all="ignore")
-def log_softmax_jvp(y, v, axis=-1, *, where=None):
-    """Return v - Σ exp(y)·v along `axis`: the Jacobian of log_softmax times `v`.
+def log_softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
+    """Return (v - Σ exp(y)·v)/T along `axis`: the Jacobian of log_softmax times `v`.
 
     Parameters and result are those of `log_softmax_vjp`.
 
@@ -226,12 +237,14 @@ def log_softmax_jvp(y, v, axis=-1, *, where=None):
     >>> log_softmax_jvp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5, -0.5, -0.5])
     """
-    return _with_vector(lambda y, v: v - _sum(np.exp(y) * v), y, v, axis, where, -np.inf)
+    T = np.longdouble(temperature)
+    return _with_vector(lambda y, v: (v - _sum(np.exp(y) * v)) / T, y, v, axis, where, -np.inf)
 
 
 def cross_entropy(
-    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0
-):
+    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0,
+    where=None, temperature=1.0, sample_weight=None,
+):  # fmt: skip
     """Return the cross-entropy, -Σ t·log_softmax(logits) of each row, or their sum or mean.
 
     Parameters
@@ -249,24 +262,42 @@ def cross_entropy(
     ignore_index : int, optional
         A label of rows that do not count.
     label_smoothing : float, default 0.0
-        s in the targets t = weight·((1 - s)·q + s/C).
+        s in the targets t = weight·((1 - s)·q + s/C), C being the number of visible classes.
+    where : array_like of bool, optional
+        The visible classes; broadcasts to the shape of `logits`. The probabilities of others count as 0.
+    temperature : float, default 1.0
+        What the logits are divided by.
+    sample_weight : array_like, optional
+        What each row's targets are multiplied by; 0 is as ignored. The mean divides by it, too.
 
     Returns
     -------
     scalar or ndarray
-        0 where nothing counts.
+        0 where nothing counts; inf where the label is hidden.
 
     Examples
     --------
     >>> cross_entropy([[0.0, 0.0], [7.0, 7.0]], [0, 1]).round(6)
     np.float64(0.693147)
     """
-    return _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing)[0]
+    return _losses(
+        logits,
+        labels,
+        axis,
+        reduction,
+        weight,
+        ignore_index,
+        label_smoothing,
+        where,
+        temperature,
+        sample_weight,
+    )[0]
 
 
 def cross_entropy_with_grad(
-    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0
-):
+    logits, labels, axis=-1, *, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0,
+    where=None, temperature=1.0, sample_weight=None,
+):  # fmt: skip
     """Return `cross_entropy` and its gradient (with "none" that of the sum): p·Σ t - t, p the softmax.
 
     Parameters are those of `cross_entropy`.
@@ -276,31 +307,54 @@ def cross_entropy_with_grad(
     >>> cross_entropy_with_grad([[0.0, 0.0]], [0])[1]
     array([[-0.5,  0.5]])
     """
-    return _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing)
+    return _losses(
+        logits,
+        labels,
+        axis,
+        reduction,
+        weight,
+        ignore_index,
+        label_smoothing,
+        where,
+        temperature,
+        sample_weight,
+    )
 
 
 @np.errstate(all="ignore")
-def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothing):
+def _losses(
+    logits, labels, axis, reduction, weight, ignore_index, label_smoothing, where, temperature, sample_weight
+):
     x = _array(logits, "logits")
     result = x.dtype.newbyteorder("=")
     rows = _Rows(x.shape, axis)
     classes = x.shape[axis]
     w = np.ones(classes) if weight is None else np.asarray(weight, result)
-    x, w = rows.split(x), w.astype(np.longdouble)
+    seen = rows.split(np.broadcast_to(True if where is None else where, x.shape))  # 1 or 0
+    visible = _sum(seen)
+    samples = np.ones(rows.others) if sample_weight is None else np.asarray(sample_weight, result)
+    x, w, samples = (
+        rows.split(_seen(x, where, -np.inf)),
+        w.astype(np.longdouble),
+        samples.astype(np.longdouble),
+    )
     labels = np.asarray(labels)
+    counts = samples > 0
     if labels.dtype.kind == "f":
-        q, counts = rows.split(labels.astype(result)), np.ones(rows.others, bool)
-        divisor = np.longdouble(counts.size)
+        q = np.where(seen, rows.split(labels.astype(result)), 0)
+        divisor = np.where(counts, samples, 0).sum()
     else:
-        counts = np.ones(rows.others, bool) if ignore_index is None else labels != ignore_index
+        counts = counts if ignore_index is None else counts & (labels != ignore_index)
         q = np.equal(labels[..., None], np.arange(classes)).astype(np.longdouble)
-        divisor = np.where(counts, (q * w).sum(axis=-1), 0).sum()
+        divisor = np.where(counts, (q * w).sum(axis=-1) * samples, 0).sum()
     smoothing = np.longdouble(label_smoothing)
-    t = w * ((1 - smoothing) * q + smoothing / max(classes, 1))
-    log_p = x - _max(x) - np.log1p(_others(x))
+    t = w * ((1 - smoothing) * q + np.where(seen, smoothing / np.maximum(visible, 1), 0))
+    log_p = (x - _max(x)) / np.longdouble(temperature) - np.log1p(_others(x, temperature))
+    log_p = np.where(visible == 0, -np.inf, log_p)  # nothing is visible
     terms = np.where((t == 0) & np.isneginf(log_p), 0, t * log_p)
-    loss = np.where(counts, -_sum(terms)[..., 0], 0)
-    gradient = np.where(counts[..., None], _sum(t) * np.exp(log_p) - t, 0)
+    loss = np.where(counts, -_sum(terms)[..., 0] * samples, 0)
+    gradient = (_sum(t) * np.exp(log_p) - t) * samples[..., None] / np.longdouble(temperature)
+    gradient = np.where(counts[..., None] & (seen > 0), gradient, 0)
     if reduction == "mean":
         gradient = gradient / divisor if divisor else np.zeros_like(gradient)
         loss = np.asarray(loss.sum() / divisor if divisor else np.longdouble(0))
@@ -310,15 +364,17 @@ def _losses(logits, labels, axis, reduction, weight, ignore_index, label_smoothi
 
 
 @np.errstate(all="ignore")
-def softmax_jacobian(y, axis=-1):
-    """Return diag(y) - y yᵀ for each row along `axis`.
+def softmax_jacobian(y, axis=-1, *, temperature=1.0):
+    """Return (diag(y) - y yᵀ)/T for each row along `axis`.
 
     Parameters
     ----------
     y : array_like
-        What `softmax` returned.
+        What `softmax` returned, with the same temperature.
     axis : int, default -1
         The axis of a row, of length n.
+    temperature : float, default 1.0
+        T, as in `softmax`.
 
     Returns
     -------
@@ -335,7 +391,8 @@ def softmax_jacobian(y, axis=-1):
     result = y.dtype.newbyteorder("=")
     y = _Rows(y.shape, axis).split(y)
     # y_i (δ_ij - y_j): 1 - y_i is exact where y_i is near 1, which y_i - y_i² is not.
-    return _round(y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :]), result)
+    jacobian = y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])
+    return _round(jacobian / np.longdouble(temperature), result)
 
 
 def segment_softmax(x, indptr):
@@ -413,6 +470,22 @@ def _two_sum(a, b):
     return total, np.where(np.isfinite(lost), lost, 0)
 
 
+def _with_initial(rows, x, initial, temperature):
+    """Return the rows with one element more, T times their initial term."""
+    if initial is None:
+        return x
+    shape = [1 if d in rows.axes else n for d, n in enumerate(rows.shape)]
+    term = np.broadcast_to(np.asarray(initial, np.longdouble), shape).reshape(*rows.others, 1)
+    return np.concatenate([x, term * np.longdouble(temperature)], axis=-1)
+
+
+def _log_sum(x, temperature):
+    """Return log Σ exp(x/T), and the row's axis with length 1."""
+    top = _max(x)
+    total = top / np.longdouble(temperature) + np.log1p(_others(x, temperature))
+    return np.where(np.isfinite(top), total, top)
+
+
 def _exp(x, top, temperature=1.0):
     """Return exp((x - top) / T)."""
     gap, lost = _two_sum(x, -top)
@@ -466,12 +539,13 @@ class _Rows:
         if not shape:
             self.axes = (0,)
         self.lengths = tuple(full[i] for i in self.axes)
+        self.length = np.prod(self.lengths, dtype=int)
         self.others = tuple(n for i, n in enumerate(full) if i not in self.axes)
 
     def split(self, x):
         """Return `x` in longdouble, its rows along one last axis."""
         x = np.moveaxis(np.atleast_1d(x), self.axes, range(-len(self.axes), 0))
-        return x.reshape(*self.others, np.prod(self.lengths, dtype=int)).astype(np.longdouble)
+        return x.reshape(*self.others, self.length).astype(np.longdouble)
 
     def join(self, rows, reduced=False):
         """Undo `split`; a `reduced` row, of one element, has length 1 along each of its axes."""

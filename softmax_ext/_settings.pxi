@@ -9,6 +9,7 @@ from softmax_ext._csrc cimport (
     SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, SMX_SETTLED, smx_always_use_threads, smx_ask_runtime,
     smx_buffers_begin, smx_count_calls, smx_get_buffer_limit, smx_get_threads, smx_last_cache, smx_level, smx_levels,
     smx_measurement, smx_openmp_version, smx_policy, smx_policy_learn, smx_policy_width, smx_run_begin,
+    smx_scratch_begin,
     smx_set_buffer_limit, smx_threads_begin,
 )
 
@@ -107,6 +108,7 @@ def _initialize():
         raise ImportError(f"SOFTMAX_EXT_ISA: this machine has {', '.join(available)}; got {asked!r}")
     _set_isa(asked or available[len(available) - 1])
     smx_run_begin(smx_last_cache())
+    smx_scratch_begin()
     cdef int processors, threads
     smx_ask_runtime(&processors, &threads)
     smx_threads_begin(default_threads(processors, threads))

@@ -1,6 +1,8 @@
 # Types of arrays: those that the kernels read and write, the type of the arithmetic, and what two types promote to.
 
-from softmax_ext._csrc cimport SMX_BFLOAT16, SMX_FLOAT16, SMX_REAL
+from libc.stdint cimport uint16_t
+
+from softmax_ext._csrc cimport SMX_BFLOAT16, SMX_FLOAT16, SMX_REAL, smx_round_to_bfloat16
 
 _TYPES = "float16, bfloat16, float32, float64"
 
@@ -49,10 +51,33 @@ cdef bint _is_native_to_kernels(object dtype, object compute_dtype, object indpt
     return _compute_dtype(dtype) == compute_dtype
 
 
-cdef object _cast(object array, object dtype):
-    """The array as that type, without a warning from NumPy on overflow, underflow or a signalling NaN."""
-    with np.errstate(all="ignore"):
+cpdef object _cast(object array, object dtype):
+    """The array as that type, rounded once to nearest.
+
+    NumPy does not warn of overflow, underflow or a signalling NaN, and the caller's floating-point state does not change.
+    """
+    dtype = np.dtype(dtype)
+    with _OwnFloatState():
+        if array.dtype.kind == "f" and array.dtype.itemsize == 8 and _is_bfloat16(dtype):
+            return _bfloat16_of(array, dtype)
         return array.astype(dtype, copy=False)
+
+
+cdef object _bfloat16_of(object array, object dtype):
+    """float64 as bfloat16. The cast of ml_dtypes would round twice, to float32 first."""
+    cdef cnp.ndarray wide = np.require(array, np.float64, ["C", "A"]), narrow = np.empty(array.shape, np.uint16)
+    smx_round_to_bfloat16(
+        <const double *>cnp.PyArray_DATA(wide), cnp.PyArray_SIZE(wide), <uint16_t *>cnp.PyArray_DATA(narrow)
+    )
+    return narrow.view(dtype.newbyteorder("="))
+
+
+cpdef object _copy_into(object out, object result):
+    """Write a result into out, rounded once to its type."""
+    if result.dtype.itemsize == 8 and _is_bfloat16(out.dtype):
+        result = _cast(result, out.dtype)
+    with _OwnFloatState():
+        np.copyto(out, result, casting="same_kind")
 
 
 cdef object _promoted_dtype(object first, object second):

@@ -31,7 +31,10 @@ def pytest_report_header():
     ]
 
 
-@pytest.fixture(params=softmax_ext.show_config(mode="dicts")["isa_available"])
+LEVELS = softmax_ext.show_config(mode="dicts")["isa_available"]
+
+
+@pytest.fixture(params=[pytest.param(level, marks=pytest.mark.every_level) for level in LEVELS])
 def isa(request):
     """Run the test once at each level that this machine has."""
     former = softmax_ext._core._set_isa(request.param)

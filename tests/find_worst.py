@@ -4,7 +4,8 @@
 
 A genetic search over rows of a few elements, of which every error of a long row can be seen too: it
 starts from random rows of all scales, keeps the worst of them, and changes these by a few units in
-the last place, by a random step, or by mixing two. Each length has a share of the time. Errors are
+the last place, by a random step, or by mixing two. Each length has a share of the time. ``--temperature``
+searches a derivative of that temperature; its claims are made without one. Errors are
 measured with longdouble during the search and with MPFR at its end (`ulp.py`); so the search needs
 a longdouble wider than float64, or float32 rows.
 
@@ -95,11 +96,16 @@ def main(argv=None):
     parser.add_argument("--type", choices=["float32", "float64"], required=True)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temperature", type=float, default=1.0)
     options = parser.parse_args(argv)
     function, dtype = options.function, np.dtype(options.type).type
     if not ulp.WIDE_ENOUGH[dtype]:
         sys.exit("longdouble is no wider than float64 here")
 
+    if options.temperature != 1:
+        if function not in operations.DERIVATIVES:
+            parser.error("--temperature: only of a derivative")
+        operations.RESULTS[function] = operations.tempered(function, options.temperature)
     rng = np.random.default_rng(options.seed)
     best = (-1.0, None)
     for length in LENGTHS:

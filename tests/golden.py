@@ -17,11 +17,12 @@ x or y, 2 for the vector) comes from splitmix64 at position c = s·2^40 + k + 1,
 An array takes its numbers in C order, from k = 0; `FAMILIES` makes m into x, `PAIRS` makes it into y
 and the vector. ``>>`` of a signed integer rounds down. Of a cross-entropy, probabilities are
 (n + 2^23 + 1)·2^-30, the weights of classes (abs(n) + 1)·2^-22 for the n of the first row, the label of
-row r is (7 r + 3) mod the row's length, but every fifth row (r mod 5 = 4) is ignored; see `LOSSES`.
+row r is (7 r + 3) mod the row's length, but every fifth row (r mod 5 = 4) is ignored; see `LOSSES`. The
+initial term of a row of `WITH_LOGSUMEXP` is its middle element, number n // 2, but 0 in every fifth row.
 
 **Digest**: SHA-256 over the results on the arrays of each of `SHAPES` in turn, along the last axis,
-as little-endian bytes in C order; its first 32 hexadecimal digits. With a gradient, each row's loss follows
-its gradient. No result is NaN, whose bits are the processor's affair.
+as little-endian bytes in C order; its first 32 hexadecimal digits. Of two results, that of the row follows
+those of its elements. No result is NaN, whose bits are the processor's affair.
 """
 
 import argparse
@@ -73,6 +74,8 @@ LOSSES = {
     "smooth_loss": {"ignore_index": -1, "label_smoothing": 0.125},
     "target_loss": {"label_smoothing": 0.125},
 }
+# functions that return the sums, too; here with initial terms
+WITH_LOGSUMEXP = {"softmax_logsumexp": "softmax", "log_softmax_logsumexp": "log_softmax"}
 LOGITS = ("unit", "wide", "huge", "confident", "masked")
 
 
@@ -93,6 +96,9 @@ def cases():
         for function in operations.DISTINCT:
             for family in PAIRS.get(operations.OPERATIONS[function].forward, FAMILIES):
                 yield function, dtype, family
+        for function in WITH_LOGSUMEXP:
+            for family in FAMILIES:
+                yield function, dtype, family
         for function in LOSSES:
             for family in LOGITS:
                 yield function, dtype, family
@@ -105,7 +111,7 @@ def inputs(function, dtype, family, shape):
         n = integers(2, shape)
         x = FAMILIES[family](integers(1, shape), np.arange(shape[1]))
         arrays = (x, (np.abs(n[0]) + 1) * 2.0**-22, (n + 2**23 + 1) * 2.0**-30)
-    elif forward := operations.OPERATIONS[function].forward:
+    elif function not in WITH_LOGSUMEXP and (forward := operations.OPERATIONS[function].forward):
         arrays = PAIRS[forward][family](integers(1, shape), integers(2, shape))
     else:
         arrays = (FAMILIES[family](integers(1, shape), np.arange(shape[1])),)
@@ -114,6 +120,12 @@ def inputs(function, dtype, family, shape):
 
 def results(function, dtype, family, shape):
     arrays = inputs(function, dtype, family, shape)
+    if function in WITH_LOGSUMEXP:
+        (x,) = arrays
+        initial = np.where(np.arange(len(x)) % 5 == 4, 0, x[:, x.shape[1] // 2]).astype(dtype)
+        call = getattr(softmax_ext, WITH_LOGSUMEXP[function])
+        y, sums = call(x, initial=initial[:, None], return_logsumexp=True)
+        return np.concatenate([y, sums[:, None]], axis=1)
     loss = function.removesuffix("_grad")
     if loss not in LOSSES:
         return getattr(softmax_ext, function)(*arrays)

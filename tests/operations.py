@@ -10,7 +10,7 @@ of its arguments.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,10 +34,11 @@ SETTINGS = {
 # - "result": 2 ULP at the true value;
 # - "row": 2 ULP at the larger of the true value and the row's largest element, both absolute;
 # - "terms": 4 u = 2 eps times the element's natural scale, which is its formula with every term in absolute
-#   value. A function `scale(*rows, total)` makes it; `total` sums along the rows and keeps the axis.
+#   value. A function `scale(*rows, total)` makes it; `total` sums along the rows and keeps the axis;
+# - "products": likewise, 6 u.
 
-BOUNDS = {"result": 2, "row": 2, "terms": 4}
-UNITS = {"result": "ulp", "row": "ulp", "terms": "u"}
+BOUNDS = {"result": 2, "row": 2, "terms": 4, "products": 6}
+UNITS = {"result": "ulp", "row": "ulp", "terms": "u", "products": "u"}
 
 
 def _softmax_vjp_scale(y, g, total):
@@ -45,7 +46,7 @@ def _softmax_vjp_scale(y, g, total):
 
 
 def _log_softmax_vjp_scale(y, g, total):
-    return np.abs(g) + np.exp(y) * np.abs(total(g))
+    return np.abs(g) + np.exp(y) * total(np.abs(g))
 
 
 def _log_softmax_jvp_scale(y, v, total):
@@ -124,42 +125,48 @@ def _cast(x, dtype):
         return np.asarray(x).astype(dtype)
 
 
-_MAP = {"axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0}
-_REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None}
-_TEMPERED = _REDUCTION | {"temperature": 1.0}
-_DERIVATIVE = {"axis": -1, "out": None, "where": None}
-_LOSS = {"axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0}
+_MAP = {
+    "axis": -1, "out": None, "dtype": None, "where": None, "temperature": 1.0,
+    "initial": None, "return_logsumexp": False,
+}  # fmt: skip
+_REDUCTION = {"axis": -1, "keepdims": False, "out": None, "dtype": None, "where": None, "temperature": 1.0}
+_DERIVATIVE = {"axis": -1, "out": None, "where": None, "temperature": 1.0}
+_LOSS = {
+    "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0, "where": None,
+    "temperature": 1.0, "sample_weight": None,
+}  # fmt: skip
 _SEGMENTS = {"out": None}
 
 _LISTED = [
     Operation("softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), 0), measure="result"),
     Operation("log_softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), -np.inf), measure="result"),
     Operation(
-        "logsumexp", "rows", ("x",), _REDUCTION, elementwise=False, hidden=((-np.inf,), -np.inf), measure="row"
+        "logsumexp", "rows", ("x",), _REDUCTION | {"initial": None},
+        elementwise=False, hidden=((-np.inf,), -np.inf), measure="row",
     ),
     Operation(
-        "softmax_entropy", "rows", ("x",), _TEMPERED,
+        "softmax_entropy", "rows", ("x",), _REDUCTION,
         elementwise=False, hidden=((-np.inf,), 0), measure="terms", scale=_entropy_scale,
     ),
     Operation(
         "softmax_vjp", "rows", ("y", "g"), _DERIVATIVE,
-        forward="softmax", hidden=((0, 0), 0), measure="terms", scale=_softmax_vjp_scale,
+        forward="softmax", hidden=((0, 0), 0), measure="products", scale=_softmax_vjp_scale,
     ),
     Operation(
         "log_softmax_vjp", "rows", ("y", "g"), _DERIVATIVE,
-        forward="log_softmax", hidden=((-np.inf, 0), 0), measure="terms", scale=_log_softmax_vjp_scale,
+        forward="log_softmax", hidden=((-np.inf, 0), 0), measure="products", scale=_log_softmax_vjp_scale,
     ),
     Operation(
         "softmax_jvp", "rows", ("y", "v"), _DERIVATIVE,
-        forward="softmax", hidden=((0, 0), 0), measure="terms", scale=_softmax_vjp_scale, same_as="softmax_vjp",
+        forward="softmax", hidden=((0, 0), 0), measure="products", scale=_softmax_vjp_scale, same_as="softmax_vjp",
     ),
     Operation(
         "log_softmax_jvp", "rows", ("y", "v"), _DERIVATIVE,
-        forward="log_softmax", hidden=((-np.inf, 0), 0), measure="terms", scale=_log_softmax_jvp_scale,
+        forward="log_softmax", hidden=((-np.inf, 0), 0), measure="products", scale=_log_softmax_jvp_scale,
     ),
-    Operation("softmax_jacobian", "matrix", ("y",), {"axis": -1}, forward="softmax"),
+    Operation("softmax_jacobian", "matrix", ("y",), {"axis": -1, "temperature": 1.0}, forward="softmax"),
     Operation("cross_entropy", "loss", ("logits", "labels"), _LOSS, elementwise=False),
-    Operation("cross_entropy_with_grad", "loss", ("logits", "labels"), _LOSS),
+    Operation("cross_entropy_with_grad", "loss", ("logits", "labels"), _LOSS | {"out": None}),
     Operation("segment_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="softmax"),
     Operation("segment_log_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="log_softmax"),
     Operation(
@@ -213,6 +220,8 @@ class Result:
     #: Called as ``call(module, *rows)``, the package or its reference being the module; the result is 2-D.
     call: Callable
     scale: Callable | None = None
+    #: Of a derivative.
+    temperature: float = 1.0
 
     @property
     def bound(self):
@@ -233,6 +242,19 @@ def _of_rows(operation):
     return Result(
         operation.name, operation.arguments, operation.forward, operation.measure, call, operation.scale
     )
+
+
+def tempered(name, temperature):
+    """Return the result of a derivative with a temperature."""
+    operation = OPERATIONS[name]
+
+    def call(module, *rows):
+        return getattr(module, name)(*rows, temperature=temperature)
+
+    def scale(*rows, total):
+        return operation.scale(*rows, total=total) / temperature
+
+    return replace(RESULTS[name], call=call, scale=scale, temperature=temperature)
 
 
 def _loss_of_rows(module, x, labels=None):

@@ -11,7 +11,7 @@ import pytest
 from numpy._core.multiarray import get_handler_name
 
 import softmax_ext
-from softmax_ext import _core
+from softmax_ext import _buffers, _core
 
 MIB = 2**20
 
@@ -205,7 +205,7 @@ print(resident() - before)
 def test_child_of_a_fork_starts_with_none(python):
     code = """
 import os, numpy as np, softmax_ext
-from softmax_ext import _core
+from softmax_ext import _buffers, _core
 x = np.zeros((1 << 14, 64), np.float32)
 y = softmax_ext.softmax(x)
 z = softmax_ext.softmax(x)
@@ -238,8 +238,29 @@ def test_environment(value, expected, python):
     assert int(python("-c", code, SOFTMAX_EXT_BUFFER_LIMIT=value)) == expected
 
 
-@pytest.mark.parametrize("value", ["-1", "64M", "1e9", str(2**63)])
+@pytest.mark.parametrize("value", ["-1", "64M", "1e9", str(2**63), "9" * 5000])
+def test_settings_that_are_no_number_of_bytes(value, monkeypatch):
+    monkeypatch.setenv("SOFTMAX_EXT_BUFFER_LIMIT", value)
+    with pytest.raises(ImportError, match=r"^SOFTMAX_EXT_BUFFER_LIMIT: got"):
+        _buffers.default_buffer_limit()
+
+
+def test_the_largest_limit(monkeypatch):
+    monkeypatch.setenv("SOFTMAX_EXT_BUFFER_LIMIT", str(2**63 - 1))
+    assert _buffers.default_buffer_limit() == 2**63 - 1
+
+
+@pytest.mark.parametrize("value", ["-1", "+1", "64M", "1e9", "4_096", str(2**63), "9" * 100, "9" * 5000])
 def test_environment_that_is_no_number(value, python):
+    """The message is the last line, names the variable and the bounds, and shows no more than 100 characters."""
     done = python("-c", "import softmax_ext", check=False, SOFTMAX_EXT_BUFFER_LIMIT=value)
     assert done.returncode != 0
-    assert f"SOFTMAX_EXT_BUFFER_LIMIT: got '{value}'" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: SOFTMAX_EXT_BUFFER_LIMIT: got '{value[:100]}', "
+        f"expected a number of bytes from 0 to {2**63 - 1}"
+    )
+
+
+def test_environment_of_the_largest_limit(python):
+    code = "import softmax_ext; print(softmax_ext.get_buffer_limit())"
+    assert int(python("-c", code, SOFTMAX_EXT_BUFFER_LIMIT=str(2**63 - 1))) == 2**63 - 1

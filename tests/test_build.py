@@ -1,6 +1,8 @@
 """What setup.py asks the compiler, and what it says where the answer is no. Nothing is built to the end."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -120,6 +122,14 @@ def test_openmp_that_linker_flags_bring(configure, tmp_path):
     status, out, err = configure(CC=str(wrapper), LDSHARED=f"{wrapper} -shared", LDFLAGS="-L/runtime")
     assert status == 0, err
     assert "-fopenmp" in out
+
+
+def test_files_that_are_optimized_less_exist():
+    (table,) = re.findall(
+        r"^LIGHTER = (\{.*\})", (ROOT / "setup.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    files = {file.name for file in (ROOT / "csrc").rglob("*.c")} | {"_core.c"}  # which Cython makes
+    assert ast.literal_eval(table).keys() <= files
 
 
 @pytest.mark.parametrize("compiler", ["there-is-no-such-compiler", "false"])

@@ -14,10 +14,9 @@ from softmax_ext import _core, _reference
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "docs" / "recipes.md"]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 #: Pages with links; those of a source distribution that is not a checkout may be fewer.
-LINKED = [README, *(ROOT / name for name in ("CONTRIBUTING.md", "csrc/README.md", "bench/README.md"))]
-LINKED += sorted((ROOT / "docs").glob("*.md"))
+LINKED = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "csrc/README.md", "bench/README.md"))]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What the docstrings of a public function have to have.
@@ -32,7 +31,7 @@ FUNCTIONS = [name for name in softmax_ext.__all__ if callable(getattr(softmax_ex
 
 
 #: What blocks import and what the extra `test` need not bring: large, or without a wheel for every Python.
-OPTIONAL = ["autograd", "dask", "jax", "numba", "pandas", "sklearn", "torch", "xarray"]
+OPTIONAL = ["autograd", "dask", "jax", "numba", "pandas", "scipy", "sklearn", "torch", "xarray"]
 
 
 def blocks(page, language="python"):
@@ -111,10 +110,14 @@ def squeeze(text):
 
 
 @needs_readme
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "recipes.md"], ids=lambda page: page.name)
 def test_page_has_examples(page):
     assert blocks(page)
-    # Nothing that looks like an example goes untested.
+
+
+@needs_readme
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nothing_that_looks_like_an_example_goes_untested(page):
     assert not re.search(r"^```(py|pycon)$|^>>> ", page.read_text(), re.MULTILINE)
 
 

@@ -75,6 +75,8 @@ LENGTHS = {
     "single elements": [1] * 600,
     "a longer one among many": [1] * 100 + [80] + [1] * 300 + [3, 64],
     "of all sizes": [3, 4096, 0, 17, 4097, 1, 8193, 2, 0, 0, 300, 16, 12_289],
+    "long ones between equal ones": [5, 90] * 300,
+    "long ones between short ones": [3, 300, 40, 7, 0, 81] * 60,
     "growing windows": [n for n in range(1, 20) for _ in range(3 * n)],
 }
 

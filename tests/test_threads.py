@@ -4,6 +4,7 @@ No clock is read and nothing has to be busy: a machine here is a function that s
 """
 
 import itertools
+import os
 import random
 import textwrap
 
@@ -172,6 +173,33 @@ def test_rests_grow_while_probes_fail_and_are_bounded():
     assert 0.9 * S <= pauses.max() <= 1.1 * S
 
 
+def test_the_price_of_a_probe_is_paid_in_calls():
+    """Pauses pay nothing: where calls take a thousandth of the time, a probe costs them no larger share."""
+    calls = run(full, 100 * US, gap=100 * MS, seconds=600)
+    assert calls[:, 1].sum() <= 1.3 * 100 * US * len(calls)
+
+
+def test_seldom_calls_use_threads_again_within_seconds():
+    """Ten calls a second would take 20 seconds and more for as many calls as a rest wants."""
+
+    def slow_at_first(rng, now, serial, width, awake):
+        return quiet(rng, now, serial, width, awake) + (500 * US if now < 2 * S and width > 1 else 0)
+
+    calls = run(slow_at_first, 2 * MS, gap=100 * MS, seconds=30)
+    assert np.all(calls[calls[:, 0] > 9 * S][:, 2] == 2)
+
+
+def test_good_calls_before_a_slow_one_count():
+    """A slow call is followed by so many that go alone that it is one of 200, with the calls before it."""
+    policy, now, widths = _Policy(), 0, []
+    for call in range(300):
+        widths.append(policy.width(now, 2))
+        took = 2 * MS if widths[-1] == 1 else 5 * MS if call == 100 else 1.1 * MS
+        now += int(took)
+        policy.learn(now, int(took), 2 * MS, widths[-1])
+    assert widths[101:].index(2) == 99
+
+
 def test_other_python_threads_in_calls_send_calls_alone():
     """No probe is made meanwhile."""
     crowded = run(quiet, 23 * US, crowd=lambda now: 1 * S < now < 2 * S)
@@ -278,6 +306,55 @@ def test_numbers_that_are_too_large_are_errors_that_name_the_variable(python, nu
 def test_what_the_runtime_makes_of_its_own_variable_holds(python, number):
     environment = {"SOFTMAX_EXT_NUM_THREADS": None, "OMP_NUM_THREADS": number}
     assert 1 <= int(python("-c", NUMBER, **environment)) <= 65536
+
+
+@pytest.mark.parametrize(
+    ("asked", "for_runtimes", "of_runtime", "quota", "threads"),
+    [
+        ("3", "5", 5, 8, 3),  # ours rules, also over what the machine has
+        (" 3 ", None, 4, 8, 3),
+        ("65536", None, 4, 1, 65536),
+        ("", "5,2", 5, 1, 5),  # a list: the first is for the outermost regions
+        (None, "999999999", -7, 8, 65536),
+        (None, "9999999999", 77, 8, 77),  # too large to be meant: what the runtime has made of it
+        (None, "9999999999", -7, 8, 4),
+        (None, "many", 4, 8, 4),
+        (None, "0", 0, 8, 4),
+        (None, None, 4, 8, 4),  # else the processors
+        (None, None, 4, 3, 3),  # as far as the quota goes
+    ],
+)
+def test_which_setting_decides(monkeypatch, asked, for_runtimes, of_runtime, quota, threads):
+    """With four processors."""
+    for name, value in (("SOFTMAX_EXT_NUM_THREADS", asked), ("OMP_NUM_THREADS", for_runtimes)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(_threads, "_quota", lambda: quota)
+    assert _threads.default_threads(4, of_runtime) == threads
+    monkeypatch.setattr(_threads, "_cpus", lambda: 4)
+    assert _threads.default_threads(0, of_runtime) == threads  # the runtime does not say
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "65537", "9" * 5000])
+def test_settings_that_are_no_number_of_threads(monkeypatch, asked):
+    monkeypatch.setenv("SOFTMAX_EXT_NUM_THREADS", asked)
+    with pytest.raises(ImportError, match=r"^SOFTMAX_EXT_NUM_THREADS: got"):
+        _threads.default_threads(4, 4)
+
+
+@pytest.mark.parametrize("name", [None, *_threads.WAITING])
+def test_the_environment_of_the_runtime_is_put_back(monkeypatch, name):
+    """And it is left alone if the user says anything about waiting."""
+    for other in _threads.WAITING:
+        monkeypatch.delenv(other, raising=False)
+    if name:
+        monkeypatch.setenv(name, "7")
+    before = dict(os.environ)
+    with _threads.brief_waits():
+        set_meanwhile = {key: value for key, value in os.environ.items() if before.get(key) != value}
+        assert set_meanwhile == ({} if name else _threads.BRIEFLY)
+    assert dict(os.environ) == before
 
 
 # Control groups -------------------------------------------------------------------------------------

@@ -4,12 +4,30 @@
 typedef struct {
     largest m;
     vec reference; /* the sum is relative to 2^(reference - HEADROOM) */
-    pair s;
+    pair s;        /* without the initial term */
+    initial_term initial;
+    vec decides; /* that results are finite if it is in range, and how to shift the row if not */
 } exp_total;
 
-SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int rows, int row, const exp_temperature *t) {
+/* The maximum decides; but NaN and +inf as the initial term do so, too, and a finite one gives finite results to a row
+   of which all elements are -inf. A NaN among the elements shows in the sum, or as an infinite maximum that became NaN.
+   */
+SMX_INLINE vec decisive(vec maximum, vec initial, vec sum) {
+    const vec infinity = v_set1((real)INFINITY);
+    const vec of_none = v_select_le(initial, MINUS_INFINITY, initial, v_set1(0));
+    const vec of_elements = v_select_le(maximum, MINUS_INFINITY, of_none, maximum);
+    const vec of_infinite = v_select_le(maximum, infinity, initial, maximum);
+    const vec not_finite = v_select_le(maximum, HUGEST, v_select_le(sum, infinity, initial, sum), of_infinite);
+    return v_select_le(initial, HUGEST, of_elements, not_finite);
+}
+
+SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const real *partials, const real *shift,
+                                 int row) {
+    const exp_temperature *t = tile->temperature;
+    const int rows = tile->rows;
     const ptrdiff_t size = partial_at(SMX_PARTIALS, rows, 0);
     exp_total total;
+    total.initial = initial_of(tile, row, shift, t);
     total.m = read_largest(partials, rows, row);
     for (ptrdiff_t i = 1; i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
@@ -18,14 +36,16 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int row
         total.m = largest_merge(m, total.m);
         total.m.first = v_select_le(m.first, m.first, v_select_le(so_far, so_far, total.m.first, so_far), m.first);
     }
-    total.reference = reference_of(total.m, t);
+    if (tile->initial)
+        total.initial = initial_beside(total.m.first, total.initial);
+    total.reference = reference_of(total.m, total.initial.reference, t);
     total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
         total.s = sum_renormalize(read_sum(partials, PARTIAL_TERMS, rows, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
         const pair s = read_sum(partials + i * size, PARTIAL_TERMS, rows, row);
-        const vec scale = power_of_two(v_sub(reference_of(m, t), total.reference));
+        const vec scale = power_of_two(v_sub(reference_of(m, total.initial.reference, t), total.reference));
         total.s = sum_add_sum(total.s, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
         /* The piece left out its maximum if that stood alone. Unless it is the row's maximum as well, it belongs to the
            sum. */
@@ -38,14 +58,15 @@ SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int row
            rounded as coarsely as high is. */
         total.s = sum_renormalize(total.s);
     }
+    total.decides = tile->initial ? decisive(total.m.first, total.initial.value, total.s.high) : total.m.first;
     return total;
 }
 
 /* Returns the flags of LANES rows, and sets shift to what has to be subtracted from the rows whose maximum is too
    large. */
 SMX_INLINE int exp_flags(exp_total total, int left, const exp_temperature *t, real *shift) {
-    const vec size = v_abs(total.m.first);
-    v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(t->large), v_set1(0), total.m.first)));
+    const vec size = v_abs(total.decides);
+    v_store(shift, v_keep_le(size, HUGEST, v_select_le(size, v_set1(t->large), v_set1(0), total.decides)));
     if (v_all_le(size, v_set1(t->large)) && v_all_le(total.s.high, HUGEST))
         return 0;
     int flags = SMX_NOT_FINITE;
@@ -57,7 +78,7 @@ SMX_INLINE int exp_flags(exp_total total, int left, const exp_temperature *t, re
 
 /* A row has a finite result here only if |max| <= large. NaN fails that test, too. */
 SMX_INLINE vec if_in_range(exp_total total, const exp_temperature *t, vec yes, vec no) {
-    return v_select_le(v_abs(total.m.first), v_set1(t->large), yes, no);
+    return v_select_le(v_abs(total.decides), v_set1(t->large), yes, no);
 }
 
 /* a / b, where b is renormalized: one Newton step improves the rounded quotient. */
@@ -86,8 +107,8 @@ SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     return sum_renormalize(sum_add_smaller(z, tied));
 }
 
-/* The sum of all exponentials relative to 2^(max_reference - HEADROOM), max_reference being the reference of the
-   maximum. */
+/* The sum of all elements' exponentials relative to 2^(max_reference - HEADROOM). max_reference is the reference of the
+   maximum, or a larger one. */
 SMX_INLINE pair sum_with_maximum(exp_total total, vec max_reference, const exp_temperature *t) {
     const pair e = exp_of(total.m.first, exp_scale_of(max_reference, t));
     const vec alone = v_select_le(total.m.first, total.m.second, v_set1(0), v_set1(1));
@@ -97,7 +118,30 @@ SMX_INLINE pair sum_with_maximum(exp_total total, vec max_reference, const exp_t
     return sum_renormalize(s);
 }
 
-/* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to the maximum. Each step is
+/* The same with the initial term. */
+SMX_INLINE pair sum_add_initial(pair s, initial_term initial, vec reference) {
+    return sum_renormalize(sum_add_sum(s, initial_exponential(initial, reference)));
+}
+
+/* Where the initial term is larger than exp(maximum / T), `yes`. */
+SMX_INLINE vec if_initial_leads(exp_total total, const exp_temperature *t, vec yes, vec no) {
+    const vec ahead = v_fnma(total.m.first, v_set1(t->inverse), total.initial.exponent.high);
+    return v_select_le(ahead, v_set1(0), no, yes);
+}
+SMX_INLINE pair pair_if_initial_leads(exp_total total, const exp_temperature *t, pair yes, pair no) {
+    return pair_of(if_initial_leads(total, t, yes.high, no.high), if_initial_leads(total, t, yes.low, no.low));
+}
+
+/* z with an initial term: the sum of all terms but the largest, relative to that. */
+SMX_INLINE pair others_over_largest(exp_total total, const exp_temperature *t) {
+    const pair leader = sum_renormalize(initial_exponential(total.initial, total.reference));
+    const pair all_elements = sum_with_maximum(total, total.reference, t);
+    const pair behind_initial = quotient(all_elements, leader);
+    total.s = sum_add_initial(total.s, total.initial, total.reference);
+    return pair_if_initial_leads(total, t, behind_initial, others_over_maximum(total, t));
+}
+
+/* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to its largest term. Each step is
    done for all rows before the next step, because a step is a long chain of dependent operations, and the chains of
    several rows overlap if they follow one another closely. */
 typedef struct {
@@ -105,14 +149,29 @@ typedef struct {
     pair logarithm[SMX_TILE_ROWS / LANES];
 } tile_logarithms;
 
-SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, ptrdiff_t pieces, const void *partials) {
+SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, ptrdiff_t pieces, const void *partials,
+                                 const void *shift) {
     const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
     for (int row = 0; row < rows; row += LANES) {
-        const exp_total total = exp_combine(partials, pieces, rows, row, t);
+        const exp_total total = exp_combine(tile, pieces, partials, shift, row);
         logs->total[row / LANES] = total;
-        logs->logarithm[row / LANES] = others_over_maximum(total, t);
+        logs->logarithm[row / LANES] = tile->initial ? others_over_largest(total, t) : others_over_maximum(total, t);
     }
     for (int row = 0; row < rows; row += LANES)
         logs->logarithm[row / LANES] = log_of_1_plus(logs->logarithm[row / LANES]);
+}
+
+/* log sum exp(x / T), from the logarithm of the sum relative to the row's largest term. shift: NULL, or what was
+   subtracted from the rows. The maximum is divided by T as a pair. If the quotient is infinite, the part that its
+   rounding lost is NaN, and v_min makes a number of it. */
+SMX_INLINE vec logsumexp_of(exp_total total, pair logarithm, const real *shift, int row, const exp_temperature *t) {
+    const vec zero = v_set1(0), inverse = v_set1(t->inverse);
+    const pair maximum = sum_add(pair_of(shift ? v_load(shift + row) : zero, zero), total.m.first);
+    pair leader = two_product(maximum.high, inverse);
+    leader.low = v_fma(maximum.low, inverse, v_fma(maximum.high, v_set1(t->inverse_low), leader.low));
+    leader = pair_if_initial_leads(total, t, pair_of(total.initial.value, zero), leader);
+    const pair sum = sum_add_sum(leader, logarithm);
+    const vec value = v_add(sum.high, v_min(sum.low, HUGEST));
+    return canonical_nan(if_in_range(total, t, value, total.decides));
 }

@@ -55,8 +55,9 @@ SMX_INLINE pair pair_of(vec high, vec low) {
 typedef struct {
     real steps;               /* 8 / (T ln2) */
     real step_high, step_low; /* T ln2 / 8 */
-    real inverse, inverse_low;
+    real inverse, inverse_low, inverse_lowest;
     real large, negligible; /* LARGE and NEGLIGIBLE in units of x */
+    double temperature;
 } exp_temperature;
 
 static const exp_temperature no_temperature = {
@@ -65,8 +66,10 @@ static const exp_temperature no_temperature = {
     .step_low = CONSTANT(LN2_LOW) / 8,
     .inverse = 1,
     .inverse_low = 0,
+    .inverse_lowest = 0,
     .large = LARGE,
     .negligible = NEGLIGIBLE,
+    .temperature = 1,
 };
 
 /* T is a double, and its products have twice that precision, for float as well. */
@@ -81,8 +84,10 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
     t.step_low = (real)((step - (double)t.step_high) + step_low);
     t.inverse = (real)inverse;
     t.inverse_low = (real)((inverse - (double)t.inverse) + inverse_low);
+    t.inverse_lowest = (real)(((inverse - (double)t.inverse) - (double)t.inverse_low) + inverse_low);
     t.large = (real)(LARGE * temperature);
     t.negligible = (real)(NEGLIGIBLE * temperature);
+    t.temperature = temperature;
     memcpy(constants, &t, sizeof t);
 }
 
@@ -186,28 +191,26 @@ SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
     return e;
 }
 
-/* exp(x), rounded, for an x that belongs to no row, such as a log-probability. Beyond the range of the scale it is 0 or
-   inf. */
-SMX_INLINE void exp_alone_in_step(const vec *x, int count, vec *y) {
-    const vec highest = v_set1((8 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8));
+/* exp(x) 2^(HEADROOM - N), rounded, for an x that belongs to no row, such as a log-probability. N is the reference, an
+   integer of each lane; the scale keeps the digits of an exp(x) that is subnormal. Beyond the range of the scale it is 0
+   or inf. */
+#define SCALED_REFERENCE (REAL_BITS == 32 ? -24 : -128)
+SMX_INLINE void exp_scaled_in_step(const vec *x, int count, vec reference, vec *y) {
+    /* the largest n for which the power is finite, in units of x */
+    const vec highest =
+        v_mul(v_fma(reference, v_set1(8), v_set1(8 * (BIAS + 1 - HEADROOM) - 1)), v_set1(CONSTANT(LN2_HIGH) / 8));
     vec clamped[IN_STEP];
     exp_scale scale[IN_STEP];
     exp_parts parts[IN_STEP];
     for (int k = 0; k < count; k++) {
         clamped[k] = v_min(highest, x[k]);
-        scale[k] = exp_scale_of(v_set1(0), &no_temperature);
+        scale[k] = exp_scale_of(reference, &no_temperature);
     }
     exp_parts_in_step(clamped, count, scale, 0, parts);
     for (int k = 0; k < count; k++) {
         const vec e = v_fma(parts[k].power, parts[k].p, parts[k].power);
-        const vec rounded = v_mul(e, v_set1(1 / (real)((real_bits)1 << HEADROOM)));
-        y[k] = v_select_le(highest, x[k], v_set1((real)INFINITY), rounded);
+        y[k] = v_select_le(highest, x[k], v_set1((real)INFINITY), e);
     }
-}
-SMX_INLINE vec exp_alone(vec x) {
-    vec y;
-    exp_alone_in_step(&x, 1, &y);
-    return y;
 }
 
 /* 2^k for an integer k <= BIAS; 0 where it would be subnormal. */

@@ -9,8 +9,8 @@
 
    Cross-entropy needs that sum, and every exponential for its gradient. Its terms are relative to the maximum, so that
    they can be saved; the sum starts where a sum relative to the second largest element would start, and is brought to
-   that scale at the end. All factors are powers of two, so nothing is lost but what is below the smallest subnormal
-   loss. */
+   that scale at the end. All factors are powers of two, so nothing is lost but terms that are negligible beside the
+   maximum; see far_rows for the rows in which these count. */
 
 /* What is added up, and what is saved of it; WITH_GAPS: another sum, of the terms times (max - x) / T. */
 enum sum_of { ALL, OTHERS, OTHERS_SAVING_ALL, OTHERS_WITH_GAPS };
@@ -44,8 +44,9 @@ SMX_INLINE largest largest_end(largest m, enum sum_of what) {
     return m;
 }
 
-SMX_INLINE vec reference_of(largest m, const exp_temperature *t) {
-    return exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t);
+/* The reference of a row's terms; initial: that of its initial term. */
+SMX_INLINE vec reference_of(largest m, vec initial, const exp_temperature *t) {
+    return v_max(initial, exp_reference(v_max(m.second, v_sub(m.first, v_set1(t->negligible))), t));
 }
 
 SMX_INLINE largest largest_of_lanes(largest m, enum sum_of what) {

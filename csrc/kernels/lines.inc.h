@@ -53,7 +53,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             m.first =
                 v_select_le(v_abs(m.first), HUGEST, m.first, v_select_le(nans, v_set1(0), m.first, CANONICAL_NAN));
         }
-        const exp_frame frame = exp_frame_of(m, what, t);
+        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t);
         v_store(partial + partial_at(0, rows, row), m.first);
         v_store(partial + partial_at(1, rows, row), m.second);
         v_store(line[0] + row, m.second);
@@ -111,59 +111,29 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
     }
 }
 
-/* A cycle of partial sums of each kind. A derivative uses one kind. */
+/* A cycle of partial sums of a derivative. */
 typedef struct {
-    real high[CYCLE], low[CYCLE], lowest[CYCLE];
-} long_sums;
-
-SMX_INLINE long_sum long_sum_at(const long_sums *sums, ptrdiff_t at) {
-    return long_sum_of(pair_of(v_load(sums->high + at), v_load(sums->low + at)), v_load(sums->lowest + at));
-}
-SMX_INLINE void put_long_sum(long_sums *sums, ptrdiff_t at, long_sum s) {
-    v_store(sums->high + at, s.high);
-    v_store(sums->low + at, s.low);
-    v_store(sums->lowest + at, s.lowest);
-}
-
 #if REAL_BITS == 32
-typedef struct {
     double wide[CYCLE];
-} product_sums;
-
-SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) { return v_wide_load(sums->wide + at); }
-SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) { v_wide_store(sums->wide + at, s); }
 #else
-typedef struct {
     real high[CYCLE], low[CYCLE];
-} product_sums;
-
-SMX_INLINE product_sum product_sum_at(const product_sums *sums, ptrdiff_t at) {
-    return pair_of(v_load(sums->high + at), v_load(sums->low + at));
-}
-SMX_INLINE void put_product_sum(product_sums *sums, ptrdiff_t at, product_sum s) {
-    v_store(sums->high + at, s.high);
-    v_store(sums->low + at, s.low);
-}
 #endif
-
-typedef struct {
-    product_sums products;
-    long_sums gradients;
 } derivative_sums;
 
-SMX_INLINE derivative_sum derivative_sum_at(const derivative_sums *sums, ptrdiff_t at, enum summand what) {
-    derivative_sum s = derivative_sum_begin();
-    if (what == GRADIENT)
-        s.gradients = long_sum_at(&sums->gradients, at);
-    else
-        s.products = product_sum_at(&sums->products, at);
-    return s;
+SMX_INLINE derivative_sum derivative_sum_at(const derivative_sums *sums, ptrdiff_t at) {
+#if REAL_BITS == 32
+    return v_wide_load(sums->wide + at);
+#else
+    return pair_of(v_load(sums->high + at), v_load(sums->low + at));
+#endif
 }
-SMX_INLINE void put_derivative_sum(derivative_sums *sums, ptrdiff_t at, derivative_sum s, enum summand what) {
-    if (what == GRADIENT)
-        put_long_sum(&sums->gradients, at, s.gradients);
-    else
-        put_product_sum(&sums->products, at, s.products);
+SMX_INLINE void put_derivative_sum(derivative_sums *sums, ptrdiff_t at, derivative_sum s) {
+#if REAL_BITS == 32
+    v_wide_store(sums->wide + at, s);
+#else
+    v_store(sums->high + at, s.high);
+    v_store(sums->low + at, s.low);
+#endif
 }
 
 SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summand what) {
@@ -174,28 +144,38 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
     derivative_sums sums;
     for (ptrdiff_t at = 0; at < cycle + LANES; at += LANES) /* one vector more, because the last line is read by whole
                                                                vectors */
-        put_derivative_sum(&sums, at, derivative_sum_begin(), what);
+        put_derivative_sum(&sums, at, derivative_sum_begin());
     for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
         for (ptrdiff_t at = 0; at < cycle && i + at < size; at += LANES) {
-            derivative_sum s = derivative_sum_at(&sums, at, what);
-            for (ptrdiff_t k = i + at; k < i + 4 * cycle && k < size; k += cycle) {
+            const ptrdiff_t here = i + at;
+            vec y_of[IN_STEP], g_of[IN_STEP];
+            derivative_sum s = derivative_sum_at(&sums, at);
+            for (int m = 0; m < 4; m++) {
                 if (y_next)
-                    SMX_PREFETCH(y_next + k + LANES - 1);
+                    SMX_PREFETCH(y_next + here + m * cycle + LANES - 1);
                 if (g_next)
-                    SMX_PREFETCH(g_next + k + LANES - 1);
-                if (k + LANES <= size)
-                    s = derivative_sum_add_at(s, y + k, g + k, what);
-                else
-                    s = derivative_sum_add(s, load_left(y + k, size - k), load_left(g + k, size - k), what);
+                    SMX_PREFETCH(g_next + here + m * cycle + LANES - 1);
             }
-            put_derivative_sum(&sums, at, s, what);
+            if (here + 3 * cycle + LANES <= size) {
+                for (int m = 0; m < 4; m++) {
+                    y_of[m] = v_load(y + here + m * cycle);
+                    g_of[m] = v_load(g + here + m * cycle);
+                }
+            } else {
+                for (int m = 0; m < 4; m++) {
+                    const ptrdiff_t left = size - (here + m * cycle);
+                    y_of[m] = left > 0 ? load_left(y + here + m * cycle, left) : v_set1(0);
+                    g_of[m] = left > 0 ? load_left(g + here + m * cycle, left) : v_set1(0);
+                }
+            }
+            put_derivative_sum(&sums, at, derivative_sum_add(s, y_of, g_of, 4, what));
         }
     for (int row = 0; row < rows; row += LANES) {
         derivative_sum s[SUMS];
         for (int i = 0; i < SUMS; i++)
-            s[i] = derivative_sum_at(&sums, i * rows + row, what);
-        ADD_PAIRWISE(ADD_DERIVATIVE_SUMS, s, SUMS);
-        store_long_sum(partial, rows, row, derivative_sum_end(s[0], what));
+            s[i] = derivative_sum_at(&sums, i * rows + row);
+        ADD_PAIRWISE_SUMS(s, SUMS);
+        store_pair(partial, 0, rows, row, derivative_sum_end(s[0]));
     }
 }
 

@@ -1,30 +1,41 @@
 /* The products with the Jacobians of softmax and log_softmax: one sum d for each row, then a formula.
 
        operation           d                 element
-       softmax_vjp         sum y g           y (g - d)
-       log_softmax_vjp     sum g             g - exp(y) d
-       log_softmax_jvp     sum exp(y) g      g - d
+       softmax_vjp         sum y g           y (g - d) / T
+       log_softmax_vjp     sum g             (g - exp(y) d) / T
+       log_softmax_jvp     sum exp(y) g      (g - d) / T
+
+   docs/accuracy.md, theorem 6, derives the bounds. Where numbers are too large for the loops, finish asks for a second
+   round, in which their rows are done with care (care.inc.h).
 
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. u is half
-   the machine epsilon times an element's natural scale: y (|g| + sum y |g|), |g| + p |sum g|, |g| + sum p |g|.
+   the machine epsilon times an element's natural scale: y (|g| + sum y |g|), |g| + p sum |g|, |g| + sum p |g|.
 
-   claim: softmax_vjp float32 <= 4 u; found 2.98 at hex: 0x1.005de6p-1, 0x1.ff4436p-2, 0x1.001594p+1, -0x1.afb2p-9
-   claim: softmax_vjp float64 <= 4 u; found 2.98 at hex: 0x1.0062e31de38ccp-109, 0x1.ffffffffffffep-1,
-     0x1.a3338fcb093f3p-53, 0x1.059650a1144p-8, -0x1.00fec82e7149ep+3, 0x1.365730cb85bc8p+2
-   claim: log_softmax_vjp float32 <= 4 u; found 2.98 at hex: -0x1.603de8p-1, -0x1.658dfep-1, -0x1.25d00ap-8,
-     0x1.00b74p+4
-   claim: log_softmax_vjp float64 <= 4 u; found 2.96 at hex: -0x1.63350a32ff4bp-1, -0x1.34979dae2a2e7p+6,
-     -0x1.20a4b260a17a6p+6, -0x1.db2acdb31ad94p+6, -0x1.6293626ed63bp-1, -0x1.3f1fa93799e64p+6,
-     0x1.2f9e8d19003fep-1, -0x1.0349ce2c82b16p+9, -0x1.6a2baab8a406p-6, 0x1.7655d60d9f6b7p-2,
-     -0x1.9ce7805bf471ap-4, 0x1.d7a91650b2b1ap-2
-   claim: log_softmax_jvp float32 <= 4 u; found 3.01 at hex: -0x1.a998bcp+0, -0x1.fa2ea2p+0, -0x1.51b544p-1,
-     -0x1.dd901cp+0, -0x1.483p-6, -0x1.b50f32p-10, -0x1.ef3fb6p+6, -0x1.5ee75cp-2
-   claim: log_softmax_jvp float64 <= 4 u; found 3.01 at hex: -0x1.5bda34a59bcc3p+2, -0x1.29093dba4711ap-3,
-     -0x1.4831a96a2b2a8p+3, -0x1.048b79f5c1daep+1, 0x1.1f0fe27f564p-11, -0x1.01905cd500e23p-10,
-     -0x1.41e5e8404ec3p-12, 0x1.ed5e8d5e816e4p+2 */
+   claim: softmax_vjp float32 <= 6 u; found 2.91 at hex: 0x1.f7c4c2p-2, 0x1.041dap-1, -0x1.44838p-15, 0x1.00eb6ap-7
+   claim: softmax_vjp float64 <= 6 u; found 5.27 at hex: 0x1.9b2bb8844333dp-12, 0x1.83287f0c13fa1p-27,
+     0x1.ffcc88b147e57p-1, 0x1.17566149c93b9p-21, 0x1.456d1b15f6bb8p-33, 0x1.8f85a8e48fef6p-36, 0x1.73eaabffa386ep-5,
+     -0x1.6a2e720f2100dp-4, -0x1.0b16761c959f9p-2, -0x1.4b18df21a634p-9, -0x1.49fee1b149998p-6, -0x1.19bdb141fefeap-3
+   claim: log_softmax_vjp float32 <= 6 u; found 4.39 at hex: -0x1.3cbd54p+3, -0x1.b4b3p+1, -0x1.7cd9d4p+0,
+     -0x1.8cf11p+0, -0x1.9c03dp+0, -0x1.1ca3d4p+0, 0x1.2404e6p-6, 0x1.4c56cap-11, -0x1.1b3b2p+5, 0x1.8c0f1p-7,
+     0x1.b74ed4p-6, -0x1.d038c4p-9
+   claim: log_softmax_vjp float64 <= 6 u; found 4.44 at hex: -0x1.cf0da2ffdb0adp+0, -0x1.ba911a24cfccep+0,
+     -0x1.a663501c7fc1bp+0, -0x1.94d8ea1ec7ba4p+0, -0x1.a0eebbf10cac1p+0, -0x1.5e6f95dfad9e2p+1, 0x1.3199e122013b1p-5,
+     -0x1.2c0367084ae7ep-8, 0x1.dbca070b75935p-9, 0x1.082ff336c85eap+5, 0x1.0a7e101eacc1ap-4, 0x1.fd7475644d712p-7
+   claim: log_softmax_jvp float32 <= 6 u; found 2.97 at hex: -0x1.68143cp-1, -0x1.5dc212p-1, -0x1.fb3982p+6,
+     -0x1.8aa9e2p+7, -0x1.9ec5acp+3, -0x1.27800ap+7, -0x1.4e8e4ep-10, -0x1.ff3a66p+5, 0x1.1d40c4p-6, -0x1.d47ffep-10,
+     0x1.215ba6p+8, -0x1.50700ap-7
+   claim: log_softmax_jvp float64 <= 6 u; found 4.28 at hex: -0x1.3d0f25897dc56p-18, -0x1.1319dcabf5d42p+4,
+     -0x1.88a3b8d0a76d5p+3, 0x1.018e2b9c16899p+2, 0x1.4f6a6419d042bp+2, -0x1.67c6068a6a9c9p-8 */
 
-/* The reductions of a derivative, except sum_reduce_packed. */
+/* ---- reduce ----------------------------------------------------------------------------------------------------- */
+
+/* The reductions of a derivative, except sum_reduce_packed. In the second round of a tile, the sums of the rows that
+   need it are replaced. */
 #define REDUCTIONS(op, what)                                                                                           \
+    SMX_INLINE void op##_again(const smx_tile *tile, void *partial) {                                                  \
+        if (tile->again)                                                                                               \
+            sum_again(tile, partial, what);                                                                            \
+    }                                                                                                                  \
     static void op##_reduce_stored_columns(const smx_tile *tile, void *partial) {                                      \
         sum_reduce_stored(tile, partial, SMX_COLUMNS, what);                                                           \
     }                                                                                                                  \
@@ -33,89 +44,256 @@
             sum_reduce_rows(tile, partial, SMX_REAL, NO_MASK, what);                                                   \
         else                                                                                                           \
             sum_reduce_stored(tile, partial, SMX_ROWS, what);                                                          \
+        op##_again(tile, partial);                                                                                     \
     }                                                                                                                  \
     REDUCE(op, columns) {                                                                                              \
         if (is_plain_tile(tile))                                                                                       \
-            sum_reduce_columns(tile, partial, SUMS, SMX_REAL, NO_MASK, what);                                          \
+            sum_reduce_columns(tile, partial, 0, SMX_REAL, NO_MASK, what);                                             \
         else                                                                                                           \
             op##_reduce_stored_columns(tile, partial);                                                                 \
+        op##_again(tile, partial);                                                                                     \
     }                                                                                                                  \
     REDUCE(op, short_columns) {                                                                                        \
         if (is_plain_tile(tile))                                                                                       \
-            sum_reduce_columns(tile, partial, SHORT_SUMS(what), SMX_REAL, NO_MASK, what);                              \
+            sum_reduce_columns(tile, partial, 1, SMX_REAL, NO_MASK, what);                                             \
         else                                                                                                           \
             op##_reduce_stored_columns(tile, partial);                                                                 \
+        op##_again(tile, partial);                                                                                     \
     }                                                                                                                  \
-    REDUCE(op, narrow_lines) { sum_reduce_lines(tile, partial, what); }
+    REDUCE(op, narrow_lines) {                                                                                         \
+        sum_reduce_lines(tile, partial, what);                                                                         \
+        op##_again(tile, partial);                                                                                     \
+    }
 REDUCTIONS(softmax_vjp, PRODUCT)
 REDUCTIONS(log_softmax_vjp, GRADIENT)
 REDUCTIONS(log_softmax_jvp, EXP_PRODUCT)
-REDUCE(softmax_vjp, packed) { sum_reduce_packed(tile, partial, PRODUCT); }
-REDUCE(log_softmax_vjp, packed) { sum_reduce_packed(tile, partial, GRADIENT); }
+REDUCE(softmax_vjp, packed) {
+    sum_reduce_packed(tile, partial, PRODUCT);
+    softmax_vjp_again(tile, partial);
+}
+REDUCE(log_softmax_vjp, packed) {
+    sum_reduce_packed(tile, partial, GRADIENT);
+    log_softmax_vjp_again(tile, partial);
+}
 
-/* The gradient that stands for a hidden element, whose y is 0: y (g - d) is then +0 for every |d| up to this. */
+/* ---- finish ----------------------------------------------------------------------------------------------------- */
+
+/* The gradient that stands for a hidden element, whose y is 0: y (g - d) is then 0 for every |d| up to this. */
 #define HIDDEN_GRADIENT (REAL_BITS == 32 ? FLT_MAX / 2 : DBL_MAX / 2)
 
 /* If |d| is below this, g - d is finite for every finite g, so y (g - d) is not NaN where y is 0. */
-#define MODERATE_SUM (REAL_BITS == 32 ? 0x1p102 : 0x1p969)
+#define MODERATE_SUM ((real)(REAL_BITS == 32 ? 0x1p102 : 0x1p969))
 
-static int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
-                      void *constants) {
-    const int rows = tile->rows;
-    int flags = 0;
-    (void)shift;
-    for (int row = 0; row < rows; row += LANES) {
-        long_sum total = read_long_sum(partials, rows, row);
-        for (ptrdiff_t i = 1; i < pieces; i++) {
-            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0);
-            total = long_sum_add_sum(total, read_long_sum(partial, rows, row));
-        }
-        /* If the sum is infinite, the part that its roundings lost is NaN. */
-        const pair s = sum_renormalize(sum_add(pair_of(total.high, total.lowest), total.low));
-        v_store((real *)constants + row, v_select_le(v_abs(total.high), HUGEST, s.high, total.high));
-        flags |= v_all_le(v_abs(s.high), v_set1((real)MODERATE_SUM)) ? 0 : SMX_NOT_FINITE;
-    }
-    return flags; /* A NaN of y may still come up at any element of log_softmax_vjp; its formula takes care of it. */
+/* If |d| is below this, exp(y) d is finite for every y up to 20, in the scale that log_softmax_vjp chooses for d. */
+#define MODERATE_FACTOR ((real)(REAL_BITS == 32 ? 0x1p67 : 0x1p931))
+
+/* Where |d| lies between these two, one scale does for every d: exp(y) 2^(HEADROOM - SCALED_REFERENCE) and d / 2^(...)
+   are normal numbers, as long as their product is at least half of the smallest subnormal. */
+#define LEAST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p-71 : 0x1p-831))
+#define MOST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p31 : 0x1p137))
+
+/* What finish leaves. d is a pair; that of log_softmax_vjp is divided by the scale of the exponentials, whose reference
+   is the third number. WAY is the same for all rows of the tile: 1 if the plain formula makes their results, else 0.
+   What care.inc.h needs lies between. */
+enum { SUM_HIGH, SUM_LOW, SUM_REFERENCE, SUM_WAY = CARE_EXPONENT + 1 };
+
+/* With a temperature, results are made this power of two too large until the last step, so that nothing on the way is
+   subnormal and loses digits that count. It is about 2^FRACTION_BITS / T. If T is large, the last step makes all that is
+   lost before it small. */
+SMX_INLINE real scale_up_of(const exp_temperature *t) {
+    const real_bits fraction = ((real_bits)1 << FRACTION_BITS) - 1;
+    if (is_1(t) || t->inverse < (real)0x1p-16)
+        return 1;
+    return real_from_bits(bits_of_real(t->inverse) & ~fraction) * (real)((real_bits)1 << FRACTION_BITS);
 }
 
+/* Sets the constants of log_softmax_vjp of LANES rows. Returns 1 if the plain formula will do. */
+SMX_INLINE int put_factor(real *constant, pair d, int is_tempered) {
+    const vec size = v_abs(d.high), usual = v_set1(SCALED_REFERENCE), zero = v_set1(0);
+    /* a number of the size of d, or one that is moderate */
+    const vec moderate = v_select_le(size, v_set1(MODERATE_FACTOR), size, v_set1(1));
+    vec reference = v_select_le(size, v_set1(MODERATE_FACTOR), v_sub(v_set1(BIAS), v_exponent_field(moderate)), usual);
+    if (!is_tempered) {
+        const vec is_small = v_select_le(v_set1(LEAST_FACTOR), size, zero, size);
+        const vec is_unusual = v_select_le(size, v_set1(MOST_FACTOR), is_small, v_set1(1));
+        reference = v_select_le(is_unusual, zero, usual, reference);
+    }
+    const vec factor = power_of_two(v_sub(reference, v_set1(HEADROOM)));
+    v_store(constant + SUM_HIGH * SMX_TILE_ROWS, v_mul(d.high, factor));
+    v_store(constant + SUM_LOW * SMX_TILE_ROWS, is_tempered ? v_mul(d.low, factor) : zero);
+    v_store(constant + SUM_REFERENCE * SMX_TILE_ROWS, reference);
+    return !is_tempered && v_all_le(reference, usual) && v_all_le(usual, reference);
+}
+
+SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                          real *constants, enum summand what) {
+    const int is_factor = what == GRADIENT; /* of the exponentials in log_softmax_vjp */
+    const exp_temperature *t = tile->temperature;
+    const vec zero = v_set1(0), limit = v_set1(is_factor ? MODERATE_FACTOR : MODERATE_SUM);
+    const vec scale = v_set1(scale_up_of(t) / SUM_SCALE(what));
+    const int rows = tile->rows, is_tempered = !is_1(t);
+    int flags = 0, is_plain_way = !is_tempered;
+    for (int row = 0; row < rows; row += LANES) {
+        real *constant = constants + row;
+        pair total = read_sum(partials, 0, rows, row);
+        for (ptrdiff_t i = 1; i < pieces; i++) {
+            const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0);
+            total = sum_add_sum(total, read_sum(partial, 0, rows, row));
+        }
+        /* If the sum is infinite, the part that its roundings lost is NaN. */
+        const pair s = sum_renormalize(total);
+        const vec size = v_abs(total.high), high = v_select_le(size, HUGEST, s.high, total.high);
+        const pair d = pair_of(v_mul(high, scale), v_mul(v_keep_le(size, HUGEST, s.low), scale));
+        if (is_factor) {
+            is_plain_way &= put_factor(constant, d, is_tempered);
+        } else {
+            v_store(constant + SUM_HIGH * SMX_TILE_ROWS, d.high);
+            v_store(constant + SUM_LOW * SMX_TILE_ROWS, is_tempered ? d.low : zero);
+        }
+        if (shift) {
+            /* What was found too large is done with care, unless the numbers themselves are not finite. */
+            const vec care = v_keep_le(size, HUGEST, v_load((const real *)shift + row));
+            v_store(constant + CARE * SMX_TILE_ROWS, care);
+            v_store(constant + CARE_HIGH * SMX_TILE_ROWS, high);
+            v_store(constant + CARE_LOW * SMX_TILE_ROWS, s.low);
+            v_store(constant + CARE_EXPONENT * SMX_TILE_ROWS, v_set1((real)-SUM_EXPONENT(what)));
+            flags = SMX_NOT_FINITE;
+        } else if (!v_all_le(v_abs(d.high), limit)) {
+            flags = SMX_TOO_LARGE | SMX_NOT_FINITE;
+        }
+        const vec again = v_select_le(size, HUGEST, v_set1(WRITE_AGAIN), v_set1(SUM_AGAIN));
+        v_store(constant + SMX_SHIFT * SMX_TILE_ROWS, v_select_le(v_abs(d.high), limit, zero, again));
+    }
+    for (int row = 0; shift && row < rows; row++)
+        if (constants[CARE * SMX_TILE_ROWS + row] == SUM_AGAIN)
+            total_with_care(tile, pieces, partials, row, constants);
+    for (int row = 0; row < rows; row += LANES)
+        v_store(constants + SUM_WAY * SMX_TILE_ROWS + row, v_set1((real)is_plain_way));
+    return flags; /* A NaN of y may still come up at any element of log_softmax_vjp; its formula takes care of it. */
+}
+#define FINISH(op, what)                                                                                               \
+    static int op##_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,            \
+                           void *constants) {                                                                          \
+        return sum_finish(tile, pieces, partials, shift, constants, what);                                             \
+    }
+FINISH(softmax_vjp, PRODUCT)
+FINISH(log_softmax_vjp, GRADIENT)
+FINISH(log_softmax_jvp, EXP_PRODUCT)
+
+/* ---- write ------------------------------------------------------------------------------------------------------ */
+
 /* softmax_vjp and log_softmax_jvp leave no NaN in a visible element unless sum_finish has set SMX_NOT_FINITE: where d
-   is finite, all of y and g that enter the result are finite; where d is moderate, g - d is finite. */
+   is finite, all of y and g that enter the result are finite; where d is moderate, g - d is finite. Adding 0 makes 0 of
+   -0. */
 SMX_INLINE void softmax_vjp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = v_mul(term[k].v[0], v_sub(term[k].v[1], term[k].c[0]));
+    EACH y[k] = v_fma(term[k].v[0], v_sub(term[k].v[1], term[k].c[SUM_HIGH]), v_set1(0));
 }
 SMX_INLINE void log_softmax_jvp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     (void)t;
-    EACH y[k] = v_sub(term[k].v[0], term[k].c[0]);
+    EACH y[k] = v_sub(term[k].v[0], term[k].c[SUM_HIGH]);
 }
 SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     vec x[IN_STEP], e[IN_STEP];
     (void)t;
     EACH x[k] = term[k].v[0];
-    exp_alone_in_step(x, count, e);
-    EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[0], term[k].v[1]));
+    exp_scaled_in_step(x, count, v_set1(SCALED_REFERENCE), e);
+    EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[SUM_HIGH], term[k].v[1]));
 }
 
-/* The writes of a derivative; `inputs` of the views that follow. */
-#define WRITES(op, inputs, ...)                                                                                        \
-    SMX_INLINE write_spec op##_from(const smx_tile *tile) {                                                            \
-        const write_spec spec = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                    \
-        return spec;                                                                                                   \
-    }                                                                                                                  \
+/* With a temperature. d is scaled up already. So is g, unless it is too large for that; then d is scaled down again, and
+   what follows the difference is scaled up. */
+typedef struct {
+    vec of_g, of_d, after;
+} scaling;
+
+#define LARGE_GRADIENT ((real)(REAL_BITS == 32 ? 0x1p10 : 0x1p60))
+SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
+    const real scale_up = scale_up_of(t);
+    const vec up = v_set1(scale_up), down = v_set1(1 / scale_up), one = v_set1(1);
+    const vec size = v_abs(g), most = v_set1(LARGE_GRADIENT);
+    const scaling s = {v_select_le(size, most, up, one), v_select_le(size, most, one, down),
+                       v_select_le(size, most, one, up)};
+    return s;
+}
+/* factor difference / T + zero, for a difference that is to be scaled up yet by s.after. Where that is infinite, it is
+   scaled up by less. 1 / T is a pair. A zero of -0 changes nothing, one of +0 makes 0 of -0. */
+SMX_INLINE vec over_temperature(vec factor, vec difference, real zero, scaling s, const exp_temperature *t) {
+    const real scale_up = scale_up_of(t), extra = scale_up == 1 ? 1 : (real)((real_bits)1 << FRACTION_BITS);
+    const vec by_all = v_fma(v_mul(factor, s.after), difference, v_set1(zero)), size = v_abs(by_all);
+    const vec by_less = v_mul(v_mul(factor, v_mul(s.after, v_set1(1 / extra))), difference);
+    const vec x = v_select_le(size, HUGEST, by_all, by_less);
+    /* if x is infinite, the second product may be NaN: v_min makes a number of it */
+    const vec low = v_min(v_mul(x, v_set1(t->inverse_low / scale_up)), HUGEST);
+    return v_mul(v_fma(x, v_set1(t->inverse / scale_up), low), v_select_le(size, HUGEST, v_set1(1), v_set1(extra)));
+}
+/* g - d, scaled. */
+SMX_INLINE vec scaled_difference(vec g, const vec *d, scaling s) {
+    return v_sub(v_sub(v_mul(g, s.of_g), v_mul(d[SUM_LOW], s.of_d)), v_mul(d[SUM_HIGH], s.of_d));
+}
+SMX_INLINE void softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+    EACH {
+        const scaling s = scaling_of(term[k].v[1], t);
+        const vec difference = scaled_difference(term[k].v[1], term[k].c, s);
+        y[k] = over_temperature(term[k].v[0], difference, 0, s, t);
+    }
+}
+SMX_INLINE void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+    EACH {
+        const scaling s = scaling_of(term[k].v[0], t);
+        y[k] = over_temperature(v_set1(1), scaled_difference(term[k].v[0], term[k].c, s), -(real)0, s, t);
+    }
+}
+/* Also without a temperature, where |d| is so large or small that its row needs a scale of its own. */
+SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+    EACH {
+        const vec *c = term[k].c, g = term[k].v[1];
+        const scaling s = scaling_of(g, t);
+        vec e;
+        exp_scaled_in_step(&term[k].v[0], 1, c[SUM_REFERENCE], &e);
+        const vec first = v_fnma(e, v_mul(c[SUM_LOW], s.of_d), v_mul(g, s.of_g));
+        const vec difference = v_fnma(e, v_mul(c[SUM_HIGH], s.of_d), first);
+        y[k] = canonical_nan(over_temperature(v_set1(1), difference, -(real)0, s, t));
+    }
+}
+
+/* The writes of a derivative; `inputs` of the views that follow. Where rows are to be done with care, rows are written one
+   by one. */
+#define WRITES(op, formula_, inputs, ...)                                                                              \
+    static void op##_write_with_care(const smx_tile *tile, const real *constants);                                     \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
-        const write_spec spec = op##_from(tile);                                                                       \
-        write_walk(tile, walk, &spec, constants);                                                                      \
+        const write_spec plain = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                   \
+        const write_spec tempered = {&tile->out, {__VA_ARGS__}, inputs, SUM_REFERENCE + 1, 1, op##_tempered_of};       \
+        const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
+        if (tile->again)                                                                                               \
+            op##_write_with_care(tile, constants);                                                                     \
+        else if (walk == SMX_WALK_NARROW_LINES && is_plain_way)                                                        \
+            write_lines(tile, &plain, constants);                                                                      \
+        else if (walk == SMX_WALK_NARROW_LINES)                                                                        \
+            write_lines(tile, &tempered, constants);                                                                   \
+        else if (is_plain_way)                                                                                         \
+            write_walk(tile, walk, &plain, constants);                                                                 \
+        else                                                                                                           \
+            write_walk(tile, walk, &tempered, constants);                                                              \
     }                                                                                                                  \
     WRITE(op, rows) { op##_write(tile, SMX_WALK_ROWS, constants); }                                                    \
     WRITE(op, packed) { op##_write(tile, SMX_WALK_PACKED, constants); }                                                \
     WRITE(op, columns) { op##_write(tile, SMX_WALK_COLUMNS, constants); }                                              \
-    WRITE(op, narrow_lines) {                                                                                          \
-        const write_spec spec = op##_from(tile);                                                                       \
-        write_lines(tile, &spec, constants);                                                                           \
+    WRITE(op, narrow_lines) { op##_write(tile, SMX_WALK_NARROW_LINES, constants); }                                    \
+    static void op##_write_with_care(const smx_tile *tile, const real *constants) {                                    \
+        for (int row = 0; row < tile->rows; row++)                                                                     \
+            if (constants[CARE * SMX_TILE_ROWS + row] != 0) {                                                          \
+                write_row_with_care(tile, row, constants, formula_);                                                   \
+            } else {                                                                                                   \
+                const smx_tile one = row_alone(tile, row);                                                             \
+                (tile->layout == SMX_ROWS ? op##_write_rows : op##_write_columns)(&one, constants + row);              \
+            }                                                                                                          \
     }
-WRITES(softmax_vjp, 2, &tile->in[0], &tile->in[1])
-WRITES(log_softmax_vjp, 2, &tile->in[0], &tile->in[1])
-WRITES(log_softmax_jvp, 1, &tile->in[1])
+WRITES(softmax_vjp, PRODUCT, 2, &tile->in[0], &tile->in[1])
+WRITES(log_softmax_vjp, GRADIENT, 2, &tile->in[0], &tile->in[1])
+WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
+
+/* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
 #define SOFTMAX_VJP_ROW                                                                                                \
     {.name = "softmax_vjp",                                                                                            \
@@ -127,7 +305,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                 [SMX_WALK_COLUMNS] = softmax_vjp_reduce_columns,                                                       \
                 [SMX_WALK_NARROW_LINES] = softmax_vjp_reduce_narrow_lines,                                             \
                 [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_reduce_short_columns},                                          \
-     .finish = sum_finish,                                                                                             \
+     .finish = softmax_vjp_finish,                                                                                     \
      .write = {[SMX_WALK_ROWS] = softmax_vjp_write_rows,                                                               \
                [SMX_WALK_PACKED] = softmax_vjp_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
@@ -146,7 +324,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                 [SMX_WALK_COLUMNS] = log_softmax_vjp_reduce_columns,                                                   \
                 [SMX_WALK_NARROW_LINES] = log_softmax_vjp_reduce_narrow_lines,                                         \
                 [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_reduce_short_columns},                                      \
-     .finish = sum_finish,                                                                                             \
+     .finish = log_softmax_vjp_finish,                                                                                 \
      .write = {[SMX_WALK_ROWS] = log_softmax_vjp_write_rows,                                                           \
                [SMX_WALK_PACKED] = log_softmax_vjp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
@@ -164,7 +342,7 @@ WRITES(log_softmax_jvp, 1, &tile->in[1])
                 [SMX_WALK_COLUMNS] = log_softmax_jvp_reduce_columns,                                                   \
                 [SMX_WALK_NARROW_LINES] = log_softmax_jvp_reduce_narrow_lines,                                         \
                 [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_short_columns},                                      \
-     .finish = sum_finish,                                                                                             \
+     .finish = log_softmax_jvp_finish,                                                                                 \
      .write = {[SMX_WALK_ROWS] = log_softmax_jvp_write_rows,                                                           \
                [SMX_WALK_PACKED] = log_softmax_jvp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \

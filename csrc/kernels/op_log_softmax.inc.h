@@ -1,4 +1,4 @@
-/* log_softmax: x / T - log sum exp(x / T).
+/* log_softmax: x / T - log sum exp(x / T), and the same with logsumexp beside it. The sum includes exp(initial).
 
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the true value.
@@ -16,8 +16,27 @@ REDUCE(log_softmax, short_columns) { exp_reduce_short_columns(tile, partial, OTH
 /* Whether T is 1. In float, 1 / T may round to 1 though T is not 1. */
 SMX_INLINE int is_1(const exp_temperature *t) { return t->inverse == 1 && t->inverse_low == 0; }
 
-/* LOG_MAXIMUM is read only where T is not 1; where T is 1, the pair includes the maximum. */
+/* LOG_MAXIMUM is read only where T is not 1; where T is 1, the pair includes the maximum. Where the initial term leads,
+   the pair includes that, and LOG_MAXIMUM is 0. */
 enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
+
+SMX_INLINE void log_softmax_put_constants(real *constant, exp_total total, pair logarithm, const smx_tile *tile) {
+    const exp_temperature *t = tile->temperature;
+    const vec zero = v_set1(0);
+    pair leader = pair_of(is_1(t) ? total.m.first : zero, zero);
+    vec maximum = total.m.first;
+    if (tile->initial) {
+        leader = pair_if_initial_leads(total, t, total.initial.exponent, leader);
+        maximum = if_initial_leads(total, t, zero, maximum);
+    }
+    if (is_1(t) || tile->initial)
+        logarithm = sum_add_sum(leader, logarithm);
+    if (tile->initial) /* what was lost in an infinite sum is NaN, and v_min makes a number of it */
+        logarithm.low = v_min(logarithm.low, HUGEST);
+    v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, CANONICAL_NAN));
+    v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
+    v_store(constant + LOG_MAXIMUM * SMX_TILE_ROWS, maximum);
+}
 
 static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                               void *constants) {
@@ -25,17 +44,11 @@ static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void
     const exp_temperature *t = tile->temperature;
     tile_logarithms logs;
     int flags = 0;
-    (void)shift;
-    log_over_maximum(&logs, tile, pieces, partials);
+    log_over_maximum(&logs, tile, pieces, partials, shift);
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = logs.total[row / LANES];
-        pair logarithm = logs.logarithm[row / LANES];
-        if (is_1(t))
-            logarithm = sum_add_sum(pair_of(total.m.first, v_set1(0)), logarithm);
-        v_store(constant + LOG_HIGH * SMX_TILE_ROWS, if_in_range(total, t, logarithm.high, CANONICAL_NAN));
-        v_store(constant + LOG_LOW * SMX_TILE_ROWS, logarithm.low);
-        v_store(constant + LOG_MAXIMUM * SMX_TILE_ROWS, total.m.first);
+        log_softmax_put_constants(constant, total, logs.logarithm[row / LANES], tile);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
@@ -92,6 +105,50 @@ WRITE(log_softmax, narrow_lines) { log_softmax_write(tile, SMX_WALK_NARROW_LINES
      [SMX_WALK_COLUMNS] = log_softmax_reduce_columns,                                                                  \
      [SMX_WALK_NARROW_LINES] = log_softmax_reduce_narrow_lines,                                                        \
      [SMX_WALK_SHORT_COLUMNS] = log_softmax_reduce_short_columns}
+
+/* Constant 0 is logsumexp, and those of log_softmax follow. */
+static int log_softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                                        void *constants) {
+    const int rows = tile->rows;
+    const exp_temperature *t = tile->temperature;
+    tile_logarithms logs;
+    int flags = 0;
+    log_over_maximum(&logs, tile, pieces, partials, shift);
+    for (int row = 0; row < rows; row += LANES) {
+        real *constant = (real *)constants + row;
+        const exp_total total = logs.total[row / LANES];
+        v_store(constant, logsumexp_of(total, logs.logarithm[row / LANES], shift, row, t));
+        log_softmax_put_constants(constant + SMX_TILE_ROWS, total, logs.logarithm[row / LANES], tile);
+        flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
+    }
+    return flags;
+}
+
+#define LOG_SOFTMAX_LOGSUMEXP_WRITE(walk)                                                                              \
+    WRITE(log_softmax_logsumexp, walk) { log_softmax_write_##walk(tile, (const real *)constants + SMX_TILE_ROWS); }
+LOG_SOFTMAX_LOGSUMEXP_WRITE(rows)
+LOG_SOFTMAX_LOGSUMEXP_WRITE(short_rows)
+LOG_SOFTMAX_LOGSUMEXP_WRITE(packed)
+LOG_SOFTMAX_LOGSUMEXP_WRITE(columns)
+LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
+
+#define LOG_SOFTMAX_LOGSUMEXP_ROW                                                                                      \
+    {.name = "log_softmax_logsumexp",                                                                                  \
+     .inputs = 1,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .may_shift = 1,                                                                                                   \
+     .looks_ahead = 1,                                                                                                 \
+     .reduce = LOG_SOFTMAX_REDUCE,                                                                                     \
+     .finish = log_softmax_logsumexp_finish,                                                                           \
+     .write = {[SMX_WALK_ROWS] = log_softmax_logsumexp_write_rows,                                                     \
+               [SMX_WALK_SHORT_ROWS] = log_softmax_logsumexp_write_short_rows,                                         \
+               [SMX_WALK_PACKED] = log_softmax_logsumexp_write_packed,                                                 \
+               [SMX_WALK_COLUMNS] = log_softmax_logsumexp_write_columns,                                               \
+               [SMX_WALK_NARROW_LINES] = log_softmax_logsumexp_write_narrow_lines,                                     \
+               [SMX_WALK_SHORT_COLUMNS] = log_softmax_logsumexp_write_columns},                                        \
+     .hidden = HIDDEN(-INFINITY, 0, -INFINITY, 1),                                                                     \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(16)}
 
 #define LOG_SOFTMAX_ROW                                                                                                \
     {.name = "log_softmax",                                                                                            \

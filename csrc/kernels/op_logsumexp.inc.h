@@ -1,4 +1,4 @@
-/* logsumexp: log sum exp(x). Its reduce is that of log_softmax; finish leaves the results, and there is no write.
+/* logsumexp: log sum exp(x / T), where the sum includes exp(initial). Its reduce is that of log_softmax; finish leaves the results, and there is no write.
 
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the larger of the true value and the maximum.
@@ -14,15 +14,11 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
     const exp_temperature *t = tile->temperature;
     tile_logarithms logs;
     int flags = 0;
-    log_over_maximum(&logs, tile, pieces, partials);
+    log_over_maximum(&logs, tile, pieces, partials, shift);
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = logs.total[row / LANES];
-        const vec shifted_by = shift ? v_load((const real *)shift + row) : v_set1(0);
-        const pair maximum = sum_add(pair_of(shifted_by, v_set1(0)), total.m.first);
-        const pair logarithm = sum_add_sum(maximum, logs.logarithm[row / LANES]);
-        const vec value = if_in_range(total, t, v_add(logarithm.high, logarithm.low), total.m.first);
-        v_store(constant, canonical_nan(value));
+        v_store(constant, logsumexp_of(total, logs.logarithm[row / LANES], shift, row, t));
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;

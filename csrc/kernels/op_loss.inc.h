@@ -33,7 +33,18 @@
    claim: target_loss_grad float64 <= 4 u; found 2.12 at hex: 0x1.19bfbac12329fp+3, -0x1.e84f0a0d74c82p+1,
      -0x1.21546d8f05c7p+3, 0x1.0c39a7a75784p-4, 0x1.6b0a0cdbaa06cp-4, 0x1.fbcb11f5753b6p+2 */
 
-enum { LOSS, LOSS_SOFTMAX, LOSS_LABEL = LOSS_SOFTMAX + SOFTMAX_CONSTANTS, LOSS_KEEP, LOSS_SPREAD };
+/* LOSS_POST: the gradient is written 2^-LOSS_POST times too large, and multiplied by that at the end. A target has
+   either a label or a factor of q. */
+enum {
+    LOSS,
+    LOSS_EXPONENT,
+    LOSS_SOFTMAX,
+    LOSS_SPREAD = LOSS_SOFTMAX + SOFTMAX_CONSTANTS,
+    LOSS_KEEP,
+    LOSS_LABEL = LOSS_KEEP,
+    LOSS_POST
+};
+_Static_assert((int)LOSS_POST < (int)SMX_SHIFT, "the constants of a loss are as many");
 
 /* ---- reduce ----------------------------------------------------------------------------------------------------- */
 
@@ -88,77 +99,211 @@ LOSS_REDUCTIONS(target_loss)
 
 /* ---- the constants of a row ------------------------------------------------------------------------------------- */
 
-/* True if some rows do not count. */
-SMX_INLINE int has_ignored(const smx_tile *tile) {
-    int64_t all = 0;
-    for (int row = 0; tile->label && row < tile->rows; row++)
-        all |= tile->label[row];
-    return all < 0;
+SMX_INLINE pair pair_times(pair a, pair b) {
+    pair product = two_product(a.high, b.high);
+    product.low = v_fma(a.high, b.low, v_fma(a.low, b.high, product.low));
+    return product;
 }
 
-static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
-                       void *constants) {
+/* A sum times a number. If the sum is infinite, so is the product; else it is renormalized. */
+SMX_INLINE pair sum_times(pair s, vec by) {
+    const pair product = pair_times(s, pair_of(by, v_set1(0)));
+    pair sum = sum_renormalize(product);
+    sum.high = v_select_le(sum.high, sum.high, sum.high, product.high);
+    return sum;
+}
+
+/* True if a row does not count. */
+SMX_INLINE int is_ignored(const smx_tile *tile, int row) {
+    return (tile->label && tile->label[row] < 0) || (tile->scale && ((const real *)tile->scale)[row] < 0);
+}
+SMX_INLINE int has_ignored(const smx_tile *tile) {
+    int64_t all = 0;
+    int any = 0;
+    for (int row = 0; tile->label && row < tile->rows; row++)
+        all |= tile->label[row];
+    for (int row = 0; tile->scale && row < tile->rows; row++)
+        any |= ((const real *)tile->scale)[row] < 0;
+    return all < 0 || any;
+}
+
+/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small, both
+   are computed 2^LIFT times too large. Then log(1 + z) is z. */
+#define LIFT (REAL_BITS == 32 ? 192 : 1536)
+#define LIFT_BELOW (REAL_BITS == 32 ? -100 : -900)
+#define LIFT_UP_TO v_set1((real)(REAL_BITS == 32 ? 0x1p-100 : 0x1p-900))
+
+/* The exponent of T / divisor is part of the factor of the exponentials if it is in this range, else applied at the
+   end. Below the range, the factor or its product with an exponential might be subnormal. */
+#define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
+#define LARGEST_EXPONENT (REAL_BITS == 32 ? 120 : 1000)
+
+/* Nearly the exponent of a sum of targets: an even one, and one that leaves constants of the row room. */
+SMX_INLINE vec even_exponent(vec t) {
+    const vec half = v_rounded(v_mul(apart_of(v_min(v_abs(t), HUGEST)).exponent, v_set1((real)0.5)));
+    const vec limit = v_set1(BIAS / 2 - 12);
+    return v_mul(v_max(v_sub(v_set1(0), limit), v_min(limit, half)), v_set1(2));
+}
+
+/* s / T; where that may be too large, exponent is added to, and the sum of the targets is scaled instead. */
+SMX_INLINE void divide_by_temperature(target_sums *sums, const exp_temperature *t, vec *exponent) {
+    const apart inverse = apart_of(v_set1(t->inverse));
+    const vec zero = v_set1(0), low = scaled_by(v_set1(t->inverse_low), v_sub(zero, inverse.exponent));
+    const pair s = pair_times(sums->s, pair_of(inverse.fraction, low));
+    const vec size = v_add(apart_of(v_min(v_abs(s.high), HUGEST)).exponent, inverse.exponent);
+    const vec here = v_select_le(size, v_set1(BIAS - 2), inverse.exponent, zero), later = v_sub(inverse.exponent, here);
+    sums->s = pair_of(scaled_by(s.high, here), scaled_by(s.low, here));
+    sums->t = pair_of(scaled_by(sums->t.high, v_sub(zero, later)), scaled_by(sums->t.low, v_sub(zero, later)));
+    *exponent = v_add(*exponent, later);
+}
+
+/* S / temperature + T log(1 + z); exponent is added to. */
+SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm, const exp_temperature *t,
+                       vec *exponent) {
+    if (!is_1(t))
+        divide_by_temperature(&sums, t, exponent);
+    const vec max_reference = exp_reference(total->m.first, t), below = v_sub(total->reference, max_reference);
+    if (!v_all_le(v_set1(LIFT_BELOW), below)) {
+        const vec zero = v_set1(0), lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
+                                                       v_select_le(sums.s.high, LIFT_UP_TO, v_set1(LIFT), zero));
+        const pair divisor = sum_renormalize(exp_of(total->m.first, exp_scale_of(max_reference, t)));
+        const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift)), s = pair_scaled(sums.s, lift);
+        logarithm.high = v_select_le(lift, zero, logarithm.high, z.high);
+        logarithm.low = v_select_le(lift, zero, logarithm.low, z.low);
+        sums.s.high = v_select_le(lift, zero, sums.s.high, s.high);
+        sums.s.low = v_select_le(lift, zero, sums.s.low, s.low);
+        *exponent = v_sub(*exponent, lift);
+    }
+    pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
+    loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
+    /* If S or the loss is infinite, the part that the roundings lost is NaN. */
+    const vec rounded = v_add(loss.high, loss.low);
+    const vec plain = v_fma(sums.t.high, logarithm.high, sums.s.high);
+    return v_select_le(rounded, rounded, rounded, plain);
+}
+
+/* value 2^exponent: as a number, if that is well within range; else as a number and an exponent in SMX_LOSS_UNITs,
+   which is stored. Returns SMX_SCALED if there are such. */
+SMX_INLINE int store_loss(vec value, vec exponent, real *constant) {
+    const vec zero = v_set1(0), size = v_abs(value);
+    if (v_all_le(v_abs(exponent), zero)) {
+        v_store(constant + LOSS * SMX_TILE_ROWS, value);
+        v_store(constant + LOSS_EXPONENT * SMX_TILE_ROWS, zero);
+        return 0;
+    }
+    const apart parts = apart_of(v_min(size, HUGEST));
+    const vec reach = v_abs(v_add(parts.exponent, exponent));
+    const vec units = v_rounded(v_mul(exponent, v_set1((real)1 / SMX_LOSS_UNIT)));
+    vec left = v_select_le(reach, v_set1(BIAS - 8), zero, units);
+    left = v_select_le(size, zero, zero, v_select_le(size, HUGEST, left, zero)); /* neither 0 nor infinite nor NaN */
+    const vec applied = v_sub(exponent, v_mul(left, v_set1(SMX_LOSS_UNIT)));
+    v_store(constant + LOSS * SMX_TILE_ROWS, v_select_le(size, HUGEST, scaled_by(value, applied), value));
+    v_store(constant + LOSS_EXPONENT * SMX_TILE_ROWS, left);
+    return v_all_le(v_abs(left), zero) ? 0 : SMX_SCALED;
+}
+
+/* What a row's targets are multiplied by. */
+SMX_INLINE apart row_scale_of(const smx_tile *tile, int row) {
+    const apart one = {v_set1(1), v_set1(0)};
+    return tile->scale ? apart_of(v_load_first((const real *)tile->scale + row, tile->rows - row, v_set1(0))) : one;
+}
+
+/* alone: the targets are the factors of labels alone, of which only the fractions were added up. */
+SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, void *constants,
+                              int alone) {
     const exp_temperature *t = tile->temperature;
     const smx_targets *targets = tile->targets;
     const int rows = tile->rows;
-    const double inverse = 1 / targets->divisor;
-    const double inverse_low = -DOUBLE_FMA(inverse, targets->divisor, -1) / targets->divisor;
+    int divisor_exponent;
+    const double divisor = 2 * frexp(targets->divisor, &divisor_exponent);
+    divisor_exponent += targets->divisor_exponent - 1;
+    const double inverse = 1 / divisor;
+    const double inverse_low = -DOUBLE_FMA(inverse, divisor, -1) / divisor;
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
+    const vec mean_exponent = v_set1((real)(targets->exponent - divisor_exponent));
     tile_logarithms logs;
     int flags = 0;
-    (void)shift;
-    log_over_maximum(&logs, tile, pieces, partials);
+    log_over_maximum(&logs, tile, pieces, partials, NULL); /* the shift matters to initial terms alone */
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row, *softmax = constant + LOSS_SOFTMAX * SMX_TILE_ROWS;
         const exp_total total = logs.total[row / LANES];
-        const target_sums sums = target_combine(partials, pieces, rows, row, total.m.first);
+        const vec label_factor = tile->label ? v_load_first((const real *)tile->factor + row, rows - row, zero) : zero;
+        const apart scale = row_scale_of(tile, row), factor_apart = apart_of(label_factor);
+        const vec scale_exponent = alone ? v_add(scale.exponent, factor_apart.exponent) : scale.exponent;
+        target_sums sums = target_combine(partials, pieces, rows, row, total.m.first);
+        if (tile->scale) {
+            sums.s = sum_times(sums.s, scale.fraction);
+            sums.t = sum_times(sums.t, scale.fraction);
+        }
+        vec exponent = v_add(scale_exponent, v_set1((real)targets->exponent));
+        const vec loss = loss_of(sums, &total, logs.logarithm[row / LANES], t, &exponent);
+        flags |= store_loss(canonical_nan(if_in_range(total, t, loss, CANONICAL_NAN)), exponent, constant);
 
-        /* S + T log(1 + z). If S is infinite, the part that its roundings lost is NaN. */
-        const pair logarithm = logs.logarithm[row / LANES];
-        pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
-        loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
-        const vec rounded = v_add(loss.high, loss.low);
-        const vec plain = v_fma(sums.t.high, logarithm.high, sums.s.high);
-        const vec value = v_select_le(v_abs(sums.s.high), HUGEST, rounded, plain);
-        v_store(constant + LOSS * SMX_TILE_ROWS, canonical_nan(if_in_range(total, t, value, CANONICAL_NAN)));
+        /* T / divisor = weight 2^exponent. The exponent is part of the factor, or left for the end. */
+        const vec t_exponent = alone ? zero : even_exponent(sums.t.high);
+        const pair t_apart = alone ? sums.t : pair_scaled(sums.t, v_sub(zero, t_exponent));
+        exponent = v_add(scale_exponent, mean_exponent);
+        const vec weight_exponent = v_add(t_exponent, exponent);
+        const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), weight_exponent, zero, weight_exponent);
+        const vec post = v_select_le(weight_exponent, v_set1(LARGEST_EXPONENT), not_less, weight_exponent);
+        const vec power = bounded_power(v_sub(weight_exponent, post));
+        exponent = v_sub(exponent, post);
 
-        /* (T / divisor) / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer
-           bits. */
+        /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
         const vec max_reference = exp_reference(total.m.first, t);
-        const exp_scale scale = exp_scale_of(max_reference, t);
+        const exp_scale exponentials = exp_scale_of(max_reference, t);
         const pair sum = sum_with_maximum(total, max_reference, t);
-        pair weight = two_product(sums.t.high, mean);
-        weight.low = v_fma(sums.t.high, mean_low, v_fma(sums.t.low, mean, weight.low));
+        const pair weight = pair_times(t_apart, pair_of(mean, mean_low));
         const vec factor = exp_factor(v_div(weight.high, sum.high));
         const vec lost = v_fnma(factor, sum.low, v_fnma(factor, sum.high, weight.high));
         const vec rest = v_div(v_add(lost, weight.low), weight.high);
-        v_store(softmax + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, factor, CANONICAL_NAN));
+        v_store(softmax + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, v_mul(factor, power), CANONICAL_NAN));
         const vec known = v_select_le(v_abs(weight.high), zero, zero, rest);
         v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, known);
         v_store(softmax + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), known));
-        v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
-        v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
+        v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, exponentials.rounder);
+        v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, exponentials.floor);
+
+        /* The other targets have the same divisor and the same exponents. */
+        const vec share = v_mul(scale.fraction, mean), share_low = v_mul(scale.fraction, mean_low);
         if (tile->label) {
-            const vec target = v_load_first((const real *)tile->factor + row, rows - row, zero);
-            v_store(constant + LOSS_LABEL * SMX_TILE_ROWS, v_fma(target, mean, v_mul(target, mean_low)));
+            const vec target = alone ? factor_apart.fraction : label_factor;
+            v_store(constant + LOSS_LABEL * SMX_TILE_ROWS,
+                    scaled_by(v_fma(target, share, v_mul(target, share_low)), exponent));
+        } else {
+            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS,
+                    scaled_by(v_mul(scale.fraction, v_set1((real)(targets->keep / divisor))), exponent));
         }
-        v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, v_set1((real)(targets->keep / targets->divisor)));
-        v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, v_set1((real)(targets->spread / targets->divisor)));
+        const vec spread = tile->spread ? v_mul(v_load_first((const real *)tile->spread + row, rows - row, zero), share)
+                                        : v_mul(scale.fraction, v_set1((real)(targets->spread / divisor)));
+        v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, scaled_by(spread, exponent));
+        v_store(constant + LOSS_POST * SMX_TILE_ROWS, post);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
         if (!v_all_le(v_abs(factor), HUGEST)) /* targets that are not finite */
             flags |= SMX_NOT_FINITE;
     }
     if (has_ignored(tile))
         for (int row = 0; row < rows; row++)
-            if (tile->label[row] < 0)
-                ((real *)constants)[LOSS * SMX_TILE_ROWS + row] = 0;
+            if (is_ignored(tile, row))
+                ((real *)constants)[LOSS * SMX_TILE_ROWS + row] =
+                    ((real *)constants)[LOSS_EXPONENT * SMX_TILE_ROWS + row] = 0;
     return flags;
+}
+static int label_loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                             void *constants) {
+    (void)shift;
+    return loss_finish_of(tile, pieces, partials, constants, 1);
+}
+static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                       void *constants) {
+    (void)shift;
+    return loss_finish_of(tile, pieces, partials, constants, 0);
 }
 
 /* ---- the gradient ----------------------------------------------------------------------------------------------- */
 
-enum { LOSS_CONSTANTS = LOSS_SPREAD - LOSS_SOFTMAX + 1 }; /* from LOSS_SOFTMAX on */
+enum { LOSS_CONSTANTS = LOSS_KEEP - LOSS_SOFTMAX + 1 }; /* from LOSS_SOFTMAX on */
 
 SMX_INLINE void smooth_loss_grad_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     exp_parts e[IN_STEP];
@@ -176,8 +321,7 @@ SMX_INLINE void target_loss_grad_of(const terms *term, int count, const exp_temp
     }
 }
 
-/* Subtracts each label's target from its element of the gradient. Rows that do not count become 0, even if their logits
-   are not finite. */
+/* Subtracts each label's target from its element of the gradient. */
 SMX_INLINE void take_labels_off(const smx_tile *tile, const void *constants) {
     const real *target = (const real *)constants + LOSS_LABEL * SMX_TILE_ROWS;
     const int rows = tile->rows;
@@ -186,10 +330,28 @@ SMX_INLINE void take_labels_off(const smx_tile *tile, const void *constants) {
     for (int row = 0; row < rows; row++)
         if ((uint64_t)(label[row] - first) < (uint64_t)n)
             row_of(&out, row)[(label[row] - first) * out.element_stride] -= target[row];
-    if (has_ignored(tile))
-        for (int row = 0; row < rows; row++)
-            for (ptrdiff_t j = 0; label[row] < 0 && j < n; j++)
-                row_of(&out, row)[j * out.element_stride] = 0;
+}
+
+/* Applies the exponents that were left for the end. Rows that do not count become 0, even if their logits are not
+   finite. */
+static void end_rows(const smx_tile *tile, const void *constants) {
+    const real *post = (const real *)constants + LOSS_POST * SMX_TILE_ROWS;
+    const smx_view out = tile->out;
+    for (int row = 0; row < tile->rows; row++) {
+        real *y = row_of(&out, row);
+        for (ptrdiff_t j = 0; post[row] != 0 && j < tile->n; j++)
+            y[j * out.element_stride] = (real)ldexp(y[j * out.element_stride], (int)post[row]);
+        for (ptrdiff_t j = 0; is_ignored(tile, row) && j < tile->n; j++)
+            y[j * out.element_stride] = 0;
+    }
+}
+SMX_INLINE void end_gradient(const smx_tile *tile, const void *constants) {
+    const real *post = (const real *)constants + LOSS_POST * SMX_TILE_ROWS;
+    int any = has_ignored(tile);
+    for (int row = 0; row < tile->rows; row += LANES)
+        any |= !v_all_le(v_abs(v_load_first(post + row, tile->rows - row, v_set1(0))), v_set1(0));
+    if (any)
+        end_rows(tile, constants);
 }
 
 SMX_INLINE const real *softmax_constants(const void *constants) {
@@ -201,6 +363,7 @@ SMX_INLINE const real *softmax_constants(const void *constants) {
     WRITE(label_loss, walk) {                                                                                          \
         softmax_write_##walk(tile, softmax_constants(constants));                                                      \
         take_labels_off(tile, constants);                                                                              \
+        end_gradient(tile, constants);                                                                                 \
     }
 LABEL_LOSS_WRITE(rows)
 LABEL_LOSS_WRITE(columns)
@@ -210,6 +373,7 @@ SMX_INLINE void smooth_loss_write(const smx_tile *tile, enum smx_walk walk, cons
     const write_spec spec = {&tile->out, {&tile->in[0], &tile->in[1]}, 2, LOSS_CONSTANTS, 0, smooth_loss_grad_of};
     write_walk(tile, walk, &spec, softmax_constants(constants));
     take_labels_off(tile, constants);
+    end_gradient(tile, constants);
 }
 WRITE(smooth_loss, rows) { smooth_loss_write(tile, SMX_WALK_ROWS, constants); }
 WRITE(smooth_loss, columns) { smooth_loss_write(tile, SMX_WALK_COLUMNS, constants); }
@@ -218,6 +382,7 @@ SMX_INLINE void target_loss_write(const smx_tile *tile, enum smx_walk walk, cons
     const write_spec spec = {&tile->out,         {&tile->in[0], &tile->in[1], &tile->in[2]}, 3, LOSS_CONSTANTS, 0,
                              target_loss_grad_of};
     write_walk(tile, walk, &spec, softmax_constants(constants));
+    end_gradient(tile, constants);
 }
 WRITE(target_loss, rows) { target_loss_write(tile, SMX_WALK_ROWS, constants); }
 WRITE(target_loss, packed) { target_loss_write(tile, SMX_WALK_PACKED, constants); }
@@ -234,11 +399,12 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
     {.name = "label_loss",                                                                                             \
      .inputs = 1,                                                                                                      \
      .has_labels = 1,                                                                                                  \
+     .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .reads_padding = 1,                                                                                               \
      .reduce = LOSS_REDUCE(label_loss),                                                                                \
-     .finish = loss_finish,                                                                                            \
-     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .finish = label_loss_finish,                                                                                      \
+     .hidden = {{-INFINITY, 0, 0}, 0, 0},                                                                              \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 
 #define LABEL_LOSS_GRAD_ROW                                                                                            \
@@ -248,25 +414,27 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
      .has_row_out = 1,                                                                                                 \
      .has_labels = 1,                                                                                                  \
      .saves = 1,                                                                                                       \
+     .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .reads_padding = 1,                                                                                               \
      .reduce = LOSS_REDUCE(label_loss),                                                                                \
-     .finish = loss_finish,                                                                                            \
+     .finish = label_loss_finish,                                                                                      \
      .write = {[SMX_WALK_ROWS] = label_loss_write_rows,                                                                \
                [SMX_WALK_COLUMNS] = label_loss_write_columns,                                                          \
                [SMX_WALK_SHORT_COLUMNS] = label_loss_write_short_columns},                                             \
-     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .hidden = {{-INFINITY, 0, 0}, 0, 0},                                                                              \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 
 #define SMOOTH_LOSS_ROW                                                                                                \
     {.name = "smooth_loss",                                                                                            \
      .inputs = 2,                                                                                                      \
      .has_labels = 1,                                                                                                  \
+     .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .reads_padding = 1,                                                                                               \
      .reduce = LOSS_REDUCE(smooth_loss),                                                                               \
      .finish = loss_finish,                                                                                            \
-     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .hidden = {{-INFINITY, 0, 0}, 0, 0},                                                                              \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
 
 #define SMOOTH_LOSS_GRAD_ROW                                                                                           \
@@ -275,6 +443,7 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
      .has_labels = 1,                                                                                                  \
+     .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .reads_padding = 1,                                                                                               \
      .reduce = LOSS_REDUCE(smooth_loss),                                                                               \
@@ -282,17 +451,18 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
      .write = {[SMX_WALK_ROWS] = smooth_loss_write_rows,                                                               \
                [SMX_WALK_COLUMNS] = smooth_loss_write_columns,                                                         \
                [SMX_WALK_SHORT_COLUMNS] = smooth_loss_write_columns},                                                  \
-     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .hidden = {{-INFINITY, 0, 0}, 0, 0},                                                                              \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
 
 #define TARGET_LOSS_ROW                                                                                                \
     {.name = "target_loss",                                                                                            \
      .inputs = 3,                                                                                                      \
+     .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .reads_padding = 1,                                                                                               \
      .reduce = LOSS_REDUCE(target_loss),                                                                               \
      .finish = loss_finish,                                                                                            \
-     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .hidden = {{-INFINITY, 0, 0}, 0, 0},                                                                              \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}
 
 #define TARGET_LOSS_GRAD_ROW                                                                                           \
@@ -300,6 +470,7 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
      .inputs = 3,                                                                                                      \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
+     .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .reads_padding = 1,                                                                                               \
      .reduce = LOSS_REDUCE(target_loss),                                                                               \
@@ -308,5 +479,5 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
                [SMX_WALK_PACKED] = target_loss_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = target_loss_write_columns,                                                         \
                [SMX_WALK_SHORT_COLUMNS] = target_loss_write_columns},                                                  \
-     .hidden = HIDDEN(0, 0, 0, 1),                                                                                     \
+     .hidden = {{-INFINITY, 0, 0}, 0, 0},                                                                              \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(10)}

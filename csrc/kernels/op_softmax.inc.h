@@ -1,4 +1,4 @@
-/* softmax: exp(x / T) / sum exp(x / T).
+/* softmax: exp(x / T) / sum exp(x / T), and the same with logsumexp beside it. The sum includes exp(initial).
 
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the true value.
@@ -22,24 +22,30 @@ REDUCE(softmax, short_columns) { exp_reduce_short_columns(tile, partial, ALL, 1)
 
 enum { SOFTMAX_SCALE, SOFTMAX_REST, SOFTMAX_FACTOR, SOFTMAX_ROUNDER, SOFTMAX_FLOOR, SOFTMAX_CONSTANTS };
 
+/* s: the sum of all terms, relative to the reference. */
+SMX_INLINE void softmax_put_constants(real *constant, exp_total total, pair s, vec reference,
+                                      const exp_temperature *t) {
+    const exp_scale scale = exp_scale_of(reference, t);
+    /* 1 / sum = inverse (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
+    const vec inverse = exp_factor(v_div(v_set1(1), s.high));
+    const vec rest = v_fnma(inverse, s.low, v_fnma(inverse, s.high, v_set1(1)));
+    v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, CANONICAL_NAN));
+    v_store(constant + SOFTMAX_REST * SMX_TILE_ROWS, rest);
+    v_store(constant + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), rest));
+    v_store(constant + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
+    v_store(constant + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
+}
+
 static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                           void *constants) {
     const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
     int flags = 0;
-    (void)shift;
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
-        const exp_total total = exp_combine(partials, pieces, rows, row, t);
-        const exp_scale scale = exp_scale_of(total.reference, t);
-        /* 1 / sum = inverse (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
-        const vec inverse = exp_factor(v_div(v_set1(1), total.s.high));
-        const vec rest = v_fnma(inverse, total.s.low, v_fnma(inverse, total.s.high, v_set1(1)));
-        v_store(constant + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, inverse, CANONICAL_NAN));
-        v_store(constant + SOFTMAX_REST * SMX_TILE_ROWS, rest);
-        v_store(constant + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), rest));
-        v_store(constant + SOFTMAX_ROUNDER * SMX_TILE_ROWS, scale.rounder);
-        v_store(constant + SOFTMAX_FLOOR * SMX_TILE_ROWS, scale.floor);
+        const exp_total total = exp_combine(tile, pieces, partials, shift, row);
+        const pair s = tile->initial ? sum_add_initial(total.s, total.initial, total.reference) : total.s;
+        softmax_put_constants(constant, total, s, total.reference, t);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
@@ -109,6 +115,66 @@ WRITE(softmax, transposed) {
     const write_spec spec = softmax_from_saved(tile);
     write_transposed(tile, &spec, constants);
 }
+
+/* ---- with logsumexp --------------------------------------------------------------------------------------------- */
+
+/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels. It does not look ahead,
+   because it may go through its rows twice (far_rows). */
+REDUCE(softmax_logsumexp, rows) {
+    if (tile->saved[0].start)
+        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 1);
+    else
+        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 0);
+}
+REDUCE(softmax_logsumexp, columns) { exp_reduce_long_columns(tile, partial, OTHERS_SAVING_ALL); }
+REDUCE(softmax_logsumexp, short_columns) { exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, 1); }
+
+/* Constant 0 is logsumexp, and those of softmax follow. */
+static int softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                                    void *constants) {
+    const int rows = tile->rows;
+    const exp_temperature *t = tile->temperature;
+    tile_logarithms logs;
+    int flags = 0;
+    log_over_maximum(&logs, tile, pieces, partials, shift);
+    for (int row = 0; row < rows; row += LANES) {
+        real *constant = (real *)constants + row;
+        const exp_total total = logs.total[row / LANES];
+        const vec reference = v_max(total.initial.reference, exp_reference(total.m.first, t));
+        pair s = sum_with_maximum(total, reference, t);
+        if (tile->initial)
+            s = sum_add_initial(s, total.initial, reference);
+        v_store(constant, logsumexp_of(total, logs.logarithm[row / LANES], shift, row, t));
+        softmax_put_constants(constant + SMX_TILE_ROWS, total, s, reference, t);
+        flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
+    }
+    return flags;
+}
+
+#define SOFTMAX_LOGSUMEXP_WRITE(walk)                                                                                  \
+    WRITE(softmax_logsumexp, walk) { softmax_write_##walk(tile, (const real *)constants + SMX_TILE_ROWS); }
+SOFTMAX_LOGSUMEXP_WRITE(rows)
+SOFTMAX_LOGSUMEXP_WRITE(columns)
+SOFTMAX_LOGSUMEXP_WRITE(short_columns)
+SOFTMAX_LOGSUMEXP_WRITE(transposed)
+
+#define SOFTMAX_LOGSUMEXP_ROW                                                                                          \
+    {.name = "softmax_logsumexp",                                                                                      \
+     .inputs = 1,                                                                                                      \
+     .elementwise = 1,                                                                                                 \
+     .has_row_out = 1,                                                                                                 \
+     .saves = 1,                                                                                                       \
+     .may_shift = 1,                                                                                                   \
+     .reduce = {[SMX_WALK_ROWS] = softmax_logsumexp_reduce_rows,                                                       \
+                [SMX_WALK_COLUMNS] = softmax_logsumexp_reduce_columns,                                                 \
+                [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_reduce_short_columns},                                    \
+     .finish = softmax_logsumexp_finish,                                                                               \
+     .write = {[SMX_WALK_ROWS] = softmax_logsumexp_write_rows,                                                         \
+               [SMX_WALK_COLUMNS] = softmax_logsumexp_write_columns,                                                   \
+               [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_write_short_columns,                                       \
+               [SMX_WALK_TRANSPOSED] = softmax_logsumexp_write_transposed},                                            \
+     .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
+     .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(16)}
 
 #define SOFTMAX_ROW                                                                                                    \
     {.name = "softmax",                                                                                                \

@@ -13,110 +13,119 @@ SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
     return pair_of(t.high, v_add(s.low, v_add(t.low, product.low)));
 }
 
-/* A sum of products. A short row has SHORT_PRODUCT_SUMS partial sums. Products of floats are exact in double, and their
-   sum is exact but for one rounding a term, far below the precision of a float; a sum of doubles costs half of what a
-   pair of floats does. Doubles have no such wider type. */
-#if REAL_BITS == 32
-#define SHORT_PRODUCT_SUMS 4
-typedef wide product_sum;
-
-SMX_INLINE product_sum product_sum_begin(void) { return v_wide_zero(); }
-SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return v_wide_add_product(s, x, y); }
-SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
-    return v_wide_add_product_at(s, x, y);
-}
-SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return v_wide_add(s, t); }
-
-/* The end of a sum: product_sum_end leaves a sum in every lane, product_sum_lanes one sum of all lanes. */
-SMX_INLINE long_sum product_sum_end(product_sum s) {
-    const vec high = v_wide_round(s);
-    return long_sum_of(pair_of(high, v_wide_round(v_wide_sub(s, high))), v_set1(0));
-}
-SMX_INLINE long_sum product_sum_lanes(product_sum s) {
-    const double total = v_wide_sum(s);
-    const real high = (real)total;
-    return long_sum_of(pair_of(v_set1(high), v_set1((real)(total - high))), v_set1(0));
-}
-#else
-#define SHORT_PRODUCT_SUMS 1
-typedef pair product_sum;
-
-SMX_INLINE product_sum product_sum_begin(void) { return pair_of(v_set1(0), v_set1(0)); }
-SMX_INLINE product_sum product_sum_add(product_sum s, vec x, vec y) { return sum_add_product(s, x, y); }
-SMX_INLINE product_sum product_sum_add_at(product_sum s, const real *x, const real *y) {
-    return product_sum_add(s, v_load(x), v_load(y));
-}
-SMX_INLINE product_sum product_sum_add_sum(product_sum s, product_sum t) { return sum_add_sum(s, t); }
-
-SMX_INLINE long_sum product_sum_end(product_sum s) { return long_sum_of(s, v_set1(0)); }
-SMX_INLINE long_sum product_sum_lanes(product_sum s) { return product_sum_end(sum_lanes(s)); }
-#endif
-
-/* What a derivative adds up: y g, exp(y) g, or g. The claim for a sum of products is relative to sum y |g|, so twice
-   the working precision is enough. The claim for sum g is relative to |sum g| itself, and its terms may cancel, so this
-   sum has three parts. */
+/* What a derivative adds up: y g, exp(y) g, or g. */
 enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
 
-/* One member is in use. */
-typedef struct {
-    product_sum products;
-    long_sum gradients;
-} derivative_sum;
-
-SMX_INLINE derivative_sum derivative_sum_begin(void) {
-    const vec zero = v_set1(0);
-    const derivative_sum s = {product_sum_begin(), long_sum_of(pair_of(zero, zero), zero)};
-    return s;
-}
-
-/* SUMS_IN_PARTS: true if the lanes of a sum are reals; the lanes of a sum of products of floats are doubles. The
-   function makes such a sum from its parts; a sum of products has no third part. */
-#define SUMS_IN_PARTS(what) (REAL_BITS == 64 || (what) == GRADIENT)
-SMX_INLINE derivative_sum derivative_sum_of_parts(vec high, vec low, vec lowest, enum summand what) {
-    derivative_sum s = derivative_sum_begin();
-    if (what == GRADIENT)
-        s.gradients = long_sum_of(pair_of(high, low), lowest);
-#if REAL_BITS == 64
-    else
-        s.products = pair_of(high, low);
+/* A derivative's sum. The claims are relative to the sum of the absolute terms, so up to three roundings of the type
+   itself are allowed a term (docs/accuracy.md, theorem 6): up to four terms are added plainly, and what comes out goes
+   into a double (float) or a pair (double). Only products in short rows of floats go into doubles one by one, exactly:
+   a short row would have too few groups of four. */
+#if REAL_BITS == 32
+typedef wide derivative_sum;
+#else
+typedef pair derivative_sum;
 #endif
-    return s;
-}
 
-/* Adding zeros leaves the sum as it is. */
-SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, vec y, vec g, enum summand what) {
-    if (what == GRADIENT)
-        s.gradients = long_sum_add_spread(s.gradients, g);
-    else
-        s.products = product_sum_add(s.products, what == EXP_PRODUCT ? exp_alone(y) : y, g);
-    return s;
-}
+#define ADDS_ONE_BY_ONE(what, is_short) (REAL_BITS == 32 && (is_short) && (what) != GRADIENT)
+#define SUM_GROUP(what, is_short) (ADDS_ONE_BY_ONE(what, is_short) ? 1 : 4)     /* terms that are added at once */
+#define SUM_COUNT(what, is_short) (!(is_short) ? SUMS : ADDS_ONE_BY_ONE(what, 1) ? 4 : 1) /* partial sums of a row */
 
-/* The same for vectors that are in memory. */
-SMX_INLINE derivative_sum derivative_sum_add_at(derivative_sum s, const real *y, const real *g, enum summand what) {
-    if (what != PRODUCT)
-        return derivative_sum_add(s, v_load(y), v_load(g), what);
-    s.products = product_sum_add_at(s.products, y, g);
-    return s;
-}
+/* Sums of products are this factor too large, so that plain products keep their digits where y or exp(y) is small or
+   subnormal. Large numbers make them infinite, which finish notices: products beyond 2^72 or 2^832, for exp(y) g beyond
+   2^40 or 2^486. */
+#define SUM_EXPONENT(what)                                                                                             \
+    ((what) == GRADIENT ? 0 : (what) == PRODUCT ? (REAL_BITS == 32 ? 55 : 191) : (REAL_BITS == 32 ? 87 : 537))
+#define SUM_SCALE(what)                                                                                                \
+    ((real)((what) == GRADIENT  ? 1                                                                                    \
+            : (what) == PRODUCT ? (REAL_BITS == 32 ? 0x1p55 : 0x1p191)                                                 \
+                                : (REAL_BITS == 32 ? 0x1p87 : 0x1p537)))
+#define EXP_SUM_REFERENCE (REAL_BITS == 32 ? -56 : -474)
 
-SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t, enum summand what) {
-    if (what == GRADIENT)
-        s.gradients = long_sum_add_sum(s.gradients, t.gradients);
-    else
-        s.products = product_sum_add_sum(s.products, t.products);
-    return s;
-}
+/* exp(y) times its scale becomes 0 below 2^-213 or 2^-1559, so g has to be small enough for that to be right, too. */
+#define LARGEST_OF_EXP ((real)(REAL_BITS == 32 ? 0x1p36 : 0x1p450))
 
-#define ADD_DERIVATIVE_SUMS(s, t) derivative_sum_add_sum(s, t, what)
+#if REAL_BITS == 32
+SMX_INLINE derivative_sum derivative_sum_begin(void) { return v_wide_zero(); }
+SMX_INLINE derivative_sum derivative_sum_add_plain(derivative_sum s, vec x) { return v_wide_add(s, v_wide_of(x)); }
+SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t) { return v_wide_add(s, t); }
 
 /* The end of a sum: derivative_sum_end leaves a sum in every lane, derivative_sum_lanes one sum of all lanes. */
-SMX_INLINE long_sum derivative_sum_end(derivative_sum s, enum summand what) {
-    return what == GRADIENT ? s.gradients : product_sum_end(s.products);
+SMX_INLINE pair derivative_sum_end(derivative_sum s) {
+    const vec high = v_wide_round(s);
+    return pair_of(high, v_wide_round(v_wide_sub(s, high)));
 }
-SMX_INLINE long_sum derivative_sum_lanes(derivative_sum s, enum summand what) {
-    return what == GRADIENT ? long_sum_lanes(s.gradients) : product_sum_lanes(s.products);
+SMX_INLINE pair derivative_sum_lanes(derivative_sum s) {
+    const double total = v_wide_sum(s);
+    const real high = (real)total;
+    return pair_of(v_set1(high), v_set1((real)(total - (double)high)));
+}
+#else
+SMX_INLINE derivative_sum derivative_sum_begin(void) { return pair_of(v_set1(0), v_set1(0)); }
+SMX_INLINE derivative_sum derivative_sum_add_plain(derivative_sum s, vec x) {
+    const pair t = two_sum_spread(s.high, x);
+    return pair_of(t.high, v_add(s.low, t.low));
+}
+SMX_INLINE derivative_sum derivative_sum_add_sum(derivative_sum s, derivative_sum t) { return sum_add_sum(s, t); }
+SMX_INLINE pair derivative_sum_end(derivative_sum s) { return s; }
+SMX_INLINE pair derivative_sum_lanes(derivative_sum s) { return sum_lanes(s); }
+#endif
+
+/* exp(y), scaled; infinite where g is too large. */
+SMX_INLINE void exp_factors(const vec *y, const vec *g, int count, vec *factor) {
+    vec e[IN_STEP];
+    exp_scaled_in_step(y, count, v_set1(EXP_SUM_REFERENCE), e);
+    for (int k = 0; k < count; k++)
+        factor[k] =
+            v_select_le(v_max(g[k], v_sub(v_set1(0), g[k])), v_set1(LARGEST_OF_EXP), e[k], v_set1((real)INFINITY));
 }
 
-/* The number of partial sums of a short row. */
-#define SHORT_SUMS(what) ((what) == GRADIENT ? 1 : SHORT_PRODUCT_SUMS)
+/* Adds a group of up to four terms. Fewer terms give the same bits as four of which the missing ones are 0. */
+SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, const vec *g, int count,
+                                             enum summand what) {
+    vec factor[IN_STEP], chain[2];
+    if (what == GRADIENT) {
+        vec sum = count > 1 ? v_add(g[0], g[1]) : g[0];
+        if (count > 2)
+            sum = v_add(sum, count > 3 ? v_add(g[2], g[3]) : g[2]);
+        return derivative_sum_add_plain(s, sum);
+    }
+    if (what == EXP_PRODUCT)
+        exp_factors(y, g, count, factor);
+    else
+        for (int k = 0; k < count; k++)
+            factor[k] = v_mul(y[k], v_set1(SUM_SCALE(PRODUCT)));
+    for (int k = 0; k < count; k += 2) {
+        chain[k / 2] = v_mul(factor[k], g[k]);
+        if (k + 1 < count)
+            chain[k / 2] = v_fma(factor[k + 1], g[k + 1], chain[k / 2]);
+    }
+    if (count <= 2)
+        return derivative_sum_add_plain(s, chain[0]);
+    /* The exponential's own rounding leaves no room for that of adding the chains. */
+    if (what == EXP_PRODUCT)
+        return derivative_sum_add_plain(derivative_sum_add_plain(s, chain[0]), chain[1]);
+    return derivative_sum_add_plain(s, v_add(chain[0], chain[1]));
+}
+
+#if REAL_BITS == 32
+/* Adds one product, exactly. The sum is scaled at its end, by exact_sum_end. */
+SMX_INLINE derivative_sum derivative_sum_add_exact(derivative_sum s, vec y, vec g, enum summand what) {
+    if (what == EXP_PRODUCT)
+        exp_factors(&y, &g, 1, &y);
+    return v_wide_add_product(s, y, g);
+}
+SMX_INLINE derivative_sum derivative_sum_add_exact_at(derivative_sum s, const real *y, const real *g,
+                                                      enum summand what) {
+    return what == PRODUCT ? v_wide_add_product_at(s, y, g) : derivative_sum_add_exact(s, v_load(y), v_load(g), what);
+}
+SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
+    return what == PRODUCT ? v_wide_scale(s, SUM_SCALE(PRODUCT)) : s;
+}
+#else
+SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
+    (void)what;
+    return s;
+}
+#endif
+
+#define ADD_PAIRWISE_SUMS(s, count) ADD_PAIRWISE(derivative_sum_add_sum, s, count)

@@ -50,11 +50,11 @@ typedef struct {
     vec rounder, floor, start, root;
 } exp_frame;
 
-SMX_INLINE exp_frame exp_frame_of(largest m, enum sum_of what, const exp_temperature *t) {
-    const vec reference = reference_of(m, t);
+SMX_INLINE exp_frame exp_frame_of(largest m, vec initial, enum sum_of what, const exp_temperature *t) {
+    const vec reference = reference_of(m, initial, t);
     vec max_reference = reference, start = v_set1(EXP_SUM_START), root = v_set1(1);
     if (what == OTHERS_SAVING_ALL) {
-        max_reference = exp_reference(m.first, t);
+        max_reference = v_max(initial, exp_reference(m.first, t));
         const vec half = v_mul(v_sub(max_reference, reference), v_set1((real)0.5)),
                   down = power_of_two(v_sub(v_set1(0), half));
         start = v_mul(v_mul(start, down), down);
@@ -140,6 +140,45 @@ SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const 
     }
     return s;
 }
+
+/* ---- rows whose maximum is far above the others ----------------------------------------------------------------- */
+
+/* Terms relative to the maximum become 0 if they are more than NEGLIGIBLE below it. That costs nothing as long as
+   another term is much larger. Where even the second largest element is far below the maximum, OTHERS_SAVING_ALL takes
+   the sum of the row from OTHERS, whose terms are relative to the second. The two sums of a tile are kept side by side,
+   and each row chooses. */
+typedef struct {
+    int any; /* the tile has such rows */
+    real high[SMX_TILE_ROWS], low[SMX_TILE_ROWS];
+} far_rows;
+
+SMX_INLINE vec far_limit(const exp_temperature *t) { return v_set1(t->negligible * (real)0.55); }
+/* A row that has no second element has no other terms, and is not far. */
+SMX_INLINE vec far_gap(largest m) { return v_select_le(v_abs(m.second), HUGEST, v_sub(m.first, m.second), v_set1(0)); }
+SMX_INLINE int any_far(largest m, const exp_temperature *t) { return !v_all_le(far_gap(m), far_limit(t)); }
+
+SMX_INLINE void far_rows_keep(far_rows *far, int rows, const real *partial) {
+    for (int row = 0; row < rows; row += LANES) {
+        const pair s = read_sum(partial, PARTIAL_TERMS, rows, row);
+        v_store(far->high + row, s.high);
+        v_store(far->low + row, s.low);
+    }
+}
+/* are_kept: the sums that were kept are those of OTHERS. */
+SMX_INLINE void far_rows_choose(const far_rows *far, int are_kept, int rows, real *partial, const exp_temperature *t) {
+    for (int row = 0; row < rows; row += LANES) {
+        const vec gap = far_gap(read_largest(partial, rows, row)), limit = far_limit(t);
+        const pair here = read_sum(partial, PARTIAL_TERMS, rows, row),
+                   kept = pair_of(v_load(far->high + row), v_load(far->low + row)), near = are_kept ? here : kept,
+                   other = are_kept ? kept : here;
+        store_pair(
+            partial, PARTIAL_TERMS, rows, row,
+            pair_of(v_select_le(gap, limit, near.high, other.high), v_select_le(gap, limit, near.low, other.low)));
+    }
+}
+
+/* The reduces of OTHERS. */
+static smx_reduce log_softmax_reduce_rows, log_softmax_reduce_columns, log_softmax_reduce_short_columns;
 
 /* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
@@ -234,10 +273,10 @@ SMX_INLINE void put_largest(frames_of_rows *frames, int row, largest *all, const
     put_number(frames->first, row, &all->first, m.first);
     put_number(frames->second, row, &all->second, m.second);
 }
-SMX_INLINE void put_frames(frames_of_rows *frames, int rows, enum sum_of what, const exp_temperature *t) {
-    for (int row = 0; row < rows; row += LANES) {
+SMX_INLINE void put_frames(frames_of_rows *frames, const smx_tile *tile, enum sum_of what, const exp_temperature *t) {
+    for (int row = 0; row < tile->rows; row += LANES) {
         const largest m = {v_load(frames->first + row), v_load(frames->second + row)};
-        const exp_frame frame = exp_frame_of(m, what, t);
+        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t);
         v_store(frames->rounder + row, frame.rounder);
         v_store(frames->floor + row, frame.floor);
         v_store(frames->start + row, frame.start);
@@ -261,11 +300,18 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
             const real *x = row_of(&tile->in[0], row);
             put_largest(frames, row, &all, x, n, largest_of_row(x, n, what));
         }
-        put_frames(frames, rows, what, t);
     }
+    put_frames(frames, tile, what, t);
     for (int row = 0; row < rows; row += LANES) {
         v_store(partial + partial_at(0, rows, row), v_load(frames->first + row));
         v_store(partial + partial_at(1, rows, row), v_load(frames->second + row));
+    }
+    far_rows far = {.any = 0};
+    for (int row = 0; what == OTHERS_SAVING_ALL && row < rows; row += LANES)
+        far.any |= any_far(read_largest(partial, rows, row), t);
+    if (far.any) { /* first, because the exponentials may be saved where the elements are */
+        log_softmax_reduce_rows(tile, partial);
+        far_rows_keep(&far, rows, partial);
     }
 
     lanes_of_rows high_lanes[2], low_lanes[2];
@@ -311,8 +357,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
             store_pair(partial, at, rows, row, exp_sum_rescale(sum[0], v_load(frames->root + row), what));
         }
     }
-    if (sum_count > 1 && tile->lookahead.maxima)
-        put_frames(frames, tile->lookahead.rows, what, t);
+    if (far.any)
+        far_rows_choose(&far, 1, rows, partial, t);
 }
 
 /* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
@@ -394,11 +440,20 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
     const int rows = tile->rows;
     const ptrdiff_t n = tile->n;
     strip at = first_strip(tile, 0);
+    far_rows far = {.any = 0};
     for (int row = 0; row < rows; row += LANES, at = next_of_strip(at)) {
         largest m;
         largest_of_strips(tile, row, 1, rows - row, what, &m);
-        const row_sums sums = exp_sums_of_strip(at, n, rows - row, SUMS, what, m, exp_frame_of(m, what, t), t);
+        far.any |= what == OTHERS_SAVING_ALL && any_far(m, t);
+        const row_sums sums =
+            exp_sums_of_strip(at, n, rows - row, SUMS, what, m,
+                              exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t), t);
         store_exp_partial(partial, rows, row, m, sums, what);
+    }
+    if (far.any) {
+        far_rows_keep(&far, rows, partial);
+        log_softmax_reduce_columns(tile, partial);
+        far_rows_choose(&far, 0, rows, partial, t);
     }
 }
 
@@ -415,11 +470,20 @@ SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, en
         largest_of_strips(tile, first, STRIPS, LANES, what, m + first / LANES);
     for (; first < rows; first += LANES)
         largest_of_strips(tile, first, 1, rows - first, what, m + first / LANES);
-    for (int k = 0; k * LANES < rows; k++)
-        frame[k] = exp_frame_of(m[k], what, t);
+    far_rows far = {.any = 0};
+    for (int k = 0; k * LANES < rows; k++) {
+        frame[k] = exp_frame_of(m[k], initial_of(tile, k * LANES, tile->shift, t).reference, what, t);
+        far.any |= what == OTHERS_SAVING_ALL && any_far(m[k], t);
+    }
+    if (far.any) {
+        log_softmax_reduce_short_columns(tile, partial);
+        far_rows_keep(&far, rows, partial);
+    }
     strip at = first_strip(tile, saves);
     for (int k = 0; k * LANES < rows; k++, at = next_of_strip(at)) {
         const row_sums sums = exp_sums_of_strip(at, n, rows - k * LANES, 1, what, m[k], frame[k], t);
         store_exp_partial(partial, rows, k * LANES, m[k], sums, what);
     }
+    if (far.any)
+        far_rows_choose(&far, 1, rows, partial, t);
 }

@@ -1,8 +1,42 @@
 /* The loops of a reduce that adds up targets, for cross-entropy: T, the sum of a row's targets t_j, and
    S = sum t_j (max - x_j).
 
-   S of a piece is relative to the maximum of the piece; target_combine makes it relative to the maximum of the row. The
-   targets of labels are looked up row by row. The three losses differ in which other targets there are. */
+   S of a piece is relative to the maximum of the piece; target_combine makes it relative to the maximum of the row. S is
+   in units of x: finish divides it by the temperature. The targets of labels are looked up row by row. The three losses differ in which other targets there are. */
+
+/* ---- numbers with their exponents apart ------------------------------------------------------------------------- */
+
+#define TINY_NORMAL v_set1((real)(REAL_BITS == 32 ? FLT_MIN : DBL_MIN))
+
+/* The nearest integers. */
+SMX_INLINE vec v_rounded(vec a) { return v_sub(v_add(a, v_set1(ROUNDER)), v_set1(ROUNDER)); }
+
+/* 2^k for any integer k: where that is out of range, the nearest normal power. */
+SMX_INLINE vec bounded_power(vec k) { return power_of_two(v_max(v_set1(1 - BIAS), v_min(v_set1(BIAS), k))); }
+
+/* a 2^exponent, in two steps of which the second may round. It is right for any integer exponent if a is between
+   2^-BIAS/2 and 2^BIAS/2. */
+SMX_INLINE vec scaled_by(vec a, vec exponent) {
+    const vec half = v_rounded(v_mul(exponent, v_set1((real)0.5)));
+    return v_mul(v_mul(a, bounded_power(half)), bounded_power(v_sub(exponent, half)));
+}
+
+/* A number that is not negative, as fraction 2^exponent; 0 has the fraction 0, any other one in [1, 2). */
+typedef struct {
+    vec fraction, exponent;
+} apart;
+
+SMX_INLINE apart apart_of(vec a) {
+    const vec lift = v_set1(FRACTION_BITS + 1), zero = v_set1(0);
+    const vec is_normal = v_select_le(TINY_NORMAL, a, v_set1(1), zero);
+    const vec number = v_select_le(v_set1(1), is_normal, a, v_mul(a, v_set1((real)((real_bits)2 << FRACTION_BITS))));
+    const vec exponent =
+        v_sub(v_sub(v_exponent_field(number), v_set1(BIAS)), v_select_le(v_set1(1), is_normal, zero, lift));
+    const apart parts = {v_select_le(a, zero, zero, v_significand(number)), v_select_le(a, zero, zero, exponent)};
+    return parts;
+}
+
+/* ---- sums over targets ------------------------------------------------------------------------------------------ */
 
 typedef struct {
     pair t, s;
@@ -41,11 +75,12 @@ SMX_INLINE vec piece_maximum(vec first) { return v_max(v_sub(v_set1(0), HUGEST),
 SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inputs) {
     const int rows = tile->rows;
     const ptrdiff_t n = tile->n;
-    const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
-    const vec zero = v_set1(0);
+    const real *spreads = tile->spread;
+    const vec keep = v_set1((real)tile->targets->keep), zero = v_set1(0);
     vec t_high = zero, t_low = zero, s_high = zero, s_low = zero;
     for (int row = 0; row < rows; row++) {
         const vec maximum = piece_maximum(v_set1(partial[partial_at(0, rows, row)]));
+        const vec spread = v_set1(spreads ? spreads[row] : (real)tile->targets->spread);
         const real *in[SMX_MAX_INPUTS];
         for (int k = 0; k < inputs; k++)
             in[k] = row_of(&tile->in[k], row);
@@ -76,9 +111,12 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
 
 SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int sum_count, int inputs) {
     const int rows = tile->rows;
-    const vec keep = v_set1((real)tile->targets->keep), spread = v_set1((real)tile->targets->spread);
+    const real *spreads = tile->spread;
+    const vec keep = v_set1((real)tile->targets->keep), zero = v_set1(0);
     for (int row = 0; row < rows; row += LANES) {
         const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
+        const vec spread =
+            spreads ? v_load_first(spreads + row, rows - row, zero) : v_set1((real)tile->targets->spread);
         target_sums sums[SUMS];
         for (int i = 0; i < sum_count; i++)
             sums[i] = target_begin();
@@ -122,12 +160,14 @@ SMX_INLINE void label_find(const smx_tile *tile, labels *found) {
         found->x[row] = found->target[row] = 0;
 }
 
-/* Adds the labels' targets to S and T. alone: there are no other targets. */
+/* Adds the labels' targets to S and T. alone: there are no other targets; then it is their fractions that are added, and
+   finish puts in the exponents. */
 SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *partial, int alone) {
     const int rows = tile->rows;
     const vec zero = v_set1(0);
     for (int row = 0; row < rows; row += LANES) {
-        const vec x = v_load(found->x + row), target = v_load(found->target + row);
+        const vec x = v_load(found->x + row), given = v_load(found->target + row);
+        const vec target = alone ? apart_of(given).fraction : given;
         const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
         const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, x));
         pair t = pair_of(zero, zero), s = t;

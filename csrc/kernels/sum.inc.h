@@ -47,35 +47,6 @@ SMX_INLINE pair sum_add_sum(pair s, pair t) {
     return s;
 }
 
-/* A sum in three parts, for terms that may cancel: lowest is the sum of what the roundings of low lose. The result is
-   about as good as three times the working precision. */
-typedef struct {
-    vec high, low, lowest;
-} long_sum;
-
-SMX_INLINE long_sum long_sum_of(pair s, vec lowest) {
-    const long_sum l = {s.high, s.low, lowest};
-    return l;
-}
-
-SMX_INLINE long_sum long_sum_add(long_sum s, vec x) {
-    const pair high = two_sum(s.high, x), low = two_sum(s.low, high.low);
-    return long_sum_of(pair_of(high.high, low.high), v_add(s.lowest, low.low));
-}
-SMX_INLINE long_sum long_sum_add_spread(long_sum s, vec x) {
-    const pair high = two_sum_spread(s.high, x), low = two_sum_spread(s.low, high.low);
-    return long_sum_of(pair_of(high.high, low.high), v_add(s.lowest, low.low));
-}
-
-SMX_INLINE long_sum long_sum_add_sum(long_sum s, long_sum t) {
-    /* If t is infinite, the part that its roundings lost is NaN, which must not make a NaN of the sum. (inf - inf <= 0
-       is false.) */
-    const vec low = v_keep_le(v_sub(t.high, t.high), v_set1(0), t.low);
-    s = long_sum_add(long_sum_add(s, t.high), low);
-    s.lowest = v_add(s.lowest, t.lowest);
-    return s;
-}
-
 /* The same sum, renormalized: high becomes the rounded sum high + low. */
 SMX_INLINE pair sum_renormalize(pair s) {
     const vec high = v_add(s.high, s.low);
@@ -135,12 +106,5 @@ SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {
 SMX_INLINE pair sum_lanes(pair s) {
     for (int half = LANES / 2; half > 0; half /= 2)
         s = sum_add_sum(s, pair_of(v_move_down(s.high, half), v_move_down(s.low, half)));
-    return s;
-}
-SMX_INLINE long_sum long_sum_lanes(long_sum s) {
-    for (int half = LANES / 2; half > 0; half /= 2) {
-        const pair upper = pair_of(v_move_down(s.high, half), v_move_down(s.low, half));
-        s = long_sum_add_sum(s, long_sum_of(upper, v_move_down(s.lowest, half)));
-    }
     return s;
 }

@@ -28,12 +28,14 @@
 #include "tile.inc.h"
 #include "load.inc.h"
 #include "prefetch.inc.h"
+#include "initial.inc.h"
 #include "largest.inc.h"
 #include "transpose.inc.h"
 
 /* the loops */
 #include "reduce_exp.inc.h"
 #include "reduce_products.inc.h"
+#include "care.inc.h"
 #include "reduce_targets.inc.h"
 #include "formula.inc.h"
 #include "lines.inc.h"
@@ -73,6 +75,8 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
             [SMX_SOFTMAX] = SOFTMAX_ROW,
             [SMX_LOG_SOFTMAX] = LOG_SOFTMAX_ROW,
             [SMX_LOGSUMEXP] = LOGSUMEXP_ROW,
+            [SMX_SOFTMAX_LOGSUMEXP] = SOFTMAX_LOGSUMEXP_ROW,
+            [SMX_LOG_SOFTMAX_LOGSUMEXP] = LOG_SOFTMAX_LOGSUMEXP_ROW,
             [SMX_SOFTMAX_ENTROPY] = SOFTMAX_ENTROPY_ROW,
             [SMX_SOFTMAX_VJP] = SOFTMAX_VJP_ROW,
             [SMX_LOG_SOFTMAX_VJP] = LOG_SOFTMAX_VJP_ROW,

@@ -204,9 +204,9 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* LANES doubles, for sums of products of reals; the products are exact. The operations: s + x y, with x and y in
-   registers or in memory (loads from memory need not separate the halves of a register); a + b; s - x; the sum of the
-   lanes, upper half onto lower half; and the doubles rounded to reals. */
+/* LANES doubles, for sums of reals and of their products, which are exact. The operations: s + x y, with x and y in
+   registers or in memory (loads from memory need not separate the halves of a register); reals as doubles; s times a
+   power of two; a + b; s - x; the sum of the lanes, upper half onto lower half; and the doubles rounded to reals. */
 typedef double wide;
 
 SMX_INLINE wide v_wide_zero(void) { return 0; }
@@ -214,6 +214,8 @@ SMX_INLINE wide v_wide_load(const double *p) { return *p; }
 SMX_INLINE void v_wide_store(double *p, wide a) { *p = a; }
 SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) { return s + (double)x * y; }
 SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) { return s + (double)*x * *y; }
+SMX_INLINE wide v_wide_of(vec x) { return x; }
+SMX_INLINE wide v_wide_scale(wide s, real factor) { return s * factor; }
 SMX_INLINE wide v_wide_add(wide a, wide b) { return a + b; }
 SMX_INLINE wide v_wide_sub(wide s, vec x) { return s - x; }
 SMX_INLINE double v_wide_sum(wide s) { return s; }

@@ -11,7 +11,7 @@ SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_la
     if (layout == SMX_ROWS)
         sum_reduce_rows(tile, partial, storage, masking, what);
     else
-        sum_reduce_columns(tile, partial, is_short(tile) ? SHORT_SUMS(what) : SUMS, storage, masking, what);
+        sum_reduce_columns(tile, partial, is_short(tile), storage, masking, what);
 }
 
 /* Numbers of 16 bits and masked numbers: one loop serves short and long columns. */

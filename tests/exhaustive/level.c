@@ -24,8 +24,12 @@ static void exp_of_all(const void *x, const void *maximum, ptrdiff_t count, void
 }
 
 static void exp_alone_all(const void *x, ptrdiff_t count, void *y) {
-    for (ptrdiff_t i = 0; i < count; i += LANES)
-        v_store((real *)y + i, exp_alone(v_load((const real *)x + i)));
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const vec v = v_load((const real *)x + i);
+        vec scaled;
+        exp_scaled_in_step(&v, 1, v_set1(0), &scaled);
+        v_store((real *)y + i, v_mul(scaled, v_set1(1 / (real)((real_bits)1 << HEADROOM))));
+    }
 }
 
 static void log_all(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low) {

@@ -329,19 +329,19 @@ static ptrdiff_t results_per_row(const call *c) {
     return (op->elementwise ? c->n : 0) + (op->has_row_out || !op->elementwise);
 }
 
-/* What a cross-entropy is called with beside its arrays: that of tests/golden.py. */
+/* What an operation is called with that has one number for each row: that of tests/golden.py. */
 typedef struct {
     int64_t *label;
-    char *factor, *loss;
+    char *factor, *initial, *result;
 } row_arrays;
 
 static void put(char *to, size_t size, double value);
 static double get(const char *from, size_t size);
 
-static row_arrays add_targets(const call *c, smx_plan *plan) {
+static void add_targets(const call *c, smx_plan *plan, row_arrays *side) {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const row_arrays side = {need_memory((size_t)c->rows * sizeof(int64_t)), need_memory((size_t)c->rows * c->size),
-                             need_memory((size_t)c->rows * c->size)};
+    side->label = need_memory((size_t)c->rows * sizeof(int64_t));
+    side->factor = need_memory((size_t)c->rows * c->size);
     const int has_weights = row_of(c->op)->inputs > 1;
     const double smoothing = has_weights ? 0.125 : 0;
     plan->targets.keep = 1 - smoothing;
@@ -350,15 +350,26 @@ static row_arrays add_targets(const call *c, smx_plan *plan) {
     for (ptrdiff_t row = 0; row < c->rows; row++) {
         const ptrdiff_t label = (7 * row + 3) % c->n;
         const double weight = has_weights ? get(c->in[1] + label * size, c->size) : 1;
-        side.label[row] = row % 5 == 4 ? -1 : label;
-        put(side.factor + row * size, c->size, plan->targets.keep * weight);
+        side->label[row] = row % 5 == 4 ? -1 : label;
+        put(side->factor + row * size, c->size, plan->targets.keep * weight);
     }
-    plan->label.data = (char *)side.label;
+    plan->label.data = (char *)side->label;
     plan->label.outer[0] = sizeof(int64_t);
-    plan->factor.data = side.factor;
-    plan->row_out.data = side.loss;
-    plan->factor.outer[0] = plan->row_out.outer[0] = size;
-    return side;
+    plan->factor.data = side->factor;
+    plan->factor.outer[0] = size;
+}
+
+/* The initial term of a row is its middle element, but 0 in every fifth row. */
+static void add_initial(const call *c, smx_plan *plan, row_arrays *side) {
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    side->initial = need_memory((size_t)c->rows * c->size);
+    for (ptrdiff_t row = 0; row < c->rows; row++) {
+        put(side->initial + row * size, c->size, 0);
+        if (row % 5 != 4)
+            memcpy(side->initial + row * size, c->in[0] + (row * c->n + c->n / 2) * size, c->size);
+    }
+    plan->initial.data = side->initial;
+    plan->initial.outer[0] = size;
 }
 
 /* Makes the call with the kernels and leaves the results, contiguous, in result. Returns what is wrong, or NULL. */
@@ -383,10 +394,17 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
                 copy_element(element(&plan.in[k], inner, row, j), c->in[k] + (row * c->n + j) * (ptrdiff_t)c->size,
                              c->size, plan.in[k].swapped);
     }
-    row_arrays side = {NULL, NULL, NULL};
-    if (is_loss(c->op))
-        side = add_targets(c, &plan);
     const smx_op_kernels *op = &kernels->op[c->op];
+    row_arrays side = {NULL, NULL, NULL, NULL};
+    if (is_loss(c->op))
+        add_targets(c, &plan, &side);
+    if (c->op == SMX_SOFTMAX_LOGSUMEXP || c->op == SMX_LOG_SOFTMAX_LOGSUMEXP)
+        add_initial(c, &plan, &side);
+    if (op->has_row_out) {
+        side.result = need_memory((size_t)c->rows * c->size);
+        plan.row_out.data = side.result;
+        plan.row_out.outer[0] = (ptrdiff_t)c->size;
+    }
     char *out = memory[how->in_place && op->elementwise ? 0 : inputs];
     lay_out(c, how->out, out, &plan.out, inner);
     const smx_operand target = plan.out; /* the runner may rewrite the plan */
@@ -397,7 +415,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
     for (ptrdiff_t row = 0; row < c->rows; row++)
         for (ptrdiff_t j = 0; j < count; j++, result += c->size) {
             if (op->has_row_out && j == c->n) {
-                memcpy(result, side.loss + row * (ptrdiff_t)c->size, c->size);
+                memcpy(result, side.result + row * (ptrdiff_t)c->size, c->size);
                 continue;
             }
             char *at = element(&target, inner, row, j);
@@ -411,7 +429,8 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
         free(memory[k]);
     free(side.label);
     free(side.factor);
-    free(side.loss);
+    free(side.initial);
+    free(side.result);
     return wrong;
 }
 

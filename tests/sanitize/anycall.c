@@ -51,18 +51,20 @@ typedef struct {
     double scale, offset;
     int special, odd; /* of 256 elements, how many are special, and how many of those are not finite */
     int any_bits;     /* of all kinds, as the generator gives them */
+    int spread;       /* by how many powers of two elements differ in size, up and down */
 } maker;
 
 static maker choose_values(source *s) {
-    static const double scales[] = {1, 1, 8, 40, 300, 1e4, 1e30, 1e-3, 1e-20, 0};
+    static const double scales[] = {1, 1, 8, 40, 300, 1e4, 1e30, 1e-3, 1e-20, 0, 2e38, 1e-40, 8e307};
     static const double offsets[] = {0, 0, 0, 5.5, -1000, 1e7, -1e7, 3e30};
     static const int shares[] = {0, 0, 0, 8, 128, 255};
     maker m;
-    m.scale = scales[below(s, 10)];
+    m.scale = scales[below(s, 13)];
     m.offset = offsets[below(s, 8)];
     m.special = shares[below(s, 6)];
     m.odd = shares[below(s, 6)];
     m.any_bits = below(s, 16) == 1;
+    m.spread = below(s, 8) == 1 ? 120 : 0;
     m.state = take(s);
     return m;
 }
@@ -70,6 +72,8 @@ static maker choose_values(source *s) {
 static void make_value(maker *m, size_t size, char *to) {
     const uint64_t bits = next(&m->state), more = next(&m->state);
     double value = m->scale * ((double)(int64_t)bits * 0x1p-62) + m->offset;
+    if (m->spread)
+        value = ldexp(value, (int)(more >> 33) % (2 * m->spread) - m->spread);
     if ((int)(more & 255) < m->special) {
         value = specials[(more >> 8) % (sizeof specials / sizeof *specials)];
         if ((int)(more >> 16 & 255) < m->odd)
@@ -335,8 +339,8 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     plan.kernels = is_double ? level->f64 : level->f32;
     plan.op = choose_operation(&s, plan.kernels);
     plan.threads = 1 + below(&s, 4);
-    static const double temperatures[] = {1, 1, 1, 0.37, 3, 0x1p-20};
-    plan.temperature = temperatures[below(&s, 6)];
+    static const double temperatures[] = {1, 1, 1, 0.37, 3, 0x1p-20, 0x1.8p-85, 0x1.8p95};
+    plan.temperature = temperatures[below(&s, 8)];
     const smx_op_kernels *op = &plan.kernels->op[plan.op];
     const ptrdiff_t real = (ptrdiff_t)plan.kernels->real_size;
     const shape h = choose_shape(&s);

@@ -57,6 +57,12 @@ assert_type(softmax(double, dtype=np.dtype(np.float16)), NDArray[np.float16])
 assert_type(softmax(single, out=double), NDArray[np.float64])
 assert_type(log_softmax(double, out=single), NDArray[np.float32])
 
+# Terms beside the elements, and the sums beside the results.
+assert_type(softmax(single, initial=0.0), NDArray[np.float32])
+assert_type(logsumexp(single, None, initial=np.float32(1), temperature=2), np.float32)
+assert_type(softmax(single, return_logsumexp=True), tuple[NDArray[np.float32], Any])
+assert_type(log_softmax([1.0, 2.0], return_logsumexp=True)[0], NDArray[np.float64])
+
 # What scalars and axes may be.
 softmax(single, axis=np.int64(1), temperature=np.float32(0.5))
 softmax(single, np.intp(0), temperature=2, where=mask)

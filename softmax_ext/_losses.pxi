@@ -1,0 +1,269 @@
+# Cross-entropy: the call that _loss.py makes for all arguments, the fast path for simple ones, and sums over rows.
+
+from libc.stdint cimport int8_t
+from libc.string cimport memset
+
+from softmax_ext._csrc cimport (
+    SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
+    smx_all_labels_count, smx_apart, smx_apply_exponents, smx_enter_fpstate, smx_fpstate, smx_leave_fpstate,
+    smx_mean_of_losses, smx_round_to_float, smx_sum_of_products,
+)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.PyArray_Descr *descr, object base)
+
+# The factor of every label on the fast path.
+cdef float _one_float = 1
+cdef double _one_double = 1
+
+# So many rows need no new array for what each row has.
+cdef enum:
+    FEW_ROWS = 64
+
+
+cdef class _OwnFloatState:
+    """A context in which the thread has the floating-point state of the kernels (csrc/fpstate.h).
+
+    What NumPy computes in it depends on no rounding mode that the caller has set, and leaves no flag behind.
+    """
+
+    cdef smx_fpstate before
+    cdef object errors
+
+    def __enter__(self):
+        self.errors = np.errstate(all="ignore")
+        self.errors.__enter__()
+        self.before = smx_enter_fpstate()
+        return self
+
+    def __exit__(self, *error):
+        smx_leave_fpstate(self.before)
+        self.errors.__exit__(*error)
+
+
+# ---- the fast path --------------------------------------------------------------------------------------------------
+
+cdef inline bint _are_simple_labels(object labels, cnp.ndarray x):
+    """True if there is a label of 64 bits for each row of x along the last axis, contiguous and native."""
+    cdef int d
+    if not cnp.PyArray_CheckExact(labels):
+        return False
+    cdef cnp.ndarray array = <cnp.ndarray>labels
+    if (
+        cnp.PyArray_TYPE(array) != cnp.NPY_INT64
+        or not cnp.PyArray_IS_C_CONTIGUOUS(array)
+        or not cnp.PyArray_ISBEHAVED_RO(array)
+        or cnp.PyArray_NDIM(array) != cnp.PyArray_NDIM(x) - 1
+    ):
+        return False
+    for d in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, d) != cnp.PyArray_DIM(x, d):
+            return False
+    return True
+
+
+cdef inline object _scalar(double value, cnp.ndarray like):
+    """The value, rounded to the type of the array: float32 or float64."""
+    cdef float narrow
+    if cnp.PyArray_TYPE(like) == cnp.NPY_DOUBLE:
+        return PyArray_Scalar(&value, cnp.PyArray_DESCR(like), None)
+    smx_round_to_float(&value, &narrow)
+    return PyArray_Scalar(&narrow, cnp.PyArray_DESCR(like), None)
+
+
+cdef inline bint _is_plain_number(object value, double number):
+    """True if the value is that number as a float or an int, no subclass of them."""
+    return (type(value) is float or type(value) is int) and value == number
+
+
+def _simple_losses(
+    x, labels, axis, reduction, weight, ignore_index, label_smoothing, where, temperature, sample_weight, out,
+    bint with_gradient
+):
+    """The loss and the gradient (or None) of simple arrays; None if an argument, or a label, is not simple."""
+    cdef smx_plan plan
+    cdef ptrdiff_t rows, classes, ignored = -1
+    cdef int overflow = 0, number = _simple_axis(axis, x)
+    cdef bint is_double, each = False, is_mean = False
+    cdef int8_t few_exponents[FEW_ROWS]
+    cdef double few_losses[FEW_ROWS]
+    cdef int8_t *exponents = few_exponents
+    cdef void *losses = few_losses
+    cdef cnp.npy_intp count
+    if weight is not None or where is not None or sample_weight is not None:
+        return None
+    if not _is_plain_number(label_smoothing, 0) or not _is_plain_number(temperature, 1):
+        return None
+    if number < 0 or number != cnp.PyArray_NDIM(<cnp.ndarray>x) - 1 or _storage_of(<cnp.ndarray>x) != SMX_REAL:
+        return None
+    if not _are_simple_labels(labels, <cnp.ndarray>x):
+        return None
+    if type(reduction) is not str:
+        return None
+    if reduction == "mean":
+        is_mean = True
+    elif reduction == "none":
+        each = True
+    elif reduction != "sum":
+        return None
+    if ignore_index is not None:
+        if type(ignore_index) is not int:
+            return None
+        ignored = PyLong_AsLongAndOverflow(ignore_index, &overflow)
+        if overflow != 0:
+            return None
+    classes = cnp.PyArray_DIM(<cnp.ndarray>x, number)
+    rows = cnp.PyArray_SIZE(<cnp.ndarray>labels)
+    if not smx_all_labels_count(<const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>labels), rows, classes, ignored):
+        return None
+    if out is not None and not (
+        _is_simple_out(out, x) and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>labels) and out is not x
+    ):
+        return None
+
+    is_double = cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE
+    cdef ptrdiff_t size = 8 if is_double else 4
+    _init_plan(&plan, SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS, is_double, 1)
+    _set_targets(&plan, (1.0, 0.0, rows if is_mean else 1, 0, 0))
+    plan.inner_dims = plan.outer_dims = 1
+    plan.inner_shape[0] = classes
+    plan.outer_shape[0] = rows
+    _set_simple_operand(&plan.input[0], <cnp.ndarray>x, rows, classes, 1, size, SMX_REAL)
+    plan.label.data = <char *>cnp.PyArray_DATA(<cnp.ndarray>labels)
+    plan.label.outer[0] = 8
+    plan.factor.data = <char *>&_one_double if is_double else <char *>&_one_float
+    plan.factor.outer[0] = 0
+    result = held = None
+    if each or rows > FEW_ROWS:
+        result = cnp.PyArray_EMPTY(
+            cnp.PyArray_NDIM(<cnp.ndarray>labels), cnp.PyArray_DIMS(<cnp.ndarray>labels),
+            cnp.PyArray_TYPE(<cnp.ndarray>x), 0
+        )
+        losses = cnp.PyArray_DATA(<cnp.ndarray>result)
+    if rows > FEW_ROWS:
+        count = rows
+        held = cnp.PyArray_ZEROS(1, &count, cnp.NPY_INT8, 0)
+        exponents = <int8_t *>cnp.PyArray_DATA(<cnp.ndarray>held)
+    else:
+        memset(exponents, 0, rows)
+    cdef smx_operand *of_losses = &plan.out
+    if with_gradient:
+        of_losses = &plan.row_out
+        if out is None:
+            out = _empty_like(x, None) if cnp.PyArray_NBYTES(<cnp.ndarray>x) >= SMX_BUFFER_LEAST else cnp.PyArray_EMPTY(
+                cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>x), 0
+            )
+        _set_simple_operand(&plan.out, <cnp.ndarray>out, rows, classes, 1, size, SMX_REAL)
+    of_losses.data = <char *>losses
+    of_losses.storage = SMX_REAL
+    of_losses.swapped = 0
+    of_losses.outer[0] = size
+    plan.exponent.data = <char *>exponents
+    plan.exponent.outer[0] = 1
+    _run(&plan, rows * classes)
+
+    # The loss may be infinite only because a step on the way was: the general path looks into that.
+    cdef smx_apart divisor
+    divisor.number = rows if is_mean else 1
+    divisor.exponent = 0
+    cdef double total = smx_mean_of_losses(losses, is_double, exponents, rows, divisor)
+    if total > 1.7976931348623157e308:
+        return None
+    if each:
+        smx_apply_exponents(losses, is_double, exponents, rows)
+        return result if cnp.PyArray_NDIM(<cnp.ndarray>result) > 0 else result[()], out
+    return _scalar(total, <cnp.ndarray>x), out
+
+
+# ---- the general path -----------------------------------------------------------------------------------------------
+
+cdef void _set_targets(smx_plan *plan, tuple targets):
+    plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets[0], targets[1], targets[2]
+    plan.targets.exponent, plan.targets.divisor_exponent = targets[3], targets[4]
+    plan.scale.data = plan.spread.data = NULL
+    memset(plan.scale.outer, 0, sizeof(plan.scale.outer))
+    memset(plan.spread.outer, 0, sizeof(plan.spread.outer))
+
+
+def _row_losses(
+    x, int axis, weight, q, label, factor, scale, spread, where, targets, double temperature, gradient
+):
+    """Return the cross-entropy of each row along the axis, as numbers and exponents, and fill in the gradient.
+
+    This is for _loss.py, which checks the arguments.
+
+    x : float32 or float64, not empty, in any byte order.
+    weight : of each class, contiguous and of x's type, or None.
+    q : probabilities, of x's shape and type, in any byte order, or None.
+    label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of x's type
+        and of label's shape. Both are None if q is given.
+    scale, spread : of x's type and of the rows' shape, or None (csrc/kernel.h).
+    where : a mask that broadcasts to x, or None.
+    targets : the numbers of smx_targets in csrc/kernel.h.
+    gradient : an array of x's shape and type that overlaps no other, except that it may be x; or None.
+    """
+    cdef smx_plan plan
+    cdef int op
+    cdef cnp.ndarray losses, exponents
+    dtype = x.dtype.newbyteorder("=")
+    shape = x.shape[:axis] + x.shape[axis + 1:]
+    losses, exponents = np.empty(shape, dtype), np.zeros(shape, np.int8)
+    if label is None:
+        op = SMX_TARGET_LOSS if gradient is None else SMX_TARGET_LOSS_GRAD
+    elif weight is None:
+        op = SMX_LABEL_LOSS if gradient is None else SMX_LABEL_LOSS_GRAD
+    else:
+        op = SMX_SMOOTH_LOSS if gradient is None else SMX_SMOOTH_LOSS_GRAD
+    _init_plan(&plan, op, dtype.itemsize == 8, temperature)
+    _set_targets(&plan, targets)
+    row_axes = {axis}
+    _set_shape(&plan, x, row_axes)
+    _set_operand(&plan.input[0], x, row_axes, True)
+    if weight is not None:
+        _set_class_operand(&plan.input[1], weight)
+    if q is not None:
+        _set_operand(&plan.input[2], q, row_axes, True)
+    if label is not None:
+        _set_row_operand(&plan.label, label)
+        _set_row_operand(&plan.factor, factor)
+    if scale is not None:
+        _set_row_operand(&plan.scale, scale)
+    if spread is not None:
+        _set_row_operand(&plan.spread, spread)
+    if where is not None:
+        _set_mask(&plan.mask, where, x, row_axes)
+    _set_row_operand(&plan.exponent, exponents)
+    if gradient is None:
+        _set_row_operand(&plan.out, losses)
+    else:
+        _set_operand(&plan.out, gradient, row_axes, True)
+        _set_row_operand(&plan.row_out, losses)
+    _run(&plan, x.size)
+    return losses, exponents
+
+
+def _sum_of_weights(cnp.ndarray a, cnp.ndarray b=None):
+    """The sum of the products of float64, contiguous, that are not negative: a number and its exponent."""
+    cdef smx_apart total = smx_sum_of_products(
+        <const double *>cnp.PyArray_DATA(a), NULL if b is None else <const double *>cnp.PyArray_DATA(b),
+        cnp.PyArray_SIZE(a)
+    )
+    return total.number, total.exponent
+
+
+def _mean_of_losses(cnp.ndarray losses, cnp.ndarray exponents, double divisor, int divisor_exponent):
+    """The sum of the losses over the divisor, in float64."""
+    cdef smx_apart by
+    by.number, by.exponent = divisor, divisor_exponent
+    return smx_mean_of_losses(
+        cnp.PyArray_DATA(losses), cnp.PyArray_TYPE(losses) == cnp.NPY_DOUBLE,
+        <const int8_t *>cnp.PyArray_DATA(exponents), cnp.PyArray_SIZE(losses), by
+    )
+
+
+def _apply_exponents(cnp.ndarray losses, cnp.ndarray exponents):
+    """Multiply each loss by its power of two, in place."""
+    smx_apply_exponents(
+        cnp.PyArray_DATA(losses), cnp.PyArray_TYPE(losses) == cnp.NPY_DOUBLE,
+        <const int8_t *>cnp.PyArray_DATA(exponents), cnp.PyArray_SIZE(losses)
+    )

@@ -1,0 +1,230 @@
+"""Cross-entropy with logits, weights, targets and smoothing of any size: no intermediate result decides (contract 1.4).
+
+The truth is worked out with MPFR, row by row, from the arguments as the kernels read them.
+"""
+
+import gmpy2
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from gmpy2 import mpfr
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from softmax_ext import cross_entropy, cross_entropy_with_grad
+
+TYPES = [np.float32, np.float64]
+
+
+# The truth ------------------------------------------------------------------------------------------
+
+
+def truth(x, labels, reduction, weight=None, smoothing=0.0, temperature=1.0, sample_weight=None, where=None):
+    """Return losses and gradient as mpfr, and the scales of both: each formula with every term in absolute value."""
+    rows, classes = x.shape
+    with gmpy2.context(gmpy2.get_context(), precision=400, emin=-(2**40), emax=2**40):
+        w = [mpfr(1)] * classes if weight is None else [mpfr(float(v)) for v in weight]
+        samples = [mpfr(1)] * rows if sample_weight is None else [mpfr(float(v)) for v in sample_weight]
+        s, t = mpfr(smoothing), mpfr(temperature)
+        losses, gradients, scales, divisor = [], [], [], mpfr(0)
+        for i in range(rows):
+            seen = [True] * classes if where is None else list(where[i])
+            v = [mpfr(float(a)) / t for a in x[i]]
+            top = max(a for a, b in zip(v, seen, strict=True) if b)
+            e = [gmpy2.exp(a - top) if b else mpfr(0) for a, b in zip(v, seen, strict=True)]
+            at_top = next(j for j in range(classes) if seen[j] and v[j] == top)
+            log = gmpy2.log1p(gmpy2.fsum([a for j, a in enumerate(e) if j != at_top]))
+            total = gmpy2.fsum(e)
+            if labels.ndim == 1:
+                q = [mpfr(int(j == labels[i])) for j in range(classes)]
+                divisor += w[labels[i]] * samples[i]
+            else:
+                q = [mpfr(float(a)) for a in labels[i]]
+                divisor += samples[i]
+            targets = [
+                samples[i] * w[j] * ((1 - s) * q[j] + s / sum(seen)) if seen[j] else mpfr(0)
+                for j in range(classes)
+            ]
+            losses.append(gmpy2.fsum([b * (top - a) + b * log for a, b in zip(v, targets, strict=True)]))
+            mass = gmpy2.fsum(targets)
+            gradients.append([(a / total * mass - b) / t for a, b in zip(e, targets, strict=True)])
+            scales.append([(a / total * mass + b) / t for a, b in zip(e, targets, strict=True)])
+        if reduction != "none":
+            losses = [gmpy2.fsum(losses)]
+        if reduction == "mean":
+            losses = [a / divisor for a in losses]
+            gradients = [[a / divisor for a in row] for row in gradients]
+            scales = [[a / divisor for a in row] for row in scales]
+        return losses, gradients, scales
+
+
+def assert_near(got, want, scale, units, dtype):
+    """`got` is within so many u of the scale, and half a dozen of the smallest subnormals."""
+    info = np.finfo(dtype)
+    with gmpy2.context(gmpy2.get_context(), precision=400, emin=-(2**40), emax=2**40):
+        bound = units * mpfr(float(info.eps)) / 2 * abs(scale) + 6 * mpfr(float(info.smallest_subnormal))
+        largest = mpfr(float(info.max))
+        if bound >= largest:
+            return  # two terms beyond the range cancel
+        if abs(want) >= largest:
+            assert abs(float(got)) >= float(info.max) * (1 - 2.0**-20), (got, want)
+        else:
+            assert np.isfinite(got), (got, float(want))
+            assert abs(mpfr(float(got)) - want) <= bound, (
+                got,
+                float(want),
+                float(abs(mpfr(float(got)) - want) / bound),
+            )
+
+
+def assert_right(x, labels, reduction, **options):
+    names = {"smoothing": "label_smoothing"}
+    loss, gradient = cross_entropy_with_grad(
+        x, labels, reduction=reduction, **{names.get(k, k): v for k, v in options.items()}
+    )
+    losses, gradients, scales = truth(x, np.asarray(labels), reduction, **options)
+    # One rounding each for the weight of a class, the smoothing and the weight of a row.
+    for got, want in zip(np.ravel(loss), losses, strict=True):
+        assert_near(got, want, want, 4 + 2 * len(options), x.dtype)
+    for got, want, scale in zip(np.ravel(gradient), np.ravel(gradients), np.ravel(scales), strict=True):
+        assert_near(got, want, scale, 6 + 2 * len(options), x.dtype)
+    return loss, gradient
+
+
+# What was wrong -------------------------------------------------------------------------------------
+
+
+def test_a_loss_close_to_0_keeps_what_log_softmax_keeps(isa):
+    for gap in (70, 90, 105, 109.5, 110):
+        x = np.full((3, 4096), -gap, np.float32)
+        x[:, 7] = 0
+        for axis, rows in ((-1, x), (0, np.ascontiguousarray(x.T))):
+            for labels in (np.full(3, 7), np.moveaxis(np.eye(4096)[[7, 7, 7]], -1, axis)):
+                loss = cross_entropy(rows, labels, axis, reduction="none")
+                want = np.float64(4095) * np.exp(-np.float64(gap))
+                assert abs(loss.astype(float) - want).max() <= 2 * np.spacing(np.float32(want)), gap
+    assert cross_entropy(x[:, :4095], [7] * 3) == np.float32(4094 * np.exp(-110.0))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_weighted_losses_that_are_subnormal_without_the_weight(dtype, isa):
+    gap, weight = (95, 1e6) if dtype is np.float32 else (720, 1e12)
+    x = np.array([[0, gap], [gap, 0], [0, gap]], dtype)
+    assert_right(x, [1, 0, 1], "none", weight=np.array([weight, weight], dtype))
+    assert_right(x, np.eye(2, dtype=dtype)[[1, 0, 1]], "none", weight=np.array([weight, weight], dtype))
+
+
+def test_huge_weights(isa):
+    x = np.float32([[1, 2, 0.5]])
+    weight = np.full(3, 3e38, np.float32)
+    assert cross_entropy(x, [0], weight=weight, reduction="none") == np.inf
+    assert_right(x, [0], "mean", weight=weight)
+    assert_right(x, [0], "mean", weight=weight, smoothing=0.25)
+    wide = np.full(3, 1.7e308)
+    assert_right(x.astype(float), [0], "mean", weight=wide)
+    assert_right(np.repeat(x.astype(float), 9, 0), [0] * 9, "mean", weight=wide)
+    assert_right(x.astype(float), [0], "mean", weight=wide, smoothing=0.25)
+
+
+def test_logits_whose_difference_is_out_of_range(isa):
+    loss, _ = assert_right(np.float32([[3e38, -3e38]]), np.float32([[0.999, 0.001]]), "none")
+    assert loss[0] == pytest.approx(6e35, rel=1e-5)
+    assert_right(np.array([[1.7e308, -1.7e308]]), np.array([[0.999, 0.001]]), "none")
+    assert_right(np.float32([[3e38, -3e38]]), [1], "none", weight=np.float32([1, 1e-3]))
+    assert_right(np.array([[1.7e308, -1.7e308, 1]] * 3), [1, 0, 2], "none", weight=np.array([1, 1e-3, 0.1]))
+    assert cross_entropy(np.float32([[3e38, -3e38]] * 4), [1, 0, 0, 0]) == np.float32(1.5e38)
+
+
+@pytest.mark.parametrize("size", [3e38, 1e-36, 1e-39])
+def test_uniform_weights_do_not_change_the_mean(size):
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(100_000, 3)).astype(np.float32), rng.integers(3, size=100_000)
+    want, want_gradient = cross_entropy_with_grad(x, labels)
+    got, gradient = cross_entropy_with_grad(x, labels, weight=np.full(3, size, np.float32))
+    assert got == pytest.approx(want, rel=2e-7)
+    assert np.abs(gradient - want_gradient).max() <= 2.0**-23 * np.abs(want_gradient).max()
+
+
+@pytest.mark.parametrize("size", [1e-36, 1e-39, 1e-45])
+def test_tiny_weights(size, isa):
+    x = np.float32([[0, 0.75, -0.01]])
+    for options in ({}, {"smoothing": 0.1}):
+        assert_right(x, [0], "sum", weight=np.full(3, size, np.float32), **options)
+        assert_right(x, [0], "mean", weight=np.full(3, size, np.float32), **options)
+        assert_right(x, np.float32([[size, 0, 0]]), "sum", **options)
+
+
+def test_tiny_smoothing(isa):
+    assert_right(np.float32([[0, 1, 2]]), [0], "none", weight=np.full(3, 1e30, np.float32), smoothing=1e-40)
+    assert_right(np.float32([[90, 1, 2]]), [0], "none", weight=np.full(3, 1e30, np.float32), smoothing=1e-40)
+
+
+# Anything -------------------------------------------------------------------------------------------
+
+
+def numbers(dtype, largest=1.0, smallest=1.0):
+    """Positive numbers of any size between 2^-smallest of the least and the largest, by exponent; 0 now and then."""
+    info = np.finfo(dtype)
+    low, high = int((info.minexp - info.nmant) * smallest), int((info.maxexp - 1) * largest)
+    number = st.builds(lambda m, e: float(dtype(np.ldexp(m, e))), st.floats(1, 1.999), st.integers(low, high))
+    return number | st.sampled_from([0.0, 1.0])
+
+
+def signed(dtype):
+    return st.builds(lambda a, b: -a if b else a, numbers(dtype), st.booleans()) | st.floats(-100, 100).map(
+        lambda a: float(dtype(a))
+    )
+
+
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.data(), st.sampled_from(TYPES), st.integers(1, 3), st.integers(1, 5))
+def test_labels_and_numbers_of_any_size(data, dtype, rows, classes):
+    def draw(shape, elements):
+        return data.draw(
+            hnp.arrays(dtype, shape, elements=elements.map(lambda a: dtype(a)), fill=st.nothing())
+        )
+
+    x = draw((rows, classes), signed(dtype))
+    options = {}
+    if data.draw(st.booleans()):
+        options["weight"] = draw((classes,), numbers(dtype))
+    if data.draw(st.booleans()):
+        options["smoothing"] = data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 1e-3, 1e-20]))
+    if data.draw(st.booleans()):
+        options["temperature"] = data.draw(st.sampled_from([1.0, 0.5, 2.0, 0.3, 1e3, 1e-3, 1e20, 1e-20]))
+    if data.draw(st.booleans()):
+        options["sample_weight"] = draw((rows,), numbers(dtype))
+    labels = data.draw(hnp.arrays(np.int64, (rows,), elements=st.integers(0, classes - 1)))
+    reduction = data.draw(st.sampled_from(["none", "sum", "mean"]))
+    weight = options.get("weight", np.ones(classes))
+    samples = options.get("sample_weight", np.ones(rows))
+    if reduction == "mean" and not any(w > 0 and s > 0 for w, s in zip(weight[labels], samples, strict=True)):
+        return
+    assert_right(x, labels, reduction, **options)
+
+
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.data(), st.sampled_from(TYPES), st.integers(1, 3), st.integers(1, 5))
+def test_probabilities_of_any_size(data, dtype, rows, classes):
+    def draw(shape, elements):
+        return data.draw(
+            hnp.arrays(dtype, shape, elements=elements.map(lambda a: dtype(a)), fill=st.nothing())
+        )
+
+    x = draw((rows, classes), signed(dtype))
+    # In float64, which is not computed in a wider type, sums over targets of all sizes at once would be too much.
+    part = 1.0 if dtype is np.float32 else 0.4
+    q = draw((rows, classes), numbers(dtype, part, part))
+    options = {}
+    if data.draw(st.booleans()):
+        options["weight"] = draw((classes,), numbers(dtype, part, part))
+    if data.draw(st.booleans()):
+        options["smoothing"] = data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 1e-3, 1e-20]))
+    if data.draw(st.booleans()):
+        options["temperature"] = data.draw(st.sampled_from([1.0, 0.5, 2.0, 0.3, 1e3, 1e-3, 1e20, 1e-20]))
+    if data.draw(st.booleans()):
+        options["sample_weight"] = draw((rows,), numbers(dtype))
+    reduction = data.draw(st.sampled_from(["none", "sum", "mean"]))
+    if reduction == "mean" and not np.any(options.get("sample_weight", 1) > 0):
+        return
+    assert_right(x, q, reduction, **options)
