@@ -104,8 +104,8 @@ def test_temperatures_are_exact_quotients_in_cut_rows(name, dtype, bound):
     The worst of 8,000 random rows of float64 was 3.7 ULP (softmax) and 3.3 (log_softmax).
     """
     rng = np.random.default_rng(3)
-    for scale in (0.1, 3, 30, 300):
-        for temperature in (0.3, 1 / 3, 1.7, 1e5 / 3):
+    for scale in (3, 30, 300):
+        for temperature in (1 / 3, 1.7, 1e5 / 3):
             x = (rng.normal(size=7) * scale * temperature).astype(dtype)
             for chunks in (1, 3, (6, 1)):
                 y = getattr(softmax_dask, name)(
@@ -168,16 +168,16 @@ def test_derivatives(name, chunks, dtype):
     y = forward(rng.normal(size=(6, 9)) * 3).astype(dtype)
     g = rng.normal(size=(6, 9)).astype(dtype)
     eps = np.finfo(dtype).eps
-    for vector in (g, g[0], g[:, :1], da.from_array(g, 4), da.from_array(g, (6, 2))):
-        for where in (None, *masks(y)):
-            got = getattr(softmax_dask, name)(da.from_array(y, chunks), vector, where=where)
-            want = getattr(softmax_ext, name)(y, plain(vector), where=plain(where))
-            assert got.dtype == got._meta.dtype == want.dtype
-            assert got.chunks == da.from_array(y, chunks).chunks
-            if chunks[1] == 9:
-                assert_array_equal(got.compute(), want)
-            else:
-                np.testing.assert_allclose(got.compute(), want, rtol=4 * eps, atol=8 * eps)
+    vectors = [g, g[0], g[:, :1], da.from_array(g, 4), da.from_array(g, (6, 2))]
+    for vector, where in [*((vector, None) for vector in vectors), *((g, where) for where in masks(y))]:
+        got = getattr(softmax_dask, name)(da.from_array(y, chunks), vector, where=where)
+        want = getattr(softmax_ext, name)(y, plain(vector), where=plain(where))
+        assert got.dtype == got._meta.dtype == want.dtype
+        assert got.chunks == da.from_array(y, chunks).chunks
+        if chunks[1] == 9:
+            assert_array_equal(got.compute(), want)
+        else:
+            np.testing.assert_allclose(got.compute(), want, rtol=4 * eps, atol=8 * eps)
 
 
 @pytest.mark.parametrize("name", ["softmax_vjp", "log_softmax_vjp", "log_softmax_jvp"])
