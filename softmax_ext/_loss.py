@@ -654,7 +654,9 @@ def _repeat_infinite(
     losses = losses.astype(np.float64)
     losses[at], exponents[at] = rows_losses, rows_exponents
     if gradient is not None:
-        np.moveaxis(gradient, call.axis, -1)[at] = rows_gradient
+        before = np.moveaxis(gradient, call.axis, -1)[at]
+        is_right = np.isfinite(before).all(axis=-1, keepdims=True)  # only the loss was out of range
+        np.moveaxis(gradient, call.axis, -1)[at] = np.where(is_right, before, rows_gradient)
     return losses, exponents
 
 
