@@ -162,7 +162,8 @@ SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent) {
     const vec zero = v_set1(0), whole = v_add(t_exponent, exponent);
     const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), whole, zero, whole);
     row_powers powers;
-    powers.post = v_select_le(whole, v_set1(LARGEST_EXPONENT), not_less, whole);
+    const vec limit = v_set1(LARGEST_EXPONENT);
+    powers.post = v_select_le(whole, limit, not_less, v_sub(whole, limit));
     powers.power = bounded_power(v_sub(whole, powers.post));
     powers.others = two_powers_of(v_sub(exponent, powers.post));
     return powers;
