@@ -54,7 +54,7 @@ void smx_explain_job(const smx_job *j, char *text, size_t size) {
     append(text, size, outputs[j->output]);
     append(text, size, j->saves ? ", saves exponentials" : "");
     append(text, size, j->looks_ahead ? ", looks ahead" : "");
-    append(text, size, j->beyond_cache ? ", prefetches" : ""); /* inputs, results or both */
+    append(text, size, j->prefetches ? ", prefetches" : ""); /* inputs, results or both */
     append(text, size, j->streams ? ", streams" : "");
     append(text, size, j->uniform ? ", uniform" : "");
     append(text, size, j->masks_in_kernel ? ", masks in the kernel" : "");

@@ -62,7 +62,7 @@ struct smx_job {
     /* Into the block. An input that is read in place has a load, too, for rows that have to be shifted or masked. */
     smx_load *load[SMX_MAX_INPUTS];
     int in_place[SMX_MAX_INPUTS]; /* kernels read the input where it is, unless it has to be shifted or masked first */
-    int prefetches[SMX_MAX_INPUTS]; /* tile.next is set for the input, if the job is beyond the cache */
+    int next_is_known[SMX_MAX_INPUTS]; /* tile.next is set for the input, if the job prefetches */
     enum smx_output output;
     /* From the block, for SMX_TO_BLOCK. Every job has a store, for results that need another pass, such as NaNs. */
     smx_store *store;
@@ -80,7 +80,7 @@ struct smx_job {
     int constant_stride; /* the rows of a span are at a constant stride */
     int saves; /* reduce saves exponentials for write */
     int looks_ahead; /* reduce finds maxima of the next piece or tile */
-    int beyond_cache; /* what comes next is not in the cache, and loops may prefetch it */
+    int prefetches; /* what comes next is not in the cache, and loops prefetch it */
     int streams; /* results are written past the cache */
     int uniform; /* tiles are opened by adding to the pointers of the tile before */
     int masks_in_kernel; /* kernels apply the mask, if its strides allow it */

@@ -13,11 +13,18 @@
 /* Out of range without an exponent: sums of products are then made of terms that are this much smaller or larger. */
 enum { FAR_EXPONENT = 900 };
 
+/* The sign bit of `any` is set by a label below 0 or beyond the last class, and by one that is equal to `ignored`. This
+   form is vectorized, unlike comparisons of 64 bits. */
 int smx_all_labels_count(const int64_t *label, ptrdiff_t n, int64_t classes, int64_t ignored) {
-    int64_t bad = 0;
+    const uint64_t last = (uint64_t)classes - 1;
+    uint64_t any = 0;
     for (ptrdiff_t i = 0; i < n; i++)
-        bad |= ((uint64_t)label[i] >= (uint64_t)classes) | (label[i] == ignored);
-    return !bad;
+        any |= (uint64_t)label[i] | (last - (uint64_t)label[i]);
+    for (ptrdiff_t i = 0; (uint64_t)ignored <= last && i < n; i++) {
+        const uint64_t difference = (uint64_t)label[i] ^ (uint64_t)ignored;
+        any |= (difference - 1) & ~difference;
+    }
+    return any >> 63 == 0;
 }
 
 /* ---- sums ------------------------------------------------------------------------------------------------------- */
@@ -103,20 +110,20 @@ static double loss_at(const void *losses, int is_double, ptrdiff_t i) {
 
 /* The largest exponent of a loss, if some are out of range without their own or the sum might be; else 0. */
 static int common_exponent(const void *losses, int is_double, const int8_t *exponents, ptrdiff_t n) {
-    int largest = -100000, is_far = has_exponents(exponents, n);
-    for (ptrdiff_t i = 0; (is_double || is_far) && i < n; i++) {
+    int largest = 0, is_far = has_exponents(exponents, n), any = 0;
+    for (ptrdiff_t i = 0; is_double && i < n; i++)
+        is_far |= fabs(((const double *)losses)[i]) > 0x1p900;
+    for (ptrdiff_t i = 0; is_far && i < n; i++) {
         const double x = loss_at(losses, is_double, i);
         int exponent;
         if (x == 0 || !isfinite(x))
             continue;
-        is_far |= fabs(x) > 0x1p900;
-        if (!is_far && fabs(x) > 0x1p-900)
-            continue; /* frexp takes its time */
         frexp(x, &exponent);
         exponent += SMX_LOSS_UNIT * exponents[i];
-        largest = exponent > largest ? exponent : largest;
+        largest = !any || exponent > largest ? exponent : largest;
+        any = 1;
     }
-    return is_far && largest > -100000 ? largest : 0;
+    return largest;
 }
 
 SMX_APART double mean_of_losses(const void *losses, int is_double, const int8_t *exponents, ptrdiff_t n,
@@ -126,8 +133,10 @@ SMX_APART double mean_of_losses(const void *losses, int is_double, const int8_t 
     double term[BLOCK];
     for (ptrdiff_t i = 0, count; i < n; i += count) {
         count = n - i < BLOCK ? n - i : BLOCK;
-        for (ptrdiff_t k = 0; k < count; k++)
-            term[k] = loss_at(losses, is_double, i + k);
+        for (ptrdiff_t k = 0; is_double && k < count; k++)
+            term[k] = ((const double *)losses)[i + k];
+        for (ptrdiff_t k = 0; !is_double && k < count; k++)
+            term[k] = ((const float *)losses)[i + k];
         for (ptrdiff_t k = 0; (down || has_exponents(exponents + i, count)) && k < count; k++)
             term[k] = ldexp(term[k], SMX_LOSS_UNIT * exponents[i + k] - down);
         add(&s, sum_of_block(term, count));

@@ -147,7 +147,7 @@ static void do_part(worker *r, int part) {
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
             continue;
         }
-        if (j->segments.prefetches)
+        if (j->segments.prefetches_segments)
             smx_prefetch_segment(&r->window, start, n);
         if (!smx_add_segment(&r->window, start, n)) {
             do_window(r);
@@ -265,7 +265,7 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->write_piece = write_columns;
     c->saves = c->op->saves;
     c->looks_ahead = c->uniform = 0;
-    c->beyond_cache = smx_beyond_cache(c->op->inputs + 1, elements * c->real_size);
+    c->prefetches = smx_beyond_cache(c->op->inputs + 1, elements * c->real_size);
     /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
     c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;
     c->block_bytes = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]) * c->pitch * c->real_size, 64);
@@ -283,8 +283,8 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
         s->in_order[k] = is_in_order(plan, &plan->in[k], s->inner_count, columns->real_size);
     s->out_in_order = is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
-    s->beyond_cache = columns->beyond_cache;
-    s->prefetches = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
+    s->prefetches = columns->prefetches;
+    s->prefetches_segments = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
 }
 
 int smx_run_ragged(smx_plan *plan) {

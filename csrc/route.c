@@ -176,6 +176,15 @@ static void count_tiles(smx_job *j, int first_tile_short_by) {
     j->tiles = j->rows / j->span * j->tiles_per_span;
 }
 
+/* Rows of a tile in COLUMNS, if all rows are one span: as many tiles for each thread, if there are only a few. */
+static int share_out(const smx_job *j, const smx_facts *c) {
+    const ptrdiff_t tiles = (j->span + j->tile_rows - 1) / j->tile_rows, threads = j->threads;
+    if (tiles >= TILES_PER_THREAD * threads)
+        return j->tile_rows;
+    const ptrdiff_t even = (tiles + threads - 1) / threads * threads;
+    return (int)smx_min(j->tile_rows, smx_round_up((j->span + even - 1) / even, c->sums));
+}
+
 static void cut(smx_job *j, const smx_facts *c, const route *r) {
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
     j->pieces = (j->n + SMX_PIECE - 1) / SMX_PIECE;
@@ -188,6 +197,8 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
         const ptrdiff_t short_block = c->op->is_derivative && is_large(j->input_bytes) ? SHORT_BLOCK / 2 : SHORT_BLOCK;
         const ptrdiff_t fit = smx_is_short(c) ? short_block / (j->n * j->real_size) : rows_of_long_block(c);
         j->tile_rows = tile_of_columns(c, fit, j->span);
+        if (j->threads > 1 && j->span == j->rows && r->walk != SMX_WALK_NARROW_LINES)
+            j->tile_rows = share_out(j, c);
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
         const ptrdiff_t row_bytes = (c->op->inputs + c->op->saves) * piece * j->real_size;
@@ -314,7 +325,7 @@ static int looks_ahead(const smx_job *j, const smx_facts *c) {
 
 /* True if the place of the next tile or piece of input k is known, and on few pages. It is prefetched only in jobs that
    are beyond the cache. */
-static int prefetches(const smx_job *j, const smx_facts *c, enum smx_walk walk, int k) {
+static int is_next_known(const smx_job *j, const smx_facts *c, enum smx_walk walk, int k) {
     const smx_operand *x = &j->plan->in[k];
     const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
     const ptrdiff_t page_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride); /* of all pages */
@@ -420,9 +431,9 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     if (c.op->has_row_out)
         j->row_results_adjacent = j->constant_stride && smx_is_native(plan, &plan->row_out, 0) &&
                                   smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
-    j->beyond_cache = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
+    j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
     for (int k = 0; k < c.op->inputs; k++)
-        j->prefetches[k] = prefetches(j, &c, r->walk, k);
+        j->next_is_known[k] = is_next_known(j, &c, r->walk, k);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
     measure_scratch(j, &c, r->walk);
@@ -440,7 +451,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && !plan->initial.data &&
                          plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_labels || tiny_off)
+    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k < op->inputs + op->elementwise; k++) {

@@ -30,8 +30,8 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->is_packed = j->output == SMX_AS_PACKED && j->layout == SMX_ROWS;
     /* Each view is copied from `nowhere`. If one were copied from another, it would be loaded just after it was stored,
        and the load would wait until all earlier stores, results among them, have reached the cache. */
-    w->tile.next[0] = nowhere;
-    w->tile.next[1] = nowhere;
+    for (int k = 0; k < SMX_MAX_INPUTS; k++)
+        w->tile.next[k] = nowhere;
     w->tile.mask = nowhere;
     w->tile.out = nowhere;
     w->tile.out_storage = SMX_REAL;
@@ -99,8 +99,8 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     w->tile.piece_start = start;
     w->tile.shift = shift;
     w->tile.n = smx_min(SMX_PIECE, j->n - start);
-    for (int k = 0; j->beyond_cache && k < j->op->inputs; k++)
-        w->tile.next[k] = j->prefetches[k] ? view_next(w, k, start) : nowhere;
+    for (int k = 0; j->prefetches && k < j->op->inputs; k++)
+        w->tile.next[k] = j->next_is_known[k] ? view_next(w, k, start) : nowhere;
     const int is_masked = plan->mask.data != NULL;
     if (is_masked)
         w->mask =

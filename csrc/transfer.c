@@ -38,6 +38,11 @@ static char *find_row(const smx_worker *w, const smx_operand *operand, ptrdiff_t
     return smx_find_row(w->job->plan, operand, w->first_row + r);
 }
 
+static void prefetch_run(const char *from, ptrdiff_t bytes) {
+    for (ptrdiff_t i = 0; i < bytes; i += SMX_CACHE_LINE)
+        SMX_PREFETCH(from + i);
+}
+
 /* ---- masks ------------------------------------------------------------------------------------------------------ */
 
 void smx_apply_mask(const smx_worker *w, const smx_view *from, double fill, const smx_view *to) {
@@ -176,10 +181,14 @@ void smx_load_transposed(smx_worker *w, int k, ptrdiff_t start) {
     else
         gather_rows(w, from, start, stage.start, stage.row_stride * j->real_size, j->real_size);
     if (is_masked) {
+        /* The rows of the next tile; without a mask, the transposition does this. */
+        if (j->prefetches && j->next_is_known[k] && rows.start != w->stage && rows.row_stride < 2 * w->tile.n)
+            prefetch_run((char *)rows.start + w->tile.rows * rows.row_stride * j->real_size,
+                         w->tile.rows * rows.row_stride * j->real_size);
         smx_apply_mask(w, &rows, j->op->hidden.in[k], &stage);
         rows = stage;
     }
-    const int beyond_cache = j->beyond_cache && rows.start != w->stage;
+    const int beyond_cache = j->prefetches && rows.start != w->stage;
     j->plan->kernels->rows_to_columns(rows.start, rows.row_stride, w->tile.rows, w->tile.n, block.start,
                                       block.element_stride, beyond_cache);
     if (!is_masked)
@@ -198,7 +207,7 @@ void smx_load_lines(smx_worker *w, int k, ptrdiff_t start) {
         count = smx_constant_stride_run(plan, start + i, w->tile.n - i);
         plan->kernels->lines_to_columns(
             from->storage, first + smx_inner_offset(plan, from, start + i), stride, w->tile.rows, count,
-            (char *)block.start + i * block.element_stride * j->real_size, block.element_stride, j->beyond_cache);
+            (char *)block.start + i * block.element_stride * j->real_size, block.element_stride, j->prefetches);
     }
     mask_block(w, k, &block);
 }
@@ -253,7 +262,7 @@ void smx_store_transposed(smx_worker *w, ptrdiff_t start, int applies_mask) {
     const smx_view rows = in_place ? smx_view_array(w, to, start) : view_stage(w);
     mask_results(w, &block, applies_mask && !masks_rows);
     j->plan->kernels->columns_to_rows(block.start, block.element_stride, rows.start, rows.row_stride, w->tile.rows,
-                                      w->tile.n, j->beyond_cache && in_place);
+                                      w->tile.n, j->prefetches && in_place);
     mask_results(w, &rows, masks_rows);
     if (is_half)
         rows_to_half(w, &rows, start);
@@ -367,11 +376,6 @@ static char *find_segment(const smx_window *w, const smx_operand *operand, ptrdi
     return operand->data + start * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
 }
 
-static void prefetch_run(const char *from, ptrdiff_t bytes) {
-    for (ptrdiff_t i = 0; i < bytes; i += SMX_CACHE_LINE)
-        SMX_PREFETCH(from + i);
-}
-
 /* Segments are copied in order of length, which the processor does not foresee. */
 void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n) {
     const smx_plan *plan = w->of->plan;
@@ -438,7 +442,7 @@ void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile)
     if (w->is_packed && w->of->in_order[k])
         w->of->plan->kernels->rows_to_columns(find_segment(w, from, w->start[tile.from]), tile.longest,
                                               tile.to - tile.from, tile.longest, block, w->of->pitch,
-                                              w->of->beyond_cache);
+                                              w->of->prefetches);
     else
         copy_tile(w, from, w->of->in_order[k], block, tile);
 }
@@ -447,7 +451,7 @@ void smx_store_columns(const smx_window *w, const char *block, smx_columns tile)
     const smx_operand *to = &w->of->plan->out;
     if (w->is_packed && w->of->out_in_order)
         w->of->plan->kernels->columns_to_rows(block, w->of->pitch, find_segment(w, to, w->start[tile.from]),
-                                              tile.longest, tile.to - tile.from, tile.longest, w->of->beyond_cache);
+                                              tile.longest, tile.to - tile.from, tile.longest, w->of->prefetches);
     else
         copy_tile(w, to, w->of->out_in_order, (char *)block, tile);
 }

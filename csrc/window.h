@@ -22,8 +22,8 @@ typedef struct {
     const smx_plan *plan;
     ptrdiff_t inner_count; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t pitch; /* of the block */
-    int beyond_cache; /* what comes next is not in the cache */
-    int prefetches; /* segments are prefetched when they are added to a window */
+    int prefetches; /* what comes next is not in the last-level cache, and copies prefetch it */
+    int prefetches_segments; /* segments are prefetched when they are added to a window */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
 } smx_segments;

@@ -451,10 +451,11 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
         y (\|g\| + sum of y \|g\|) / T, u being half the machine epsilon. A result that can be represented is right also
         where sums or products on the way cannot.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -503,9 +504,10 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
         (\|g\| + p sum of \|g\|) / T, p = exp(y) and u being half the machine epsilon.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -550,8 +552,9 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         As `softmax_vjp` does.
+        A scalar if `y` has no dimension.
 
     Raises
     ------
@@ -596,9 +599,10 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
 
     Returns
     -------
-    ndarray
+    ndarray or scalar
         Of `y`'s shape and of the type that the two promote to; `out` if that was given. Each element is within 6 u of
         (\|v\| + sum of p \|v\|) / T, p = exp(y) and u being half the machine epsilon.
+        A scalar if `y` has no dimension.
 
     Raises
     ------

@@ -7,7 +7,6 @@ other call, what is made here has one number for each row, or one for each class
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
@@ -377,8 +376,7 @@ class _Options(NamedTuple):
     sample_weight: Any
 
 
-@dataclass
-class _Call:
+class _Call(NamedTuple):
     """A call in the form that the kernels take; csrc/kernel.h says what the numbers mean.
 
     Arrays of one number for each row have the shape of x without the axis, all others as said there.
@@ -459,7 +457,7 @@ def _evaluate_exactly(
     elif gradient is not None:
         gradient = _core._cast(gradient, result)
     if reduction == "none":
-        losses = np.ascontiguousarray(losses).reshape(shape)
+        losses = np.ascontiguousarray(losses).reshape(shape)  # 0-d arrays got a dimension
         _core._apply_exponents(losses, exponents)
         return _core._cast(losses, result)[()], gradient
     divisor = call.divisor if reduction == "mean" else (1.0, 0)
@@ -503,13 +501,13 @@ def _call_of(
     kernel_weight = weight if weight is not None or simple else np.ones(classes, dtype)
     if dtype.itemsize == 4 and (
         not _core._temperature_is_normal(temperature, False)
-        or (not simple and not _is_moderate(kernel_weight, keep, even_spread))
+        or (not simple and not _is_moderate(weight, keep, even_spread))
     ):
         dtype = np.dtype(np.float64)
         x = _core._cast(x, dtype)
     exponent = 0
     if kernel_weight is not None:
-        kernel_weight, exponent = _scaled_weights(kernel_weight.astype(dtype), simple)
+        kernel_weight, exponent = _scaled_weights(_core._cast(kernel_weight, dtype), simple)
 
     spread = dead = None
     lost: Any = False
@@ -524,11 +522,11 @@ def _call_of(
         factor = (
             np.broadcast_to(of_labels, shape) if kernel_weight is None or not classes else of_labels[label]
         )
-        if np.any(lost):
+        if where is not None and np.any(lost):
             dead = lost & (label >= 0) & (factor > 0)
             label = np.where(lost, -1, label)
     scale = None if samples is None else samples.astype(dtype)
-    if label is None and (samples is not None or np.any(lost)):
+    if label is None and (samples is not None or (where is not None and np.any(lost))):
         scale = np.where(lost, dtype.type(-1), np.ones(shape, dtype) if scale is None else scale)
         scale[scale == 0] = -1
     call = _Call(
@@ -538,13 +536,14 @@ def _call_of(
     return call, dead
 
 
-def _is_moderate(weight: NDArray[Any], keep: float, spread: float) -> bool:
+def _is_moderate(weight: NDArray[Any] | None, keep: float, spread: float) -> bool:
     """Return True if products of these numbers are well within the range of float32."""
-    some = weight[weight > 0]
-    if not some.size:
-        return True
+    least, largest = 1.0, 1.0
+    if weight is not None:
+        some = weight[weight > 0]
+        least, largest = float(some.min(initial=1)), float(some.max(initial=1))
     shares = [share for share in (keep, spread) if share]
-    return bool(some.max() <= 2.0**40 and min(float(some.min()), 1.0) * min(shares) >= 2.0**-60)
+    return largest <= 2.0**40 and least * min(shares, default=1.0) >= 2.0**-60
 
 
 def _scaled_weights(weight: NDArray[Any], are_alone: bool) -> tuple[NDArray[Any], int]:
@@ -552,8 +551,10 @@ def _scaled_weights(weight: NDArray[Any], are_alone: bool) -> tuple[NDArray[Any]
 
     The weights of labels alone stay as they are: the kernels take their exponents apart.
     """
+    if are_alone or weight.dtype.itemsize == 4:
+        return weight, 0
     largest = float(weight.max(initial=0))
-    if are_alone or largest == 0 or 2.0**-300 <= largest <= 2.0**300:
+    if largest == 0 or 2.0**-300 <= largest <= 2.0**300:
         return weight, 0
     exponent = math.frexp(largest)[1]
     return np.ldexp(weight, -exponent), exponent
@@ -617,6 +618,8 @@ def _repeat_infinite(
 
     float32 is computed in float64. In float64, logits and temperature get the same factor, and so do probabilities.
     """
+    if math.isfinite(_core._mean_of_losses(losses, exponents, 1.0, 0)):
+        return losses, exponents
     at = np.asarray(losses == np.inf)
     is_double = call.x.dtype.itemsize == 8
     if not at.any() or (is_double and call.temperature < 2.0**-380):
@@ -644,7 +647,7 @@ def _repeat_infinite(
         math.ldexp(call.temperature, -exponent),
     )  # fmt: skip
     if is_double:  # the gradient is divided by the temperature that was given
-        again.divisor = (call.divisor[0], call.divisor[1] + exponent)
+        again = again._replace(divisor=(call.divisor[0], call.divisor[1] + exponent))
     rows_gradient = None if gradient is None else np.empty_like(again.x)
     rows_losses, rows_exponents = again.run(rows_gradient)
     losses = losses.astype(np.float64)

@@ -202,8 +202,8 @@ def softmax_vjp(y, g, axis=-1, *, where=None, temperature=1.0):
     >>> softmax_vjp([0.5, 0.25, 0.25], [1.0, 0.0, 0.0])
     array([ 0.25 , -0.125, -0.125])
     """
-    T = np.longdouble(temperature)
-    return _with_vector(lambda y, g: y * (g - _sum(y * g)) / T, y, g, axis, where, 0)
+    divisor = np.longdouble(temperature)
+    return _with_vector(lambda y, g: y * (g - _sum(y * g)) / divisor, y, g, axis, where, 0)
 
 
 @np.errstate(all="ignore")
@@ -217,8 +217,8 @@ def log_softmax_vjp(y, g, axis=-1, *, where=None, temperature=1.0):
     >>> log_softmax_vjp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5 , -0.25, -0.25])
     """
-    T = np.longdouble(temperature)
-    return _with_vector(lambda y, g: (g - np.exp(y) * _sum(g)) / T, y, g, axis, where, -np.inf)
+    divisor = np.longdouble(temperature)
+    return _with_vector(lambda y, g: (g - np.exp(y) * _sum(g)) / divisor, y, g, axis, where, -np.inf)
 
 
 def softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
@@ -237,8 +237,8 @@ def log_softmax_jvp(y, v, axis=-1, *, where=None, temperature=1.0):
     >>> log_softmax_jvp(np.log([0.5, 0.25, 0.25]), [1.0, 0.0, 0.0])
     array([ 0.5, -0.5, -0.5])
     """
-    T = np.longdouble(temperature)
-    return _with_vector(lambda y, v: (v - _sum(np.exp(y) * v)) / T, y, v, axis, where, -np.inf)
+    divisor = np.longdouble(temperature)
+    return _with_vector(lambda y, v: (v - _sum(np.exp(y) * v)) / divisor, y, v, axis, where, -np.inf)
 
 
 def cross_entropy(

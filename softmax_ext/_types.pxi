@@ -13,7 +13,7 @@ cdef int _bfloat16_number = -1
 
 cdef bint _is_bfloat16(object dtype):
     global _bfloat16_number
-    if dtype.name != "bfloat16" or dtype.itemsize != 2:
+    if dtype.itemsize != 2 or dtype.name != "bfloat16":
         return False
     _bfloat16_number = dtype.num
     return True
@@ -57,6 +57,8 @@ cpdef object _cast(object array, object dtype):
     NumPy does not warn of overflow, underflow or a signalling NaN, and the caller's floating-point state does not change.
     """
     dtype = np.dtype(dtype)
+    if array.dtype == dtype:
+        return array
     with _OwnFloatState():
         if array.dtype.kind == "f" and array.dtype.itemsize == 8 and _is_bfloat16(dtype):
             return _bfloat16_of(array, dtype)

@@ -63,6 +63,24 @@ class Elsewhere:
         raise RuntimeError("on another device")
 
 
+@pytest.mark.filterwarnings("error")
+def test_indptr_may_be_a_tensor():
+    """As it is read, NumPy warns of `__array__` without `copy`, which tensors have, unless it may choose."""
+    x = np.arange(5.0)
+    want = softmax_ext.segment_softmax(x, [0, 2, 5])
+    assert softmax_ext.segment_softmax(x, Converts(np.array([0, 2, 5]))).tobytes() == want.tobytes()
+
+
+@pytest.mark.filterwarnings("error")
+def test_indptr_may_be_pytorchs_tensor():
+    torch = pytest.importorskip("torch")
+    x = np.arange(5.0)
+    want = softmax_ext.segment_softmax(x, [0, 2, 5])
+    for dtype in (torch.int32, torch.int64):
+        got = softmax_ext.segment_softmax(torch.tensor(x), torch.tensor([0, 2, 5], dtype=dtype))
+        assert got.tobytes() == want.tobytes()
+
+
 # Names of types -----------------------------------------------------------------------------------
 
 

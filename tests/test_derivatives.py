@@ -103,7 +103,9 @@ def test_sums_that_would_overflow():
     assert (softmax_ext.log_softmax_vjp(np.array([-1.0, -1, -2, -2]), pairs) == pairs).all()
 
 
-@pytest.mark.parametrize(("gap", "g"), [(95, [-65536, 0]), (100, [1e38, 0]), (103, [0, 1e6]), (140, [1e30, 0])])
+@pytest.mark.parametrize(
+    ("gap", "g"), [(95, [-65536, 0]), (100, [1e38, 0]), (103, [0, 1e6]), (140, [1e30, 0])]
+)
 def test_a_probability_that_is_subnormal(gap, g):
     """exp(y) is subnormal, exp(y) sum g is not."""
     y, g = softmax_ext.log_softmax(np.float32([0, -gap])), np.float32(g)

@@ -5,7 +5,6 @@ typedef struct {
     largest m;
     vec reference; /* the sum is relative to 2^(reference - HEADROOM) */
     pair s;        /* without the initial term */
-    initial_term initial;
     vec decides; /* that results are finite if it is in range, and how to shift the row if not */
 } exp_total;
 
@@ -27,7 +26,6 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
     const int rows = tile->rows;
     const ptrdiff_t size = partial_at(SMX_PARTIALS, rows, 0);
     exp_total total;
-    total.initial = initial_of(tile, row, shift, t);
     total.m = read_largest(partials, rows, row);
     for (ptrdiff_t i = 1; i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
@@ -36,16 +34,15 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
         total.m = largest_merge(m, total.m);
         total.m.first = v_select_le(m.first, m.first, v_select_le(so_far, so_far, total.m.first, so_far), m.first);
     }
-    if (tile->initial)
-        total.initial = initial_beside(total.m.first, total.initial);
-    total.reference = reference_of(total.m, total.initial.reference, t);
+    const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
+    total.reference = reference_of(total.m, initial.reference, t);
     total.s = pair_of(v_set1(0), v_set1(0));
     if (pieces == 1)
         total.s = sum_renormalize(read_sum(partials, PARTIAL_TERMS, rows, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
         const pair s = read_sum(partials + i * size, PARTIAL_TERMS, rows, row);
-        const vec scale = power_of_two(v_sub(reference_of(m, total.initial.reference, t), total.reference));
+        const vec scale = power_of_two(v_sub(reference_of(m, initial.reference, t), total.reference));
         total.s = sum_add_sum(total.s, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
         /* The piece left out its maximum if that stood alone. Unless it is the row's maximum as well, it belongs to the
            sum. */
@@ -58,7 +55,7 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
            rounded as coarsely as high is. */
         total.s = sum_renormalize(total.s);
     }
-    total.decides = tile->initial ? decisive(total.m.first, total.initial.value, total.s.high) : total.m.first;
+    total.decides = tile->initial ? decisive(total.m.first, initial.value, total.s.high) : total.m.first;
     return total;
 }
 
@@ -124,21 +121,23 @@ SMX_INLINE pair sum_add_initial(pair s, initial_term initial, vec reference) {
 }
 
 /* Where the initial term is larger than exp(maximum / T), `yes`. */
-SMX_INLINE vec if_initial_leads(exp_total total, const exp_temperature *t, vec yes, vec no) {
-    const vec ahead = v_fnma(total.m.first, v_set1(t->inverse), total.initial.exponent.high);
+SMX_INLINE vec if_initial_leads(exp_total total, initial_term initial, const exp_temperature *t, vec yes, vec no) {
+    const vec ahead = v_fnma(total.m.first, v_set1(t->inverse), initial.exponent.high);
     return v_select_le(ahead, v_set1(0), no, yes);
 }
-SMX_INLINE pair pair_if_initial_leads(exp_total total, const exp_temperature *t, pair yes, pair no) {
-    return pair_of(if_initial_leads(total, t, yes.high, no.high), if_initial_leads(total, t, yes.low, no.low));
+SMX_INLINE pair pair_if_initial_leads(exp_total total, initial_term initial, const exp_temperature *t, pair yes,
+                                      pair no) {
+    return pair_of(if_initial_leads(total, initial, t, yes.high, no.high),
+                   if_initial_leads(total, initial, t, yes.low, no.low));
 }
 
 /* z with an initial term: the sum of all terms but the largest, relative to that. */
-SMX_INLINE pair others_over_largest(exp_total total, const exp_temperature *t) {
-    const pair leader = sum_renormalize(initial_exponential(total.initial, total.reference));
+SMX_INLINE pair others_over_largest(exp_total total, initial_term initial, const exp_temperature *t) {
+    const pair leader = sum_renormalize(initial_exponential(initial, total.reference));
     const pair all_elements = sum_with_maximum(total, total.reference, t);
     const pair behind_initial = quotient(all_elements, leader);
-    total.s = sum_add_initial(total.s, total.initial, total.reference);
-    return pair_if_initial_leads(total, t, behind_initial, others_over_maximum(total, t));
+    total.s = sum_add_initial(total.s, initial, total.reference);
+    return pair_if_initial_leads(total, initial, t, behind_initial, others_over_maximum(total, t));
 }
 
 /* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to its largest term. Each step is
@@ -156,7 +155,9 @@ SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, pt
     for (int row = 0; row < rows; row += LANES) {
         const exp_total total = exp_combine(tile, pieces, partials, shift, row);
         logs->total[row / LANES] = total;
-        logs->logarithm[row / LANES] = tile->initial ? others_over_largest(total, t) : others_over_maximum(total, t);
+        logs->logarithm[row / LANES] =
+            tile->initial ? others_over_largest(total, initial_beside(tile, row, shift, total.m.first, t), t)
+                          : others_over_maximum(total, t);
     }
     for (int row = 0; row < rows; row += LANES)
         logs->logarithm[row / LANES] = log_of_1_plus(logs->logarithm[row / LANES]);
@@ -165,12 +166,13 @@ SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, pt
 /* log sum exp(x / T), from the logarithm of the sum relative to the row's largest term. shift: NULL, or what was
    subtracted from the rows. The maximum is divided by T as a pair. If the quotient is infinite, the part that its
    rounding lost is NaN, and v_min makes a number of it. */
-SMX_INLINE vec logsumexp_of(exp_total total, pair logarithm, const real *shift, int row, const exp_temperature *t) {
+SMX_INLINE vec logsumexp_of(exp_total total, initial_term initial, pair logarithm, const real *shift, int row,
+                            const exp_temperature *t) {
     const vec zero = v_set1(0), inverse = v_set1(t->inverse);
     const pair maximum = sum_add(pair_of(shift ? v_load(shift + row) : zero, zero), total.m.first);
     pair leader = two_product(maximum.high, inverse);
     leader.low = v_fma(maximum.low, inverse, v_fma(maximum.high, v_set1(t->inverse_low), leader.low));
-    leader = pair_if_initial_leads(total, t, pair_of(total.initial.value, zero), leader);
+    leader = pair_if_initial_leads(total, initial, t, pair_of(initial.value, zero), leader);
     const pair sum = sum_add_sum(leader, logarithm);
     const vec value = v_add(sum.high, v_min(sum.low, HUGEST));
     return canonical_nan(if_in_range(total, t, value, total.decides));

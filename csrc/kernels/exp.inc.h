@@ -192,7 +192,7 @@ SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
 }
 
 /* exp(x) 2^(HEADROOM - N), rounded, for an x that belongs to no row, such as a log-probability. N is the reference, an
-   integer of each lane; the scale keeps the digits of an exp(x) that is subnormal. Beyond the range of the scale it is 0
+   integer of each lane; the scale keeps the digits of an exp(x) that is subnormal. Beyond its range the result is 0
    or inf. */
 #define SCALED_REFERENCE (REAL_BITS == 32 ? -24 : -128)
 SMX_INLINE void exp_scaled_in_step(const vec *x, int count, vec reference, vec *y) {

@@ -11,10 +11,13 @@ typedef struct {
     vec reference; /* the lowest one if there is none */
 } initial_term;
 
+/* The reference of rows without an initial term. */
+SMX_INLINE vec no_initial_reference(void) { return v_set1(-2 * LARGE); }
+
 /* The initial terms of LANES rows. shift: NULL, or what was subtracted from the rows of the tile. */
 SMX_INLINE initial_term initial_of(const smx_tile *tile, int row, const real *shift, const exp_temperature *t) {
     const vec zero = v_set1(0);
-    initial_term initial = {MINUS_INFINITY, {MINUS_INFINITY, zero}, v_set1(-2 * LARGE)};
+    initial_term initial = {MINUS_INFINITY, {MINUS_INFINITY, zero}, no_initial_reference()};
     if (!tile->initial)
         return initial;
     initial.value = v_load_first((const real *)tile->initial + row, tile->rows - row, MINUS_INFINITY);
@@ -35,10 +38,14 @@ SMX_INLINE initial_term initial_of(const smx_tile *tile, int row, const real *sh
     return initial;
 }
 
-/* In rows of which all elements are -inf, the initial term is all there is. Its exponent may be any number then, and 0
-   is in the range of exp. */
-SMX_INLINE initial_term initial_beside(vec maximum, initial_term initial) {
+/* The same beside a maximum that is known. In rows of which all elements are -inf, the initial term is all there is. Its
+   exponent may be any number then, and 0 is in the range of exp. */
+SMX_INLINE initial_term initial_beside(const smx_tile *tile, int row, const real *shift, vec maximum,
+                                       const exp_temperature *t) {
     const vec zero = v_set1(0);
+    initial_term initial = initial_of(tile, row, shift, t);
+    if (!tile->initial)
+        return initial;
     initial.exponent.high = v_select_le(maximum, MINUS_INFINITY, zero, initial.exponent.high);
     initial.exponent.low = v_select_le(maximum, MINUS_INFINITY, zero, initial.exponent.low);
     initial.reference = v_select_le(maximum, MINUS_INFINITY, zero, initial.reference);

@@ -20,14 +20,15 @@ SMX_INLINE int is_1(const exp_temperature *t) { return t->inverse == 1 && t->inv
    the pair includes that, and LOG_MAXIMUM is 0. */
 enum { LOG_HIGH, LOG_LOW, LOG_MAXIMUM };
 
-SMX_INLINE void log_softmax_put_constants(real *constant, exp_total total, pair logarithm, const smx_tile *tile) {
+SMX_INLINE void log_softmax_put_constants(real *constant, exp_total total, initial_term initial, pair logarithm,
+                                          const smx_tile *tile) {
     const exp_temperature *t = tile->temperature;
     const vec zero = v_set1(0);
     pair leader = pair_of(is_1(t) ? total.m.first : zero, zero);
     vec maximum = total.m.first;
     if (tile->initial) {
-        leader = pair_if_initial_leads(total, t, total.initial.exponent, leader);
-        maximum = if_initial_leads(total, t, zero, maximum);
+        leader = pair_if_initial_leads(total, initial, t, initial.exponent, leader);
+        maximum = if_initial_leads(total, initial, t, zero, maximum);
     }
     if (is_1(t) || tile->initial)
         logarithm = sum_add_sum(leader, logarithm);
@@ -48,7 +49,8 @@ static int log_softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = logs.total[row / LANES];
-        log_softmax_put_constants(constant, total, logs.logarithm[row / LANES], tile);
+        const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
+        log_softmax_put_constants(constant, total, initial, logs.logarithm[row / LANES], tile);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;
@@ -117,8 +119,9 @@ static int log_softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, 
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = logs.total[row / LANES];
-        v_store(constant, logsumexp_of(total, logs.logarithm[row / LANES], shift, row, t));
-        log_softmax_put_constants(constant + SMX_TILE_ROWS, total, logs.logarithm[row / LANES], tile);
+        const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
+        v_store(constant, logsumexp_of(total, initial, logs.logarithm[row / LANES], shift, row, t));
+        log_softmax_put_constants(constant + SMX_TILE_ROWS, total, initial, logs.logarithm[row / LANES], tile);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;

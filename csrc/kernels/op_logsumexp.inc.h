@@ -18,7 +18,8 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = logs.total[row / LANES];
-        v_store(constant, logsumexp_of(total, logs.logarithm[row / LANES], shift, row, t));
+        const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
+        v_store(constant, logsumexp_of(total, initial, logs.logarithm[row / LANES], shift, row, t));
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
     return flags;

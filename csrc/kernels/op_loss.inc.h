@@ -138,11 +138,34 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 #define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
 #define LARGEST_EXPONENT (REAL_BITS == 32 ? 120 : 1000)
 
-/* Nearly the exponent of a sum of targets: an even one, and one that leaves constants of the row room. */
+/* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
+   ordinary size. */
+#define ORDINARY (REAL_BITS == 32 ? 0x1p30f : (real)0x1p200)
 SMX_INLINE vec even_exponent(vec t) {
-    const vec half = v_rounded(v_mul(apart_of(v_min(v_abs(t), HUGEST)).exponent, v_set1((real)0.5)));
+    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(1 / ORDINARY), largest = v_set1(ORDINARY);
+    if (v_all_le(least, size) && v_all_le(size, largest))
+        return zero;
+    const vec half = v_rounded(v_mul(apart_of(v_min(size, HUGEST)).exponent, v_set1((real)0.5)));
     const vec limit = v_set1(BIAS / 2 - 12);
-    return v_mul(v_max(v_sub(v_set1(0), limit), v_min(limit, half)), v_set1(2));
+    const vec even = v_mul(v_max(v_sub(zero, limit), v_min(limit, half)), v_set1(2));
+    return v_select_le(least, size, v_select_le(size, largest, zero, even), even);
+}
+
+/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, post is left for
+   the end, and `others` is what the row's other targets are multiplied by. */
+typedef struct {
+    vec power, post;
+    two_powers others;
+} row_powers;
+
+SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent) {
+    const vec zero = v_set1(0), whole = v_add(t_exponent, exponent);
+    const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), whole, zero, whole);
+    row_powers powers;
+    powers.post = v_select_le(whole, v_set1(LARGEST_EXPONENT), not_less, whole);
+    powers.power = bounded_power(v_sub(whole, powers.post));
+    powers.others = two_powers_of(v_sub(exponent, powers.post));
+    return powers;
 }
 
 /* s / T; where that may be too large, exponent is added to, and the sum of the targets is scaled instead. */
@@ -208,6 +231,12 @@ SMX_INLINE apart row_scale_of(const smx_tile *tile, int row) {
     return tile->scale ? apart_of(v_load_first((const real *)tile->scale + row, tile->rows - row, v_set1(0))) : one;
 }
 
+/* Most factors are 1. Of missing rows they are 0. */
+SMX_INLINE apart factor_apart_of(vec factor, int alone) {
+    const apart whole = {factor, v_set1(0)};
+    return alone && !v_all_le(v_abs(v_mul(factor, v_sub(factor, v_set1(1)))), v_set1(0)) ? apart_of(factor) : whole;
+}
+
 /* alone: the targets are the factors of labels alone, of which only the fractions were added up. */
 SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, void *constants,
                               int alone) {
@@ -222,6 +251,7 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
     const vec mean_exponent = v_set1((real)(targets->exponent - divisor_exponent));
+    const row_powers ordinary = row_powers_of(zero, mean_exponent);
     tile_logarithms logs;
     int flags = 0;
     log_over_maximum(&logs, tile, pieces, partials, NULL); /* the shift matters to initial terms alone */
@@ -229,7 +259,7 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         real *constant = (real *)constants + row, *softmax = constant + LOSS_SOFTMAX * SMX_TILE_ROWS;
         const exp_total total = logs.total[row / LANES];
         const vec label_factor = tile->label ? v_load_first((const real *)tile->factor + row, rows - row, zero) : zero;
-        const apart scale = row_scale_of(tile, row), factor_apart = apart_of(label_factor);
+        const apart scale = row_scale_of(tile, row), factor_apart = factor_apart_of(label_factor, alone);
         const vec scale_exponent = alone ? v_add(scale.exponent, factor_apart.exponent) : scale.exponent;
         target_sums sums = target_combine(partials, pieces, rows, row, total.m.first);
         if (tile->scale) {
@@ -243,12 +273,9 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         /* T / divisor = weight 2^exponent. The exponent is part of the factor, or left for the end. */
         const vec t_exponent = alone ? zero : even_exponent(sums.t.high);
         const pair t_apart = alone ? sums.t : pair_scaled(sums.t, v_sub(zero, t_exponent));
-        exponent = v_add(scale_exponent, mean_exponent);
-        const vec weight_exponent = v_add(t_exponent, exponent);
-        const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), weight_exponent, zero, weight_exponent);
-        const vec post = v_select_le(weight_exponent, v_set1(LARGEST_EXPONENT), not_less, weight_exponent);
-        const vec power = bounded_power(v_sub(weight_exponent, post));
-        exponent = v_sub(exponent, post);
+        row_powers powers = ordinary;
+        if (!v_all_le(v_add(v_abs(scale_exponent), v_abs(t_exponent)), zero))
+            powers = row_powers_of(t_exponent, v_add(scale_exponent, mean_exponent));
 
         /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
         const vec max_reference = exp_reference(total.m.first, t);
@@ -258,27 +285,30 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         const vec factor = exp_factor(v_div(weight.high, sum.high));
         const vec lost = v_fnma(factor, sum.low, v_fnma(factor, sum.high, weight.high));
         const vec rest = v_div(v_add(lost, weight.low), weight.high);
-        v_store(softmax + SOFTMAX_SCALE * SMX_TILE_ROWS, if_in_range(total, t, v_mul(factor, power), CANONICAL_NAN));
+        v_store(softmax + SOFTMAX_SCALE * SMX_TILE_ROWS,
+                if_in_range(total, t, v_mul(factor, powers.power), CANONICAL_NAN));
         const vec known = v_select_le(v_abs(weight.high), zero, zero, rest);
         v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, known);
         v_store(softmax + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), known));
         v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, exponentials.rounder);
         v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, exponentials.floor);
 
-        /* The other targets have the same divisor and the same exponents. */
         const vec share = v_mul(scale.fraction, mean), share_low = v_mul(scale.fraction, mean_low);
         if (tile->label) {
             const vec target = alone ? factor_apart.fraction : label_factor;
-            v_store(constant + LOSS_LABEL * SMX_TILE_ROWS,
-                    scaled_by(v_fma(target, share, v_mul(target, share_low)), exponent));
+            const vec value = v_fma(target, share, v_mul(target, share_low));
+            v_store(constant + LOSS_LABEL * SMX_TILE_ROWS, scaled_twice(value, powers.others));
         } else {
-            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS,
-                    scaled_by(v_mul(scale.fraction, v_set1((real)(targets->keep / divisor))), exponent));
+            const vec value = v_mul(scale.fraction, v_set1((real)(targets->keep / divisor)));
+            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, scaled_twice(value, powers.others));
         }
-        const vec spread = tile->spread ? v_mul(v_load_first((const real *)tile->spread + row, rows - row, zero), share)
-                                        : v_mul(scale.fraction, v_set1((real)(targets->spread / divisor)));
-        v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, scaled_by(spread, exponent));
-        v_store(constant + LOSS_POST * SMX_TILE_ROWS, post);
+        if (!alone) {
+            vec value = v_mul(scale.fraction, v_set1((real)(targets->spread / divisor)));
+            if (tile->spread)
+                value = v_mul(v_load_first((const real *)tile->spread + row, rows - row, zero), share);
+            v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, scaled_twice(value, powers.others));
+        }
+        v_store(constant + LOSS_POST * SMX_TILE_ROWS, powers.post);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
         if (!v_all_le(v_abs(factor), HUGEST)) /* targets that are not finite */
             flags |= SMX_NOT_FINITE;

@@ -44,7 +44,8 @@ static int softmax_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = exp_combine(tile, pieces, partials, shift, row);
-        const pair s = tile->initial ? sum_add_initial(total.s, total.initial, total.reference) : total.s;
+        const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
+        const pair s = tile->initial ? sum_add_initial(total.s, initial, total.reference) : total.s;
         softmax_put_constants(constant, total, s, total.reference, t);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }
@@ -140,11 +141,12 @@ static int softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, cons
     for (int row = 0; row < rows; row += LANES) {
         real *constant = (real *)constants + row;
         const exp_total total = logs.total[row / LANES];
-        const vec reference = v_max(total.initial.reference, exp_reference(total.m.first, t));
+        const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
+        const vec reference = v_max(initial.reference, exp_reference(total.m.first, t));
         pair s = sum_with_maximum(total, reference, t);
         if (tile->initial)
-            s = sum_add_initial(s, total.initial, reference);
-        v_store(constant, logsumexp_of(total, logs.logarithm[row / LANES], shift, row, t));
+            s = sum_add_initial(s, initial, reference);
+        v_store(constant, logsumexp_of(total, initial, logs.logarithm[row / LANES], shift, row, t));
         softmax_put_constants(constant + SMX_TILE_ROWS, total, s, reference, t);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
     }

@@ -32,7 +32,7 @@ SMX_INLINE pair gaps_combine(const real *partials, ptrdiff_t pieces, int rows, i
     for (ptrdiff_t i = 0; i < pieces; i++) {
         const real *partial = partials + i * partial_at(SMX_PARTIALS, rows, 0);
         const largest m = read_largest(partial, rows, row);
-        const vec down = power_of_two(v_sub(reference_of(m, total.initial.reference, t), total.reference));
+        const vec down = power_of_two(v_sub(reference_of(m, no_initial_reference(), t), total.reference));
         const pair terms = read_sum(partial, PARTIAL_TERMS, rows, row),
                    gaps = read_sum(partial, PARTIAL_GAPS, rows, row);
         const vec gap = v_fnma(v_max(scale.floor, m.first), unit, maximum);

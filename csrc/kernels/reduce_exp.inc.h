@@ -306,7 +306,8 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
         v_store(partial + partial_at(0, rows, row), v_load(frames->first + row));
         v_store(partial + partial_at(1, rows, row), v_load(frames->second + row));
     }
-    far_rows far = {.any = 0};
+    far_rows far;
+    far.any = 0;
     for (int row = 0; what == OTHERS_SAVING_ALL && row < rows; row += LANES)
         far.any |= any_far(read_largest(partial, rows, row), t);
     if (far.any) { /* first, because the exponentials may be saved where the elements are */
@@ -440,7 +441,8 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
     const int rows = tile->rows;
     const ptrdiff_t n = tile->n;
     strip at = first_strip(tile, 0);
-    far_rows far = {.any = 0};
+    far_rows far;
+    far.any = 0;
     for (int row = 0; row < rows; row += LANES, at = next_of_strip(at)) {
         largest m;
         largest_of_strips(tile, row, 1, rows - row, what, &m);
@@ -470,7 +472,8 @@ SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, en
         largest_of_strips(tile, first, STRIPS, LANES, what, m + first / LANES);
     for (; first < rows; first += LANES)
         largest_of_strips(tile, first, 1, rows - first, what, m + first / LANES);
-    far_rows far = {.any = 0};
+    far_rows far;
+    far.any = 0;
     for (int k = 0; k * LANES < rows; k++) {
         frame[k] = exp_frame_of(m[k], initial_of(tile, k * LANES, tile->shift, t).reference, what, t);
         far.any |= what == OTHERS_SAVING_ALL && any_far(m[k], t);

@@ -16,10 +16,17 @@ SMX_INLINE vec bounded_power(vec k) { return power_of_two(v_max(v_set1(1 - BIAS)
 
 /* a 2^exponent, in two steps of which the second may round. It is right for any integer exponent if a is between
    2^-BIAS/2 and 2^BIAS/2. */
-SMX_INLINE vec scaled_by(vec a, vec exponent) {
+typedef struct {
+    vec first, second;
+} two_powers;
+
+SMX_INLINE two_powers two_powers_of(vec exponent) {
     const vec half = v_rounded(v_mul(exponent, v_set1((real)0.5)));
-    return v_mul(v_mul(a, bounded_power(half)), bounded_power(v_sub(exponent, half)));
+    const two_powers powers = {bounded_power(half), bounded_power(v_sub(exponent, half))};
+    return powers;
 }
+SMX_INLINE vec scaled_twice(vec a, two_powers powers) { return v_mul(v_mul(a, powers.first), powers.second); }
+SMX_INLINE vec scaled_by(vec a, vec exponent) { return scaled_twice(a, two_powers_of(exponent)); }
 
 /* A number that is not negative, as fraction 2^exponent; 0 has the fraction 0, any other one in [1, 2). */
 typedef struct {
@@ -167,7 +174,8 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
     const vec zero = v_set1(0);
     for (int row = 0; row < rows; row += LANES) {
         const vec x = v_load(found->x + row), given = v_load(found->target + row);
-        const vec target = alone ? apart_of(given).fraction : given;
+        const int are_fractions = v_all_le(v_abs(v_mul(given, v_sub(given, v_set1(1)))), zero); /* all are 0 or 1 */
+        const vec target = alone && !are_fractions ? apart_of(given).fraction : given;
         const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
         const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, x));
         pair t = pair_of(zero, zero), s = t;

@@ -90,7 +90,10 @@ assert_type(softmax_jvp(half, half, where=mask), NDArray[np.float16])
 assert_type(log_softmax_jvp(double, 1.0), NDArray[np.float64])
 assert_type(log_softmax_jvp([0.5, 0.5], [1.0, 2.0]), NDArray[np.float64])
 assert_type(softmax_vjp(single, double, out=single.copy()), NDArray[np.float32])
+assert_type(softmax_vjp(single, single, temperature=np.float32(2)), NDArray[np.float32])
+assert_type(log_softmax_jvp(double, 1.0, temperature=3), NDArray[np.float64])
 assert_type(softmax_jacobian(single), NDArray[np.float32])
+assert_type(softmax_jacobian(single, temperature=0.5), NDArray[np.float32])
 assert_type(softmax_jacobian([0.5, 0.5], axis=np.int8(0)), NDArray[np.float64])
 
 # Losses: a scalar, or one a row.
