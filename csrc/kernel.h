@@ -166,6 +166,7 @@ typedef struct {
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */
     int may_shift; /* finish may answer SMX_TOO_LARGE */
+    int writes_unshifted; /* write reads the elements as they are: the shift has gone into the constants */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */

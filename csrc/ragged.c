@@ -42,10 +42,11 @@ static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const worker *r = w->context;
     const smx_job *j = w->job;
     (void)piece;
-    if (!shift)
+    if (!w->state->shifted) /* then do_tile has loaded them */
         return;
     smx_load_columns(&r->window, w->block[0], r->tile);
-    j->plan->kernels->subtract(&w->tile, shift);
+    if (shift)
+        j->plan->kernels->subtract(&w->tile, shift);
 }
 
 static void write_columns(smx_worker *w, ptrdiff_t piece) {

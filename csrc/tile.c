@@ -286,9 +286,10 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
         smx_store_row_results(w);
     if (!j->op->elementwise)
         return;
+    const int takes_shift_back = state->shifted && j->op->writes_unshifted;
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
-        if (j->pieces > 1)
-            j->open_piece(w, piece, state->shifted ? state->shift : NULL);
+        if (j->pieces > 1 || takes_shift_back)
+            j->open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);
         j->write_piece(w, piece);
     }
 }

@@ -11,14 +11,14 @@
    claim: softmax_vjp float32 <= 4 u; found 2.98 at hex: 0x1.005de6p-1, 0x1.ff4436p-2, 0x1.001594p+1, -0x1.afb2p-9
    claim: softmax_vjp float64 <= 4 u; found 2.98 at hex: 0x1.0062e31de38ccp-109, 0x1.ffffffffffffep-1,
      0x1.a3338fcb093f3p-53, 0x1.059650a1144p-8, -0x1.00fec82e7149ep+3, 0x1.365730cb85bc8p+2
-   claim: log_softmax_vjp float32 <= 4 u; found 2.98 at hex: -0x1.603de8p-1, -0x1.658dfep-1, -0x1.25d00ap-8,
-     0x1.00b74p+4
-   claim: log_softmax_vjp float64 <= 4 u; found 2.96 at hex: -0x1.63350a32ff4bp-1, -0x1.34979dae2a2e7p+6,
-     -0x1.20a4b260a17a6p+6, -0x1.db2acdb31ad94p+6, -0x1.6293626ed63bp-1, -0x1.3f1fa93799e64p+6,
-     0x1.2f9e8d19003fep-1, -0x1.0349ce2c82b16p+9, -0x1.6a2baab8a406p-6, 0x1.7655d60d9f6b7p-2,
-     -0x1.9ce7805bf471ap-4, 0x1.d7a91650b2b1ap-2
-   claim: log_softmax_jvp float32 <= 4 u; found 3.01 at hex: -0x1.a998bcp+0, -0x1.fa2ea2p+0, -0x1.51b544p-1,
-     -0x1.dd901cp+0, -0x1.483p-6, -0x1.b50f32p-10, -0x1.ef3fb6p+6, -0x1.5ee75cp-2
+   claim: log_softmax_vjp float32 <= 4 u; found 3.00 at hex: -0x1.64dc0ap+0, -0x1.62204ap+0, -0x1.61628ap+0,
+     -0x1.63354ap+0, -0x1.886458p-9, -0x1.33d5a2p-8, 0x1.e13e5p-11, -0x1.ffd9cap+3
+   claim: log_softmax_vjp float64 <= 4 u; found 2.93 at hex: -0x1.072f8c6383d95p+1, -0x1.082751683b575p+1,
+     -0x1.e9d2012199d8cp+0, -0x1.60ea7711e4295p+0, -0x1.bc55026a95727p+0, -0x1.c6b9db25870cep+0,
+     -0x1.836eb343b43cbp+8, -0x1.e549800f024dap+7, 0x1.090d1b016b4a3p-1, -0x1.f42bd6739f407p-1, 0x1.9e9ced1d0308ap+6,
+     0x1.1b4e31f71e019p+1
+   claim: log_softmax_jvp float32 <= 4 u; found 3.02 at hex: -0x1.770c34p-1, -0x1.4f7fa2p-1, 0x1.ad8p-9,
+     -0x1.eda9c6p+6
    claim: log_softmax_jvp float64 <= 4 u; found 3.01 at hex: -0x1.5bda34a59bcc3p+2, -0x1.29093dba4711ap-3,
      -0x1.4831a96a2b2a8p+3, -0x1.048b79f5c1daep+1, 0x1.1f0fe27f564p-11, -0x1.01905cd500e23p-10,
      -0x1.41e5e8404ec3p-12, 0x1.ed5e8d5e816e4p+2 */

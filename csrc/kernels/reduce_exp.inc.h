@@ -97,6 +97,14 @@ SMX_INLINE running_sums running_sums_begin(const term_rule *rule) {
     const running_sums s = {exp_sum_begin(rule->start), exp_sum_begin(v_set1(GAPS_SUM_START))};
     return s;
 }
+/* done: elements of the piece that are in the sums. */
+SMX_INLINE int settles_after(ptrdiff_t done) { return done % EXP_SETTLE == 0; }
+SMX_INLINE running_sums running_sums_settle(running_sums s, const term_rule *rule) {
+    s.terms = exp_sum_settle(s.terms);
+    if (rule->what == OTHERS_WITH_GAPS)
+        s.gaps = exp_sum_settle(s.gaps);
+    return s;
+}
 SMX_INLINE row_sums running_sums_end(running_sums s, const term_rule *rule, int is_short) {
     const row_sums end = {exp_sum_end(s.terms, rule->start, is_short),
                           exp_sum_end(s.gaps, v_set1(GAPS_SUM_START), is_short)};
@@ -177,6 +185,9 @@ SMX_INLINE row_sums exp_long_row(const real *x, ptrdiff_t n, const term_rule *ru
             const ptrdiff_t at = i + g * LANES;
             s[g] = STEP_OF(1, 4);
         }
+        if (settles_after(i + STEP))
+            for (int g = 0; g < GROUPS; g++)
+                s[g] = running_sums_settle(s[g], rule);
     }
     for (int g = 0; g < GROUPS && i + g * LANES < n; g++) {
         const ptrdiff_t at = i + g * LANES, left = (n - at + SUMS - 1) / SUMS;
@@ -373,9 +384,13 @@ SMX_INLINE row_sums exp_sums_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int
     (at.next = prefetch_lines(at.next, at.next_stride, k), at.out = prefetch_lines(at.out, at.out_stride, k),          \
      exp_column_step(s[i], &at, j + i, sum_count, k, left, &rule))
     ptrdiff_t j = 0;
-    for (; j + 4 * sum_count <= n; j += 4 * sum_count)
+    for (; j + 4 * sum_count <= n; j += 4 * sum_count) {
         for (int i = 0; i < sum_count; i++)
             s[i] = STEP_OF(4);
+        if (sum_count > 1 && settles_after(j + 4 * sum_count))
+            for (int i = 0; i < sum_count; i++)
+                s[i] = running_sums_settle(s[i], &rule);
+    }
     for (int i = 0; i < sum_count && j + i < n; i++) {
         const ptrdiff_t more = (n - j - i + sum_count - 1) / sum_count;
         s[i] = more == 4 ? STEP_OF(4) : more == 3 ? STEP_OF(3) : more == 2 ? STEP_OF(2) : STEP_OF(1);
