@@ -149,7 +149,7 @@ def table(t):
     out = table_of_steps(t)
     ulp = lambda a, b: 2 * ufp(a)  # noqa: E731
     for tempered in (False, True):
-        e, n, d, s, rounding, below = steps(t, tempered)
+        e, n, _, s, rounding, below = steps(t, tempered)
         for length in LENGTHS:
             out["softmax", tempered, length] = rounded(n + s + low(t, length) + SMALL)
             out["softmax, subnormal", tempered, length] = below + low(t, length) / 2
