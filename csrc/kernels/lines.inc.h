@@ -147,6 +147,7 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
     const real *y = row_of(&tile->in[0], 0), *g = row_of(&tile->in[1], 0);
     const real *y_next = next_strip(tile, 0, 0), *g_next = next_strip(tile, 1, 0);
     const ptrdiff_t cycle = rows * SUMS, size = tile->n * rows;
+    const vec largest = largest_of_exp(tile->temperature);
     derivative_sums sums;
     for (ptrdiff_t at = 0; at < cycle + LANES; at += LANES) /* one vector more, because the last line is read by whole
                                                                vectors */
@@ -174,7 +175,7 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
                     g_of[m] = left > 0 ? load_left(g + here + m * cycle, left) : v_set1(0);
                 }
             }
-            put_derivative_sum(&sums, at, derivative_sum_add(s, y_of, g_of, 4, what));
+            put_derivative_sum(&sums, at, derivative_sum_add(s, y_of, g_of, 4, largest, what));
         }
     for (int row = 0; row < rows; row += LANES) {
         derivative_sum s[SUMS];

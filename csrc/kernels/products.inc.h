@@ -35,8 +35,12 @@ typedef pair derivative_sum;
                                 : (REAL_BITS == 32 ? 0x1p87 : 0x1p537)))
 #define EXP_SUM_REFERENCE (REAL_BITS == 32 ? -56 : -474)
 
-/* exp(y) times its scale becomes 0 below 2^-213 or 2^-1559, so g has to be small enough for that to be right, too. */
+/* exp(y) times its scale becomes 0 below 2^-213 or 2^-1559, so g has to be small enough for that to be right, too, also
+   after a division by T. */
 #define LARGEST_OF_EXP ((real)(REAL_BITS == 32 ? 0x1p36 : 0x1p450))
+SMX_INLINE vec largest_of_exp(const exp_temperature *t) {
+    return v_set1(t->inverse > 1 ? LARGEST_OF_EXP / t->inverse : LARGEST_OF_EXP);
+}
 
 #if REAL_BITS == 32
 SMX_INLINE derivative_sum derivative_sum_begin(void) { return v_wide_zero(); }
@@ -64,17 +68,16 @@ SMX_INLINE pair derivative_sum_end(derivative_sum s) { return s; }
 SMX_INLINE pair derivative_sum_lanes(derivative_sum s) { return sum_lanes(s); }
 #endif
 
-/* exp(y), scaled; infinite where g is too large. */
-SMX_INLINE void exp_factors(const vec *y, const vec *g, int count, vec *factor) {
+/* exp(y), scaled; infinite where g is larger than `largest`. */
+SMX_INLINE void exp_factors(const vec *y, const vec *g, int count, vec largest, vec *factor) {
     vec e[IN_STEP];
     exp_scaled_in_step(y, count, v_set1(EXP_SUM_REFERENCE), e);
     for (int k = 0; k < count; k++)
-        factor[k] =
-            v_select_le(v_max(g[k], v_sub(v_set1(0), g[k])), v_set1(LARGEST_OF_EXP), e[k], v_set1((real)INFINITY));
+        factor[k] = v_select_le(v_max(g[k], v_sub(v_set1(0), g[k])), largest, e[k], v_set1((real)INFINITY));
 }
 
-/* Adds a group of up to four terms. Fewer terms give the same bits as four of which the missing ones are 0. */
-SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, const vec *g, int count,
+/* Adds a group of up to four terms; `largest` is that of exp_factors. Fewer terms give the same bits as four of which the missing ones are 0. */
+SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, const vec *g, int count, vec largest,
                                              enum summand what) {
     vec factor[IN_STEP], chain[2];
     if (what == GRADIENT) {
@@ -84,7 +87,7 @@ SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, con
         return derivative_sum_add_plain(s, sum);
     }
     if (what == EXP_PRODUCT)
-        exp_factors(y, g, count, factor);
+        exp_factors(y, g, count, largest, factor);
     else
         for (int k = 0; k < count; k++)
             factor[k] = v_mul(y[k], v_set1(SUM_SCALE(PRODUCT)));
@@ -103,14 +106,15 @@ SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, con
 
 #if REAL_BITS == 32
 /* Adds one product, exactly. The sum is scaled at its end, by exact_sum_end. */
-SMX_INLINE derivative_sum derivative_sum_add_exact(derivative_sum s, vec y, vec g, enum summand what) {
+SMX_INLINE derivative_sum derivative_sum_add_exact(derivative_sum s, vec y, vec g, vec largest, enum summand what) {
     if (what == EXP_PRODUCT)
-        exp_factors(&y, &g, 1, &y);
+        exp_factors(&y, &g, 1, largest, &y);
     return v_wide_add_product(s, y, g);
 }
-SMX_INLINE derivative_sum derivative_sum_add_exact_at(derivative_sum s, const real *y, const real *g,
+SMX_INLINE derivative_sum derivative_sum_add_exact_at(derivative_sum s, const real *y, const real *g, vec largest,
                                                       enum summand what) {
-    return what == PRODUCT ? v_wide_add_product_at(s, y, g) : derivative_sum_add_exact(s, v_load(y), v_load(g), what);
+    return what == PRODUCT ? v_wide_add_product_at(s, y, g)
+                           : derivative_sum_add_exact(s, v_load(y), v_load(g), largest, what);
 }
 SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
     return what == PRODUCT ? v_wide_scale(s, SUM_SCALE(PRODUCT)) : s;

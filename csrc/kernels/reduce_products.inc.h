@@ -7,6 +7,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
                                 enum summand what) {
     const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
     const ptrdiff_t n = tile->n, size = size_of(storage);
+    const vec largest = largest_of_exp(tile->temperature);
     lanes_of_rows high_lanes, low_lanes;
     vec high = v_set1(0), low = high;
     for (int row = 0; row < rows; row++) {
@@ -29,7 +30,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
             y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, i + at, here);                                         \
             g_of[m] = VISIBLE(g, i + at, here);                                                                        \
         }                                                                                                              \
-        s[k] = derivative_sum_add(s[k], y_of, g_of, count, what);                                                      \
+        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what);                                             \
     }
         for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
             if (what == GRADIENT && tile->next[0].start) /* the arguments of the exponentials, which only write reads */
@@ -84,6 +85,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
 SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int is_short_row,
                                  enum smx_storage storage, enum masking masking, enum summand what) {
     const ptrdiff_t n = tile->n, size = size_of(storage);
+    const vec largest = largest_of_exp(tile->temperature);
     const int sum_count = SUM_COUNT(what, is_short_row), is_whole = left >= LANES && is_plain(storage, masking);
     const ptrdiff_t group = sum_count * SUM_GROUP(what, is_short_row);
     const ptrdiff_t y_stride = tile->in[0].element_stride * size, g_stride = tile->in[1].element_stride * size;
@@ -115,7 +117,7 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
             y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, at);                                                   \
             g_of[m] = VISIBLE(g, at);                                                                                  \
         }                                                                                                              \
-        s[i] = derivative_sum_add(s[i], y_of, g_of, count, what);                                                      \
+        s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what);                                             \
     }
     for (ptrdiff_t j = 0; j < n; j += group)
         for (int i = 0; i < sum_count && j + i < n; i++) {
@@ -125,9 +127,9 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
                 PREFETCH(first);
                 if (is_whole)
                     s[i] = derivative_sum_add_exact_at(s[i], (const real *)(y + first * y_stride),
-                                                       (const real *)(g + first * g_stride), what);
+                                                       (const real *)(g + first * g_stride), largest, what);
                 else
-                    s[i] = derivative_sum_add_exact(s[i], VISIBLE(y, first), VISIBLE(g, first), what);
+                    s[i] = derivative_sum_add_exact(s[i], VISIBLE(y, first), VISIBLE(g, first), largest, what);
                 continue;
             }
 #endif
@@ -160,19 +162,19 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int is_s
 
 /* ---- short rows that follow one another ------------------------------------------------------------------------- */
 
-/* The sums of LANES packed rows of n > 1 elements, transposed in registers. */
+/* The sums of LANES packed rows of n > 1 elements, transposed in registers; not of exponentials. */
 SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n, enum summand what) {
     derivative_sum s = derivative_sum_begin();
     vec y_column[4], g_column[4];
     if (n == 2) {
         v_load_pairs(y, y_column);
         v_load_pairs(g, g_column);
-        return derivative_sum_add(s, y_column, g_column, 2, what);
+        return derivative_sum_add(s, y_column, g_column, 2, v_set1(0), what);
     }
     if (n == 3) {
         v_load_triples(y, y_column);
         v_load_triples(g, g_column);
-        return derivative_sum_add(s, y_column, g_column, 3, what);
+        return derivative_sum_add(s, y_column, g_column, 3, v_set1(0), what);
     }
 #define LOAD_COLUMNS(j)                                                                                                \
     find_rows(y, n, j, y_row);                                                                                         \
@@ -183,7 +185,7 @@ SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n
     ptrdiff_t j = 0;
     for (; j + 4 <= n; j += 4) {
         LOAD_COLUMNS(j);
-        s = derivative_sum_add(s, y_column, g_column, 4, what);
+        s = derivative_sum_add(s, y_column, g_column, 4, v_set1(0), what);
     }
     if (j == n)
         return s;
@@ -191,10 +193,10 @@ SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n
     LOAD_COLUMNS(n - 4);
 #undef LOAD_COLUMNS
     if (n - j == 1)
-        return derivative_sum_add(s, y_column + 3, g_column + 3, 1, what);
+        return derivative_sum_add(s, y_column + 3, g_column + 3, 1, v_set1(0), what);
     if (n - j == 2)
-        return derivative_sum_add(s, y_column + 2, g_column + 2, 2, what);
-    return derivative_sum_add(s, y_column + 1, g_column + 1, 3, what);
+        return derivative_sum_add(s, y_column + 2, g_column + 2, 2, v_set1(0), what);
+    return derivative_sum_add(s, y_column + 1, g_column + 1, 3, v_set1(0), what);
 }
 
 #if REAL_BITS == 32
@@ -260,7 +262,7 @@ SMX_INLINE void sum_reduce_packed(const smx_tile *tile, real *partial, enum summ
                     g_of[m] = j + m < n ? v_load(g_block + (j + m) * LANES) : v_set1(0);
                     y_of[m] = what == GRADIENT || j + m >= n ? v_set1(0) : v_load(y_block + (j + m) * LANES);
                 }
-                s = derivative_sum_add(s, y_of, g_of, 4, what);
+                s = derivative_sum_add(s, y_of, g_of, 4, v_set1(0), what);
             }
         }
         store_pair(partial, 0, tile->rows, row, derivative_sum_end(s));
