@@ -127,8 +127,8 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
     return all < 0 || any;
 }
 
-/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small beside T,
-   both are computed 2^LIFT times too large. Then log(1 + z) is z. */
+/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small, both
+   are computed 2^LIFT times too large. Then log(1 + z) is z. */
 #define LIFT (REAL_BITS == 32 ? 192 : 1536)
 #define LIFT_BELOW (REAL_BITS == 32 ? -100 : -900)
 #define LIFT_UP_TO v_set1((real)(REAL_BITS == 32 ? 0x1p-100 : 0x1p-900))
@@ -184,20 +184,12 @@ SMX_INLINE void divide_by_temperature(target_sums *sums, const exp_temperature *
 /* S / temperature + T log(1 + z); exponent is added to. */
 SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm, const exp_temperature *t,
                        vec *exponent) {
-    const vec t_exponent = even_exponent(sums.t.high);
-    if (!v_all_le(v_abs(t_exponent), v_set1(0))) {
-        const vec down = v_sub(v_set1(0), t_exponent);
-        sums.t = pair_scaled(sums.t, down);
-        sums.s = pair_scaled(sums.s, down);
-        *exponent = v_add(*exponent, t_exponent);
-    }
     if (!is_1(t))
         divide_by_temperature(&sums, t, exponent);
     const vec max_reference = exp_reference(total->m.first, t), below = v_sub(total->reference, max_reference);
     if (!v_all_le(v_set1(LIFT_BELOW), below)) {
-        const vec zero = v_set1(0),
-                  lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
-                                     v_select_le(sums.s.high, v_mul(LIFT_UP_TO, sums.t.high), v_set1(LIFT), zero));
+        const vec zero = v_set1(0), lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
+                                                       v_select_le(sums.s.high, LIFT_UP_TO, v_set1(LIFT), zero));
         const pair divisor = sum_renormalize(exp_of(total->m.first, exp_scale_of(max_reference, t)));
         const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift)), s = pair_scaled(sums.s, lift);
         logarithm.high = v_select_le(lift, zero, logarithm.high, z.high);
