@@ -7,7 +7,8 @@ starts from random rows of all scales, keeps the worst of them, and changes thes
 the last place, by a random step, or by mixing two. Each length has a share of the time. With --temperature each start
 has a random temperature, and its rows that scale; of a derivative the whole search has one. Errors are
 measured with longdouble during the search and with MPFR at its end (`ulp.py`); so the search needs
-a longdouble wider than float64, or float32 rows.
+a longdouble wider than float64, or float32 rows. With ``--any-size`` the targets of cross-entropy are of any
+magnitude, all alike or each by itself.
 
 The line printed goes beside the algorithm; `test_accuracy.py` reads it there.
 """
@@ -50,10 +51,13 @@ def rows_of(function, genes):
     return getattr(_reference, result.forward)(genes[0]), genes[1]
 
 
-def random_genes(rng, kinds, length, dtype, temperature):
+def random_genes(rng, kinds, length, dtype, temperature, any_size):
     scale = 10.0 ** rng.uniform(-3, 2.5, size=(kinds, POPULATION, 1))
     genes = rng.normal(size=(kinds, POPULATION, length)) * scale
     genes[0] += np.where(rng.random((POPULATION, 1)) < 0.3, rng.normal(size=(POPULATION, 1)) * 100, 0)
+    if any_size and kinds == 2:
+        most = 30 if dtype is np.float32 else 250
+        genes[1] *= 10.0 ** rng.uniform(-most, most, size=(POPULATION, 1 + (length - 1) * rng.integers(2)))
     return (genes * temperature).astype(dtype)
 
 
@@ -70,14 +74,14 @@ def changed(rng, genes):
     return np.where(mix, others, children).astype(genes.dtype)
 
 
-def search(function, dtype, length, seconds, rng, tempered):
+def search(function, dtype, length, seconds, rng, tempered, any_size):
     """Return (error, genes of one row, temperature) of the worst row of a length."""
     kinds = len(operations.RESULTS[function].arguments)
     end = time.monotonic() + seconds
     best = (-1.0, None, 1.0)
     while time.monotonic() < end:  # every round starts anew, and ends when it is stuck
         temperature = float(2 ** rng.uniform(-12, 12)) if tempered else 1.0
-        genes = random_genes(rng, kinds, length, dtype, temperature)
+        genes = random_genes(rng, kinds, length, dtype, temperature, any_size)
         error = errors(function, genes, temperature)
         stuck = 0
         while stuck < 12 and time.monotonic() < end:
@@ -101,6 +105,9 @@ def main(argv=None):
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", action="store_true", help="any temperature, not 1")
+    parser.add_argument(
+        "--any-size", action="store_true", help="probabilities of losses, and gradients, of any size"
+    )
     options = parser.parse_args(argv)
     function, dtype = options.function, np.dtype(options.type).type
     if not ulp.WIDE_ENOUGH[dtype]:
@@ -117,7 +124,9 @@ def main(argv=None):
     rng = np.random.default_rng(options.seed)
     best = (-1.0, None, 1.0)
     for length in LENGTHS:
-        found = search(function, dtype, length, options.seconds / len(LENGTHS), rng, options.temperature)
+        found = search(
+            function, dtype, length, options.seconds / len(LENGTHS), rng, options.temperature, options.any_size
+        )
         print(f"  {length} elements: {found[0]:.3f}", file=sys.stderr)
         if found[0] > best[0] + 0.01:  # a shorter row is worth more
             best = found
