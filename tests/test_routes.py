@@ -147,7 +147,11 @@ def test_explain(text, start):
 
 @pytest.mark.parametrize(
     ("shape", "way"),
-    [((300, 200), "lines: 2 tiles of 160 rows"), ((600, 300), "lines: 4 tiles of"), ((31, 9000), "lines: 1 tile of")],
+    [
+        ((300, 200), "lines: 2 tiles of 160 rows"),
+        ((600, 300), "lines: 4 tiles of"),
+        ((31, 9000), "lines: 1 tile of"),
+    ],
 )
 def test_columns_are_shared_out(shape, way, threads):
     """As many tiles for each thread, but not where threads share pieces."""
