@@ -1,6 +1,7 @@
 # The fast path, for calls whose arrays need no checks beyond a few flags. A simple array is C-contiguous, of a type
 # that the kernels read, native, aligned and not empty. Its rows run along one axis, which is the last one if there is a
-# mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise. Every other call takes the general path.
+# mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise.
+# Every other call takes the general path.
 
 from cpython.long cimport PyLong_AsLongAndOverflow
 
