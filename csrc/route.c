@@ -197,7 +197,7 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
         const ptrdiff_t short_block = c->op->is_derivative && is_large(j->input_bytes) ? SHORT_BLOCK / 2 : SHORT_BLOCK;
         const ptrdiff_t fit = smx_is_short(c) ? short_block / (j->n * j->real_size) : rows_of_long_block(c);
         j->tile_rows = tile_of_columns(c, fit, j->span);
-        if (j->threads > 1 && j->span == j->rows && r->walk != SMX_WALK_NARROW_LINES)
+        if (j->threads > 1 && j->pieces == 1 && j->span == j->rows && r->walk != SMX_WALK_NARROW_LINES)
             j->tile_rows = share_out(j, c);
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);

@@ -146,6 +146,23 @@ def test_explain(text, start):
 
 
 @pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ((300, 200), "lines: 2 tiles of 160 rows"),
+        ((600, 300), "lines: 4 tiles of"),
+        ((31, 9000), "lines: 1 tile of"),
+    ],
+)
+def test_columns_are_shared_out(shape, way, threads):
+    """As many tiles for each thread, but not where threads share pieces."""
+    threads(2)
+    if softmax_ext.get_num_threads() < 2:
+        pytest.skip("built without OpenMP")
+    x = np.asfortranarray(np.zeros(shape, np.float32))
+    assert _core._explain(lambda: softmax_ext.softmax(x)).startswith(way)
+
+
+@pytest.mark.parametrize(
     "text", ["", "softmax", "softmix float32 3x4", "softmax float33 3x4", "softmax float32 3by4",
              "softmax float32 3x4 axis=x", "softmax float32 3x4 order=X", "softmax float32 3x4 color=red"],
 )  # fmt: skip
