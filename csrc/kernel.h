@@ -132,7 +132,6 @@ typedef struct {
     smx_view saved[2];
     const void *temperature; /* the constants that set_temperature makes */
     const void *initial; /* of each row: exp(initial) is added to its sum of exponentials; NULL: nothing is added */
-    const void *shift; /* for initial: what was subtracted from the rows, or NULL */
     int stream; /* write past the cache; in the walks PACKED and COLUMNS, out then starts at a cache line */
     /* Where each input lies in the next piece or tile, to be prefetched; start is NULL if it need not be prefetched. */
     smx_view next[SMX_MAX_INPUTS];
@@ -145,8 +144,8 @@ typedef struct {
        inputs of 16 bits. */
     enum smx_storage storage;
     smx_view mask;
-    /* Derivatives only: if finish has returned SMX_TOO_LARGE, what it has left in the constant SMX_SHIFT of each row; else
-       NULL. Other operations get shifted inputs instead. */
+    /* If finish has returned SMX_TOO_LARGE, what it has left in the constant SMX_SHIFT of each row; else NULL. Derivatives
+       do these rows with care. Other operations get shifted inputs, and shift the initial terms themselves. */
     const void *again;
     const smx_targets *targets;
     const int64_t *label; /* of each row; -1 for a row that does not count */
@@ -185,6 +184,7 @@ typedef struct {
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */
     int may_shift; /* finish may answer SMX_TOO_LARGE, and wants the shift subtracted from the first input */
+    int writes_unshifted; /* write reads the elements as they are: the shift has gone into the constants */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */

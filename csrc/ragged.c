@@ -48,10 +48,11 @@ static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const smx_job *j = w->job;
     (void)piece;
     w->tile.again = shift;
-    if (!shift || !j->op->may_shift)
+    if (!w->state->shifted || !j->op->may_shift) /* do_tile has loaded them */
         return;
     smx_load_columns(&r->window, 0, w->block[0], r->tile);
-    j->plan->kernels->subtract(&w->tile, shift);
+    if (shift)
+        j->plan->kernels->subtract(&w->tile, shift);
 }
 
 static void write_columns(smx_worker *w, ptrdiff_t piece) {
@@ -176,7 +177,7 @@ static worker *open_worker(const job *j) {
     w->is_open = 0;
     w->tile = nothing;
     w->tile.temperature = columns->temperature;
-    w->tile.initial = w->tile.shift = NULL;
+    w->tile.initial = NULL;
     r->job = j;
     r->window.of = &j->segments;
     smx_clear_window(&r->window);

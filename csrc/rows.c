@@ -113,7 +113,8 @@ static int do_pieces(smx_worker *w, smx_shares *shares, int round, int writes, c
             smx_store_row_results(w);
         if (writes && !j->op->elementwise)
             continue;
-        j->open_piece(w, piece, state->shifted ? state->shift : NULL);
+        const int is_shifted = state->shifted && !(writes && j->op->writes_unshifted);
+        j->open_piece(w, piece, is_shifted ? state->shift : NULL);
         if (writes)
             j->write_piece(w, piece);
         else

@@ -38,7 +38,6 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.storage = j->in_place[0] ? j->plan->in[0].storage : SMX_REAL;
     w->tile.rows = (int)(smx_min(end, j->span) - in_span);
     w->tile.targets = &j->plan->targets;
-    w->tile.shift = NULL;
     find_initial(w);
     w->tile.label = NULL;
     if (j->op->has_labels) {
@@ -97,7 +96,6 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const smx_plan *plan = j->plan;
     const ptrdiff_t start = piece * SMX_PIECE;
     w->tile.piece_start = start;
-    w->tile.shift = shift;
     w->tile.n = smx_min(SMX_PIECE, j->n - start);
     for (int k = 0; j->prefetches && k < j->op->inputs; k++)
         w->tile.next[k] = j->next_is_known[k] ? view_next(w, k, start) : nowhere;
@@ -306,9 +304,10 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
         smx_store_row_results(w);
     if (!j->op->elementwise)
         return;
+    const int takes_shift_back = state->shifted && j->op->writes_unshifted;
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
-        if (j->pieces > 1)
-            j->open_piece(w, piece, state->shifted ? state->shift : NULL);
+        if (j->pieces > 1 || takes_shift_back)
+            j->open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);
         j->write_piece(w, piece);
     }
 }

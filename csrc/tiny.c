@@ -47,7 +47,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.saved[1].start = scratch->block[1];
     }
     tile.temperature = kernels->no_temperature;
-    tile.initial = tile.shift = NULL;
+    tile.initial = NULL;
     tile.targets = &plan->targets;
     tile.label = NULL;
     tile.stream = 0;

@@ -34,7 +34,7 @@ def cross_entropy(
     """Return the loss; `options` has weight, ignore_index and label_smoothing."""
     rows.check_is_dask(logits, "logits")
     targets = labels if isinstance(labels, da.Array) else da.asarray(_core._as_array(labels, "labels"))
-    number, dtype = _checked(logits, targets, axis, reduction, options)
+    number, dtype = _checked(logits, targets, axis, reduction, options, temperature)
     mask = rows.mask_of(where, logits, "logits")
     if targets.dtype.kind in "iu":
         targets = _of_rows(targets, logits, number, "labels")
@@ -52,7 +52,7 @@ def cross_entropy(
     if rows.is_cut(x, (number,)):
         losses = _losses_of_cut_rows(x, targets, mask, number, options, temperature)
     else:
-        keywords = {**options, **rows.tempered(temperature)}
+        keywords = {**options, "temperature": temperature}
         losses = rows.on_blocks(
             _losses_of_chunk, [x, targets, mask], _FLOAT64, (number,), axis=number, keywords=keywords
         )
@@ -78,7 +78,12 @@ def cross_entropy(
 
 
 def _checked(
-    logits: da.Array, targets: da.Array, axis: SupportsIndex, reduction: Any, options: dict[str, Any]
+    logits: da.Array,
+    targets: da.Array,
+    axis: SupportsIndex,
+    reduction: Any,
+    options: dict[str, Any],
+    temperature: Any,
 ) -> tuple[int, np.dtype[Any]]:
     """Return the class axis and the type of the loss; the NumPy function checks all that does not need values."""
     meta = meta_from_array(logits)
@@ -94,7 +99,8 @@ def _checked(
         classes = 0 if options["weight"] is None else len(options["weight"])
     no_rows = np.empty((0, classes), meta.dtype)
     shape = (0,) if targets.dtype.kind in "iu" else no_rows.shape
-    softmax_ext.cross_entropy(no_rows, np.empty(shape, targets.dtype), reduction=reduction, **options)
+    labels = np.empty(shape, targets.dtype)
+    softmax_ext.cross_entropy(no_rows, labels, reduction=reduction, temperature=temperature, **options)
     return number, dtype
 
 
@@ -116,9 +122,7 @@ def _losses_of_chunk(
 ) -> NDArray[Any]:
     if targets.dtype.kind in "iu":
         targets = targets.squeeze(axis)
-    if mask is not None:
-        keywords = keywords | {"where": mask}
-    losses = softmax_ext.cross_entropy(x, targets, axis, reduction="none", **keywords)
+    losses = softmax_ext.cross_entropy(x, targets, axis, reduction="none", where=mask, **keywords)
     return np.expand_dims(np.asarray(losses, np.float64), axis)
 
 

@@ -45,11 +45,6 @@ def axes_of(axis: Axis, x: da.Array) -> Axes:
     return tuple(sorted(normalize_axis_tuple(axis, x.ndim)))  # type: ignore[arg-type]
 
 
-def tempered(temperature: Any) -> dict[str, Any]:
-    """Return a temperature as a keyword; none where it is 1."""
-    return {} if type(temperature) in (int, float) and temperature == 1 else {"temperature": temperature}
-
-
 def is_cut(x: da.Array, axes: Axes) -> bool:
     """Whether rows along these axes are in several chunks."""
     return any(x.numblocks[d] > 1 for d in axes)
@@ -176,23 +171,18 @@ def elementwise(
 
 
 def logsumexp(x: da.Array, axis: Axis, keepdims: Any, where: Any, temperature: Any) -> da.Array:
-    x, axes, dtype = _checked(softmax_ext.log_softmax, x, axis, temperature)
+    x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis, temperature)
     keepdims = _core._flag(keepdims, "keepdims")
     mask = mask_of(where, x, "x")
-    if is_cut(x, axes) or tempered(temperature):
+    if is_cut(x, axes):
         pairs = _pairs(x, mask, axes, temperature)
         result = on_blocks(
             _logsumexp_of_pairs, [pairs], dtype, result_type=dtype, temperature=float(temperature)
         )
     else:
+        options = {"axis": axes, "keepdims": True, "temperature": temperature}
         result = on_blocks(
-            _function_of_chunk,
-            [x, mask],
-            dtype,
-            axes,
-            function=softmax_ext.logsumexp,
-            axis=axes,
-            keepdims=True,
+            _function_of_chunk, [x, mask], dtype, axes, function=softmax_ext.logsumexp, **options
         )
     return result if keepdims else without_axes(result, axes)
 
@@ -309,12 +299,12 @@ def derivative(
     check_is_dask(y, "y")
     name, value = vector
     v = aligned(value, y.chunks, name, "one that broadcasts to y's")
-    options = tempered(temperature)
-    dtype = function(meta_from_array(y), meta_from_array(v), axis, **options).dtype
+    dtype = function(meta_from_array(y), meta_from_array(v), axis, temperature=temperature).dtype
     axes = axes_of(axis, y)
     mask = mask_of(where, y, "y")
     if not is_cut(y, axes):
-        return on_blocks(_derivative_of_chunk, [y, v, mask], dtype, function=function, axis=axes, **options)
+        options = {"axis": axes, "temperature": temperature}
+        return on_blocks(_derivative_of_chunk, [y, v, mask], dtype, function=function, **options)
     sums = on_blocks(_sum_of_chunk, [y, v, mask], np.dtype(np.float64), axes, term=term, axis=axes)
     sums = reduce_rows(sums, np.sum, axes)
     y, v, mask = _again([y, v, mask], sums)

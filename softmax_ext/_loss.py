@@ -519,9 +519,8 @@ def _call_of(
     factor = None
     if label is not None:
         of_labels = np.asarray(keep, dtype) if kernel_weight is None else (keep * kernel_weight)
-        factor = (
-            np.broadcast_to(of_labels, shape) if kernel_weight is None or not classes else of_labels[label]
-        )
+        one_for_all = kernel_weight is None or not classes
+        factor = np.broadcast_to(of_labels, shape) if one_for_all else np.asarray(of_labels[label])
         if where is not None and np.any(lost):
             dead = lost & (label >= 0) & (factor > 0)
             label = np.where(lost, -1, label)
@@ -653,7 +652,9 @@ def _repeat_infinite(
     losses = losses.astype(np.float64)
     losses[at], exponents[at] = rows_losses, rows_exponents
     if gradient is not None:
-        np.moveaxis(gradient, call.axis, -1)[at] = rows_gradient
+        before = np.moveaxis(gradient, call.axis, -1)[at]
+        is_right = np.isfinite(before).all(axis=-1, keepdims=True)  # only the loss was out of range
+        np.moveaxis(gradient, call.axis, -1)[at] = np.where(is_right, before, rows_gradient)
     return losses, exponents
 
 

@@ -1,11 +1,11 @@
 """Searches for the row with the largest error, and prints it as a claim for the C sources::
 
-    python tests/find_worst.py --function softmax --type float32 --seconds 60
+    python tests/find_worst.py --function softmax --type float32 --seconds 60 [--temperature]
 
 A genetic search over rows of a few elements, of which every error of a long row can be seen too: it
 starts from random rows of all scales, keeps the worst of them, and changes these by a few units in
-the last place, by a random step, or by mixing two. Each length has a share of the time. ``--temperature``
-searches a derivative of that temperature; its claims are made without one. Errors are
+the last place, by a random step, or by mixing two. Each length has a share of the time. With --temperature each start
+has a random temperature, and its rows that scale; of a derivative the whole search has one. Errors are
 measured with longdouble during the search and with MPFR at its end (`ulp.py`); so the search needs
 a longdouble wider than float64, or float32 rows.
 
@@ -27,14 +27,17 @@ from softmax_ext import _reference
 POPULATION = 4096
 SURVIVORS = 256
 LENGTHS = (2, 3, 4, 6, 12)
+#: Functions of one array that have a temperature. (Results of derivatives and losses are measured at 1.)
+TEMPERED = [
+    name for name, o in operations.OPERATIONS.items() if o.takes("temperature") and name in operations.OF_ONE
+]
 
 
-def errors(function, genes, truth=ulp.wide):
+def errors(function, genes, temperature, truth=ulp.wide):
     """Return the largest error of each row."""
     rows = rows_of(function, genes)
-    return ulp.errors(function, ulp.call(softmax_ext, function, *rows), truth(function, *rows), *rows).max(
-        axis=-1
-    )
+    got = ulp.call(softmax_ext, function, *rows, temperature=temperature)
+    return ulp.errors(function, got, truth(function, *rows, temperature=temperature), *rows).max(axis=-1)
 
 
 def rows_of(function, genes):
@@ -47,11 +50,11 @@ def rows_of(function, genes):
     return getattr(_reference, result.forward)(genes[0]), genes[1]
 
 
-def random_genes(rng, kinds, length, dtype):
+def random_genes(rng, kinds, length, dtype, temperature):
     scale = 10.0 ** rng.uniform(-3, 2.5, size=(kinds, POPULATION, 1))
     genes = rng.normal(size=(kinds, POPULATION, length)) * scale
     genes[0] += np.where(rng.random((POPULATION, 1)) < 0.3, rng.normal(size=(POPULATION, 1)) * 100, 0)
-    return genes.astype(dtype)
+    return (genes * temperature).astype(dtype)
 
 
 def changed(rng, genes):
@@ -67,14 +70,15 @@ def changed(rng, genes):
     return np.where(mix, others, children).astype(genes.dtype)
 
 
-def search(function, dtype, length, seconds, rng):
-    """Return (error, genes of one row) of the worst row of a length."""
+def search(function, dtype, length, seconds, rng, tempered):
+    """Return (error, genes of one row, temperature) of the worst row of a length."""
     kinds = len(operations.RESULTS[function].arguments)
     end = time.monotonic() + seconds
-    best = (-1.0, None)
+    best = (-1.0, None, 1.0)
     while time.monotonic() < end:  # every round starts anew, and ends when it is stuck
-        genes = random_genes(rng, kinds, length, dtype)
-        error = errors(function, genes)
+        temperature = float(2 ** rng.uniform(-12, 12)) if tempered else 1.0
+        genes = random_genes(rng, kinds, length, dtype, temperature)
+        error = errors(function, genes, temperature)
         stuck = 0
         while stuck < 12 and time.monotonic() < end:
             worst = error.max()
@@ -82,11 +86,11 @@ def search(function, dtype, length, seconds, rng):
             order = np.argsort(-error)[: SURVIVORS - 16]
             keep = np.concatenate([order, rng.integers(len(error), size=16)])
             genes = np.concatenate([genes[:, keep], changed(rng, genes[:, keep])], axis=1)
-            error = np.concatenate([error[keep], errors(function, genes[:, len(keep) :])])
+            error = np.concatenate([error[keep], errors(function, genes[:, len(keep) :], temperature)])
             stuck = stuck + 1 if error.max() <= worst else 0
         i = error.argmax()
         if error[i] > best[0]:
-            best = error[i], genes[:, i : i + 1]
+            best = error[i], genes[:, i : i + 1], temperature
     return best
 
 
@@ -96,26 +100,31 @@ def main(argv=None):
     parser.add_argument("--type", choices=["float32", "float64"], required=True)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--temperature", action="store_true", help="any temperature, not 1")
     options = parser.parse_args(argv)
     function, dtype = options.function, np.dtype(options.type).type
     if not ulp.WIDE_ENOUGH[dtype]:
         sys.exit("longdouble is no wider than float64 here")
 
-    if options.temperature != 1:
-        if function not in operations.DERIVATIVES:
-            parser.error("--temperature: only of a derivative")
-        operations.RESULTS[function] = operations.tempered(function, options.temperature)
+    if options.temperature and function not in (*TEMPERED, *operations.DERIVATIVES):
+        sys.exit(f"{function} has no temperature")
+    if options.temperature and function in operations.DERIVATIVES:
+        of_all = float(2 ** np.random.default_rng(options.seed).uniform(-12, 12))
+        print(f"  T = {of_all.hex()}", file=sys.stderr)
+        operations.RESULTS[function] = operations.tempered(function, of_all)
+        options.temperature = False
+
     rng = np.random.default_rng(options.seed)
-    best = (-1.0, None)
+    best = (-1.0, None, 1.0)
     for length in LENGTHS:
-        found = search(function, dtype, length, options.seconds / len(LENGTHS), rng)
+        found = search(function, dtype, length, options.seconds / len(LENGTHS), rng, options.temperature)
         print(f"  {length} elements: {found[0]:.3f}", file=sys.stderr)
         if found[0] > best[0] + 0.01:  # a shorter row is worth more
             best = found
-    worst = float(errors(function, best[1], truth=ulp.exact)[0])
+    _, genes, temperature = best
+    worst = float(errors(function, genes, temperature, truth=ulp.exact)[0])
     bound = claims.CONTRACT[function]
-    print(claims.Claim(function, dtype, bound, worst, rows_of(function, best[1])))
+    print(claims.Claim(function, dtype, bound, worst, rows_of(function, genes), temperature=temperature))
 
 
 if __name__ == "__main__":

@@ -217,7 +217,8 @@ class Result:
     arguments: tuple  # of which each is a 2-D array of rows
     forward: str | None
     measure: str
-    #: Called as ``call(module, *rows)``, the package or its reference being the module; the result is 2-D.
+    #: Called as ``call(module, *rows)``, the package or its reference being the module; the result is 2-D. Those that
+    #: have a temperature take it as a keyword.
     call: Callable
     scale: Callable | None = None
     #: Of a derivative.
@@ -236,8 +237,8 @@ class Result:
 def _of_rows(operation):
     kwargs = {} if operation.elementwise else {"keepdims": True}
 
-    def call(module, *rows):
-        return getattr(module, operation.name)(*rows, **kwargs)
+    def call(module, *rows, **options):
+        return getattr(module, operation.name)(*rows, **kwargs, **options)
 
     return Result(
         operation.name, operation.arguments, operation.forward, operation.measure, call, operation.scale

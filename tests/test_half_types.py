@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 import softmax_ext
 from softmax_ext import (
+    _core,
     _reference,
     log_softmax,
     log_softmax_jvp,
@@ -395,3 +396,27 @@ def test_other_types_of_ml_dtypes_are_refused():
 def test_ml_dtypes_is_not_imported(python):
     code = "import sys, numpy, softmax_ext; softmax_ext.softmax(numpy.zeros(3, 'f2'))"
     assert python("-c", f"{code}; print('ml_dtypes' in sys.modules)").strip() == "False"
+
+
+def test_float64_becomes_bfloat16_in_one_rounding():
+    """Numbers just beside the middle of two bfloat16, by less than float32 can tell."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    middle = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, 2.0**-133 * 1.5, (1 - 2.0**-9) * 2.0**128])
+    for beside, expected in (
+        (middle * (1 + 2.0**-40), [1 + 2.0**-7, 1 + 2.0**-6, 2.0**-132, np.inf]),
+        (middle * (1 - 2.0**-40), [1, 1 + 2.0**-7, 2.0**-133, 3.3895313892515355e38]),
+        (middle, [1, 1 + 2.0**-6, 2.0**-132, np.inf]),
+    ):
+        assert_array_equal(_core._cast(beside, ml_dtypes.bfloat16).astype(float), expected)
+        assert_array_equal(_core._cast(-beside, ml_dtypes.bfloat16).astype(float), np.negative(expected))
+        out = np.empty(4, ml_dtypes.bfloat16)
+        _core._copy_into(out, beside)
+        assert_array_equal(out.astype(float), expected)
+    special = _core._cast(np.array([np.nan, np.inf, -np.inf, -0.0, 1e-320]), ml_dtypes.bfloat16)
+    assert_array_equal(special.astype(float), [np.nan, np.inf, -np.inf, -0.0, 0.0])
+    # The same of results: by dtype=, by out=, and of segments.
+    x = np.random.default_rng(0).normal(size=(50, 1000))
+    for function in (softmax_ext.softmax, softmax_ext.log_softmax):
+        want = _core._cast(function(x), ml_dtypes.bfloat16)
+        assert_array_equal(function(x, dtype=ml_dtypes.bfloat16), want)
+        assert_array_equal(function(x, out=np.empty_like(x, ml_dtypes.bfloat16)), want)

@@ -560,3 +560,139 @@ def test_the_sum_over_rows_is_accurate():
     x[0], labels[0] = [3e4, 0], 1
     want = 3e4 + 1_000_000 * np.log1p(np.exp(-9.0))
     assert cross_entropy(x, labels, reduction="sum") == pytest.approx(want, rel=2.0**-22)
+
+
+# Masks, temperatures, weights of rows, and where the gradient is written ----------------------------
+
+OUTS = {
+    "none": lambda x: (x, None),
+    "new": lambda x: (x, np.full(x.shape, 7, x.dtype.newbyteorder("="))),
+    "logits": lambda x: (x, x),
+    "other order": lambda x: (x, np.full(x.shape, 7, x.dtype.newbyteorder("S"))),
+    "strided": lambda x: (x, np.full((*x.shape[:-1], 2 * x.shape[-1]), 7, x.dtype)[..., ::2]),
+    "reversed logits": lambda x: (x, x[..., ::-1]),
+    "wider": lambda x: (x, np.full(x.shape, 7, np.float64)),
+}
+
+
+@several
+@given(
+    st.data(),
+    hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9) | st.just((3, 130)) | st.just((130, 3)),
+    st.sampled_from(["f4", "f8", ">f8", "f2"]),
+)
+def test_keywords_together(data, shape, dtype):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    classes, others = shape[axis], tuple(np.delete(shape, axis))
+    x = (rng.normal(size=shape) * data.draw(st.sampled_from([1, 1, 30]))).astype(dtype)
+    kwargs = {
+        "reduction": data.draw(st.sampled_from(softmax_ext._loss.REDUCTIONS)),
+        "label_smoothing": data.draw(st.sampled_from([0, 0.1, 1])),
+        "temperature": data.draw(st.sampled_from([1, 1, 0.5, 2.7])),
+    }
+    if data.draw(st.booleans()):
+        kwargs["weight"] = rng.uniform(0.5, 2, size=classes)
+    if data.draw(st.booleans()):
+        kwargs["sample_weight"] = np.where(rng.random(others) < 0.2, 0, rng.uniform(0.5, 2, size=others))
+    if data.draw(st.booleans()):
+        mask_shape = tuple(data.draw(st.sampled_from([1, n])) for n in shape)
+        kwargs["where"] = rng.random(mask_shape) < data.draw(st.sampled_from([0.3, 0.9, 1]))
+    if data.draw(st.booleans()):
+        labels = np.where(rng.random(shape) < 0.3, 0, rng.random(shape))
+    else:
+        labels = rng.integers(classes, size=others)
+        if data.draw(st.booleans()):
+            kwargs["ignore_index"] = int(data.draw(st.sampled_from([0, -100])))
+            labels = np.where(rng.random(others) < 0.3, kwargs["ignore_index"], labels)
+    want, want_gradient = _reference.cross_entropy_with_grad(x, labels, axis, **kwargs)
+    alone = cross_entropy(x, labels, axis, **kwargs)
+    x, out = OUTS[data.draw(st.sampled_from(sorted(OUTS)))](x)
+    hidden = np.broadcast_to(~kwargs.get("where", np.array(True)), shape)
+    if out is not x:
+        x = np.where(hidden, x.dtype.type(np.nan), x).astype(x.dtype)  # hidden logits are not looked at
+        out = None if out is not None and np.may_share_memory(out, x) else out
+    loss, gradient = cross_entropy_with_grad(x, labels, axis, out=out, **kwargs)
+    assert out is None or gradient is out
+    assert np.asarray(alone).tobytes() == np.asarray(loss).tobytes()
+    assert not np.any(gradient[hidden])
+    eps = np.finfo(loss.dtype).eps
+    assert_allclose(loss, want, rtol=16 * eps, atol=16 * eps)
+    # Targets are 2 * 2 / 0.5 at most, from the weights above.
+    assert_allclose(gradient, want_gradient, rtol=0, atol=8 * eps * 8)
+
+
+def test_what_is_hidden():
+    x = np.array([[1.0, 2, np.nan, 0], [0.5, np.inf, 0, 0]])
+    where = np.array([[True, True, False, True], [True, False, True, True]])
+    loss, gradient = cross_entropy_with_grad(x, [1, 0], where=where, reduction="none", label_smoothing=0.3)
+    for row, label in ((0, 1), (1, 0)):
+        seen = where[row]
+        label = np.flatnonzero(seen).tolist().index(label)
+        want = cross_entropy_with_grad(x[row, seen], label, label_smoothing=0.3, reduction="none")
+        assert loss[row] == pytest.approx(want[0], rel=1e-15)
+        assert_allclose(gradient[row, seen], want[1], atol=1e-16)
+        assert gradient[row, ~seen] == 0
+    # A hidden label is infinitely far off; nothing else is.
+    assert_array_equal(cross_entropy(x, [2, 0], where=where, reduction="none") == np.inf, [True, False])
+    nothing = np.zeros((2, 4), bool)
+    assert_array_equal(cross_entropy(x, [1, 0], where=nothing, reduction="none"), [np.inf, np.inf])
+    assert_array_equal(cross_entropy(x, np.ones((2, 4)), where=nothing, reduction="none"), [0, 0])
+    assert not cross_entropy_with_grad(x, [1, 0], where=nothing)[1].any()
+
+
+def test_rows_of_weight_0_are_as_ignored():
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=(6, 5)), rng.integers(5, size=6)
+    samples = np.array([1, 0, 2, 0.5, 0, 1])
+    bad = np.where(samples[:, None] == 0, np.nan, x)
+    for kind in (labels, np.eye(5)[labels]):
+        loss, gradient = cross_entropy_with_grad(bad, kind, sample_weight=samples)
+        each = cross_entropy(x, kind, reduction="none")
+        assert loss == pytest.approx((each * samples).sum() / samples.sum(), rel=1e-15)
+        assert not gradient[samples == 0].any()
+    ones = cross_entropy_with_grad(x, labels, sample_weight=np.ones(6))
+    assert_array_equal(ones[1], cross_entropy_with_grad(x, labels)[1])
+    assert cross_entropy(x, labels, sample_weight=np.zeros(6)) == 0
+
+
+def test_temperature_is_what_logits_are_divided_by():
+    rng = np.random.default_rng(2)
+    x, labels = rng.normal(size=(6, 5)), rng.integers(5, size=6)
+    for kind in (labels, np.eye(5)[labels]):
+        loss, gradient = cross_entropy_with_grad(x, kind, temperature=4.0)
+        want, want_gradient = cross_entropy_with_grad(x / 4, kind)
+        assert loss == pytest.approx(want, rel=1e-15)
+        assert_allclose(gradient, want_gradient / 4, atol=1e-17)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "kwargs"),
+    [
+        (TypeError, "where: got float64, expected bool", {"where": np.ones((2, 3))}),
+        (ValueError, r"where: got shape \(4,\), expected one that broadcasts to logits's", {"where": [True] * 4}),
+        (ValueError, "temperature: got 0, expected a positive", {"temperature": 0}),
+        (TypeError, "temperature: got str|temperature: got '1'", {"temperature": "1"}),
+        (ValueError, r"sample_weight: got shape \(3,\), expected \(2,\), a", {"sample_weight": [1] * 3}),
+        (ValueError, "sample_weight: got -1.0 at position 1", {"sample_weight": [1, -1]}),
+        (ValueError, "sample_weight: got inf at position 0", {"sample_weight": [np.inf, 1]}),
+    ],
+)  # fmt: skip
+def test_errors_of_keywords(error, message, kwargs):
+    for function in (cross_entropy, cross_entropy_with_grad):
+        with pytest.raises(error, match=message):
+            function(X, [0, 1], **kwargs)
+
+
+def test_errors_of_out():
+    for out, error in (
+        (np.zeros((3, 2)), ValueError),
+        ([0] * 6, TypeError),
+        (np.zeros((2, 3), int), TypeError),
+    ):
+        with pytest.raises(error, match="out: got"):
+            cross_entropy_with_grad(X, [0, 1], out=out)
+    frozen = np.zeros((2, 3))
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="out: got a read-only array"):
+        cross_entropy_with_grad(X, [0, 1], out=frozen)

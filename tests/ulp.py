@@ -28,9 +28,10 @@ BITS = 240
 WIDE_ENOUGH = {np.float32: True, np.float64: np.finfo(np.longdouble).nmant >= 63}
 
 
-def call(module, name, *rows):
+def call(module, name, *rows, temperature=1.0):
     """Call a result of `operations.RESULTS` of the package or of its reference on 2-D arrays of rows."""
-    return operations.RESULTS[name].call(module, *rows)
+    options = {} if temperature == 1 else {"temperature": temperature}
+    return operations.RESULTS[name].call(module, *rows, **options)
 
 
 class Truth:
@@ -134,18 +135,19 @@ def _row_sums(a):
 # The truth ----------------------------------------------------------------------------------------
 
 
-def exact(function, *rows):
-    """Return the truth for 2-D arrays of rows (x; or y and g), from MPFR."""
+def exact(function, *rows, temperature=1.0):
+    """Return the truth for 2-D arrays of rows (x; or y and g), from MPFR; of x / temperature."""
     with gmpy2.context(gmpy2.get_context(), precision=BITS):
         formula = _EXACT[function]
-        divisor = mpfr(operations.RESULTS[function].temperature)
-        lists = (([mpfr(float(v)) for v in row] for row in array) for array in rows)
+        by, divisor = mpfr(temperature), mpfr(operations.RESULTS[function].temperature)
+        lists = (([mpfr(float(v)) / by for v in row] for row in array) for array in rows)
         return Truth.of_mpfr([[v / divisor for v in formula(*row)] for row in zip(*lists, strict=True)])
 
 
-def wide(function, *rows):
-    """Return the truth for 2-D arrays of rows (x; or y and g), from longdouble."""
-    return Truth.of_wide(call(_reference, function, *(a.astype(np.longdouble) for a in rows)))
+def wide(function, *rows, temperature=1.0):
+    """Return the truth for 2-D arrays of rows (x; or y and g), from longdouble; of x / temperature."""
+    rows = (a.astype(np.longdouble) for a in rows)
+    return Truth.of_wide(call(_reference, function, *rows, temperature=temperature))
 
 
 def _softmax(x):

@@ -15,8 +15,11 @@ import mpmath as mp
 
 mp.mp.prec = 200
 
-# 2^(j / 8) = (1 + j / 8) exp(REST_j)
-RESTS = [mp.log(2) * j / 8 - mp.log(1 + mp.mpf(j) / 8) for j in range(8)]
+# 2^(j / 8) = CENTRE (1 + j / 8) exp(REST_j). Without CENTRE the rests would lie between -0.06 and 0, and r to one side
+# of 0. This number makes the largest exp(r) - 1 about the same on both sides, and has few bits, so that its product
+# with a power is exact.
+CENTRE = mp.mpf(31) / 32
+RESTS = [mp.log(2) * j / 8 - mp.log((1 + mp.mpf(j) / 8) * CENTRE) for j in range(8)]
 # The range goes a little beyond half a step on either side: the integer nearest to 8 x / (T ln2) is found in rounded
 # arithmetic, which may find the second nearest where |x| is large and both are almost equally near. (In float, with a
 # temperature, and with |x / T| close to LARGE, r goes beyond by as much as 0.022 of a step instead of 0.015; the error
@@ -113,8 +116,9 @@ def main():
             lambda r: r**2 / mp.exp(r),
             degree, *EXP_RANGE, bits,
         )  # fmt: skip
-        print("/* 2^(j / 8) = (1 + j / 8) exp(REST_j) */")
-        for j, rest in enumerate(RESTS[1:], 1):
+        print("/* 2^(j / 8) = CENTRE (1 + j / 8) exp(REST_j) */")
+        define(f"{kind}_CENTRE", literal(CENTRE, kind))
+        for j, rest in enumerate(RESTS):
             define(f"{kind}_REST_{j}", literal(rounded(rest, bits), kind))
         print(f"/* q of exp: relative error at most 2^{mp.nstr(mp.log(worst, 2), 4)} */")
         for k, c in enumerate(found):

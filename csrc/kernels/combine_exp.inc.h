@@ -20,6 +20,10 @@ SMX_INLINE vec decisive(vec maximum, vec initial, vec sum) {
     return v_select_le(initial, HUGEST, of_elements, not_finite);
 }
 
+/* Pieces are added up by so many, and then these sums: so what the additions lose grows with their number twice, not with
+   that of all pieces. Up to so many pieces the sum is the same as that of one after the other. */
+enum { PIECES_AT_ONCE = 512 };
+
 SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const real *partials, const real *shift,
                                  int row) {
     const exp_temperature *t = tile->temperature;
@@ -37,23 +41,28 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
     const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
     total.reference = reference_of(total.m, initial.reference, t);
     total.s = pair_of(v_set1(0), v_set1(0));
+    pair few = total.s;
     if (pieces == 1)
         total.s = sum_renormalize(read_sum(partials, PARTIAL_TERMS, rows, row));
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
         const pair s = read_sum(partials + i * size, PARTIAL_TERMS, rows, row);
         const vec scale = power_of_two(v_sub(reference_of(m, initial.reference, t), total.reference));
-        total.s = sum_add_sum(total.s, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
+        few = sum_add_sum(few, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
         /* The piece left out its maximum if that stood alone. Unless it is the row's maximum as well, it belongs to the
            sum. */
         const pair e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference, t));
         const vec alone = v_select_le(m.first, m.second, v_set1(0), v_set1(1));
         const vec counts = v_keep_le(m.first, total.m.second, alone);
-        total.s = sum_add(total.s, v_mul(e.high, counts));
-        total.s.low = v_fma(e.low, counts, total.s.low);
+        few = sum_add(few, v_mul(e.high, counts));
+        few.low = v_fma(e.low, counts, few.low);
         /* This is done after each piece: otherwise, after a hundred thousand pieces, low would be so large that it is
            rounded as coarsely as high is. */
-        total.s = sum_renormalize(total.s);
+        few = sum_renormalize(few);
+        if ((i + 1) % PIECES_AT_ONCE == 0 || i + 1 == pieces) {
+            total.s = sum_renormalize(sum_add_sum(total.s, few));
+            few = pair_of(v_set1(0), v_set1(0));
+        }
     }
     total.decides = tile->initial ? decisive(total.m.first, initial.value, total.s.high) : total.m.first;
     return total;
@@ -97,7 +106,10 @@ SMX_INLINE pair pair_scaled(pair s, vec exponent) {
 /* z = sum of the other exponentials / exp(maximum / T) */
 SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     const vec max_reference = exp_reference(total.m.first, t);
-    const pair divisor = sum_renormalize(exp_of(total.m.first, exp_scale_of(max_reference, t)));
+    const exp_parts e = exp_parts_of(total.m.first, exp_scale_of(max_reference, t));
+    const pair product = two_product(e.power, e.p);
+    pair divisor = sum_renormalize(pair_of(e.power, product.high));
+    divisor.low = v_add(divisor.low, product.low);
     const pair z = pair_scaled(quotient(total.s, divisor), v_sub(total.reference, max_reference));
     /* Where the maximum is tied, z counts it at least twice. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));

@@ -117,14 +117,8 @@ SMX_INLINE exp_scale exp_scale_of(vec reference, const exp_temperature *t) {
     return exp_scale_with(v_sub(v_set1(ROUNDER), eight_n), v_mul(eight_n, v_set1(t->step_high)), t);
 }
 
-static const real exp_rests[8] = {0,
-                                  CONSTANT(REST_1),
-                                  CONSTANT(REST_2),
-                                  CONSTANT(REST_3),
-                                  CONSTANT(REST_4),
-                                  CONSTANT(REST_5),
-                                  CONSTANT(REST_6),
-                                  CONSTANT(REST_7)};
+static const real exp_rests[8] = {CONSTANT(REST_0), CONSTANT(REST_1), CONSTANT(REST_2), CONSTANT(REST_3),
+                                  CONSTANT(REST_4), CONSTANT(REST_5), CONSTANT(REST_6), CONSTANT(REST_7)};
 
 /* The power 2^(k - N + HEADROOM) (1 + j / 8), and p. */
 typedef struct {
@@ -208,7 +202,8 @@ SMX_INLINE void exp_scaled_in_step(const vec *x, int count, vec reference, vec *
     }
     exp_parts_in_step(clamped, count, scale, 0, parts);
     for (int k = 0; k < count; k++) {
-        const vec e = v_fma(parts[k].power, parts[k].p, parts[k].power);
+        const vec power = v_mul(parts[k].power, v_set1(CONSTANT(CENTRE)));
+        const vec e = v_fma(power, parts[k].p, power);
         y[k] = v_select_le(highest, x[k], v_set1((real)INFINITY), e);
     }
 }

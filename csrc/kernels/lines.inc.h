@@ -53,7 +53,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             m.first =
                 v_select_le(v_abs(m.first), HUGEST, m.first, v_select_le(nans, v_set1(0), m.first, CANONICAL_NAN));
         }
-        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t);
+        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->again, t).reference, what, t);
         v_store(partial + partial_at(0, rows, row), m.first);
         v_store(partial + partial_at(1, rows, row), m.second);
         v_store(line[0] + row, m.second);
@@ -73,7 +73,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
         v_store(low + at, v_set1(0));
         v_store(small + at, v_set1(0));
     }
-    for (ptrdiff_t i = 0; i < size; i += 4 * cycle)
+    for (ptrdiff_t i = 0, done = STEP; i < size; i += 4 * cycle, done += STEP) {
         for (ptrdiff_t at = 0; at < cycle && i + at < size; at += LANES) {
             const largest m = {v_load(first + at), v_load(second + at)};
             const term_rule rule =
@@ -94,6 +94,12 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             v_store(low + at, s.terms.low);
             v_store(small + at, s.terms.small);
         }
+        for (ptrdiff_t at = 0; done <= n && settles_after(done) && at < cycle; at += LANES) {
+            const pair s = sum_renormalize(pair_of(v_load(high + at), v_load(low + at)));
+            v_store(high + at, s.high);
+            v_store(low + at, s.low);
+        }
+    }
     for (ptrdiff_t at = 0; at < cycle; at += LANES) {
         const exp_sum s = exp_sum_of(pair_of(v_load(high + at), v_load(low + at)), v_load(small + at));
         const pair sum = exp_sum_end(s, v_load(start + at), 0);

@@ -47,13 +47,14 @@ SMX_INLINE pair log_of_1_plus(pair z) {
     STEP_DOWN(2);
     STEP_DOWN(1);
 #undef STEP_DOWN
-    const vec half_square = v_mul(v_mul(f.high, v_set1((real)0.5)), f.high);
-    vec rest = v_fms(s, v_fma(s2, l, half_square), half_square);
+    const pair half_square = two_product(v_mul(f.high, v_set1((real)0.5)), f.high);
+    vec rest = v_fms(s, v_fma(s2, l, half_square.high), half_square.low);
     rest = v_add(rest, v_div(f.low, m)); /* log'(1 + f) = 1 / (1 + f) */
     rest = v_fma(k, v_set1(CONSTANT(LN2_REST)), rest);
 
-    /* k ln2 is 0 or larger than f */
+    /* k ln2 is 0 or larger than f, and f is larger than f^2/2 */
     pair result = sum_add_smaller(pair_of(v_mul(k, v_set1(CONSTANT(LN2_TOP))), v_set1(0)), f.high);
+    result = sum_add_smaller(result, v_sub(v_set1(0), half_square.high));
     result.low = v_add(result.low, rest);
     return sum_renormalize(result);
 }

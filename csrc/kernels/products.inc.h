@@ -1,11 +1,5 @@
 /* Sums of products, for the derivatives and for cross-entropy. sum.inc.h describes the order of the terms. */
 
-/* x y, and what its rounding lost, which a fused multiply-add finds. */
-SMX_INLINE pair two_product(vec x, vec y) {
-    const vec product = v_mul(x, y);
-    return pair_of(product, v_fms(x, y, product));
-}
-
 /* s + x y (Ogita, Rump, Oishi 2005, Dot2). The losses of the two roundings are added to each other first, so that low
    waits for one addition a term, as high does. */
 SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {

@@ -16,6 +16,7 @@ typedef float real;
 typedef uint32_t real_bits;
 #define SUMS 16            /* partial sums of a long row: the lanes of the widest vector of any level */
 #define FRACTION_BITS 23    /* explicit bits of the significand */
+#define REAL_EPSILON FLT_EPSILON
 #define BIAS 127            /* of the exponent */
 #define HEADROOM 31         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
 #define LARGE 0x1p15f       /* x itself is reduced if |max / T| is at most this: see exp.inc.h */
@@ -32,6 +33,7 @@ typedef double real;
 typedef uint64_t real_bits;
 #define SUMS 8
 #define FRACTION_BITS 52
+#define REAL_EPSILON DBL_EPSILON
 #define BIAS 1023
 #define HEADROOM 63
 #define LARGE 0x1p40

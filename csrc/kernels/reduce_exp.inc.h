@@ -97,6 +97,14 @@ SMX_INLINE running_sums running_sums_begin(const term_rule *rule) {
     const running_sums s = {exp_sum_begin(rule->start), exp_sum_begin(v_set1(GAPS_SUM_START))};
     return s;
 }
+/* done: elements of the piece that are in the sums. */
+SMX_INLINE int settles_after(ptrdiff_t done) { return done % EXP_SETTLE == 0; }
+SMX_INLINE running_sums running_sums_settle(running_sums s, const term_rule *rule) {
+    s.terms = exp_sum_settle(s.terms);
+    if (rule->what == OTHERS_WITH_GAPS)
+        s.gaps = exp_sum_settle(s.gaps);
+    return s;
+}
 SMX_INLINE row_sums running_sums_end(running_sums s, const term_rule *rule, int is_short) {
     const row_sums end = {exp_sum_end(s.terms, rule->start, is_short),
                           exp_sum_end(s.gaps, v_set1(GAPS_SUM_START), is_short)};
@@ -216,6 +224,9 @@ SMX_INLINE row_sums exp_long_row(const real *x, ptrdiff_t n, const term_rule *ru
             const ptrdiff_t at = i + g * LANES;
             s[g] = STEP_OF(1, 4);
         }
+        if (settles_after(i + STEP))
+            for (int g = 0; g < GROUPS; g++)
+                s[g] = running_sums_settle(s[g], rule);
     }
     for (int g = 0; g < GROUPS && i + g * LANES < n; g++) {
         const ptrdiff_t at = i + g * LANES, left = (n - at + SUMS - 1) / SUMS;
@@ -276,7 +287,7 @@ SMX_INLINE void put_largest(frames_of_rows *frames, int row, largest *all, const
 SMX_INLINE void put_frames(frames_of_rows *frames, const smx_tile *tile, enum sum_of what, const exp_temperature *t) {
     for (int row = 0; row < tile->rows; row += LANES) {
         const largest m = {v_load(frames->first + row), v_load(frames->second + row)};
-        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t);
+        const exp_frame frame = exp_frame_of(m, initial_of(tile, row, tile->again, t).reference, what, t);
         v_store(frames->rounder + row, frame.rounder);
         v_store(frames->floor + row, frame.floor);
         v_store(frames->start + row, frame.start);
@@ -420,9 +431,13 @@ SMX_INLINE row_sums exp_sums_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int
     (at.next = prefetch_lines(at.next, at.next_stride, k), at.out = prefetch_lines(at.out, at.out_stride, k),          \
      exp_column_step(s[i], &at, j + i, sum_count, k, left, &rule))
     ptrdiff_t j = 0;
-    for (; j + 4 * sum_count <= n; j += 4 * sum_count)
+    for (; j + 4 * sum_count <= n; j += 4 * sum_count) {
         for (int i = 0; i < sum_count; i++)
             s[i] = STEP_OF(4);
+        if (sum_count > 1 && settles_after(j + 4 * sum_count))
+            for (int i = 0; i < sum_count; i++)
+                s[i] = running_sums_settle(s[i], &rule);
+    }
     for (int i = 0; i < sum_count && j + i < n; i++) {
         const ptrdiff_t more = (n - j - i + sum_count - 1) / sum_count;
         s[i] = more == 4 ? STEP_OF(4) : more == 3 ? STEP_OF(3) : more == 2 ? STEP_OF(2) : STEP_OF(1);
@@ -449,7 +464,7 @@ SMX_INLINE void exp_reduce_long_columns(const smx_tile *tile, real *partial, enu
         far.any |= what == OTHERS_SAVING_ALL && any_far(m, t);
         const row_sums sums =
             exp_sums_of_strip(at, n, rows - row, SUMS, what, m,
-                              exp_frame_of(m, initial_of(tile, row, tile->shift, t).reference, what, t), t);
+                              exp_frame_of(m, initial_of(tile, row, tile->again, t).reference, what, t), t);
         store_exp_partial(partial, rows, row, m, sums, what);
     }
     if (far.any) {
@@ -475,7 +490,7 @@ SMX_INLINE void exp_reduce_short_columns(const smx_tile *tile, real *partial, en
     far_rows far;
     far.any = 0;
     for (int k = 0; k * LANES < rows; k++) {
-        frame[k] = exp_frame_of(m[k], initial_of(tile, k * LANES, tile->shift, t).reference, what, t);
+        frame[k] = exp_frame_of(m[k], initial_of(tile, k * LANES, tile->again, t).reference, what, t);
         far.any |= what == OTHERS_SAVING_ALL && any_far(m[k], t);
     }
     if (far.any) {

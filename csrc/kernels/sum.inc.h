@@ -3,8 +3,9 @@
    The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
    sum i mod L. L is SUMS, the lanes of the widest vector of any level; but rows of up to SMX_SHORT elements have L = 1,
    or 4 for products of floats. Each partial sum takes its elements in order (exponentials four at a time; where L > 1,
-   their small parts after the powers of the next four). The partial sums of a piece are added pairwise, upper half onto
-   lower half; then the pieces are added in order. The L sums may lie in the lanes of one register (ROWS), of several
+   their small parts after the powers of the next four, and the sums are settled after every EXP_SETTLE elements of the
+   piece). The partial sums of a piece are added pairwise, upper half onto lower half; then the pieces are added in
+   order. The L sums may lie in the lanes of one register (ROWS), of several
    narrower registers, or in L registers each of which holds another row in every lane (COLUMNS): each sum sees the same
    operations on the same numbers. Hence the same bits. Missing elements at the end count as 0 (in a sum of exponentials
    as -inf), and adding 0 changes no bit.
@@ -27,6 +28,12 @@ SMX_INLINE pair two_sum_spread(vec s, vec x) {
     const vec x_seen = v_sub_fused(t, s);
     const vec s_seen = v_sub(t, x_seen);
     return pair_of(t, v_add(v_sub_fused(s, s_seen), v_sub_fused(x, x_seen)));
+}
+
+/* x y, and what its rounding lost, which a fused multiply-add finds. */
+SMX_INLINE pair two_product(vec x, vec y) {
+    const vec product = v_mul(x, y);
+    return pair_of(product, v_fms(x, y, product));
 }
 
 SMX_INLINE pair sum_add(pair s, vec x) {
@@ -53,13 +60,12 @@ SMX_INLINE pair sum_renormalize(pair s) {
     return pair_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
-/* A sum of exponentials, each of two parts, M and M p. It starts at a number that no term exceeds (EXP_SUM_START, times
-   the power of two of the largest term), so that the cheaper Fast2Sum is exact for every term, in any order of the
-   terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly by fours, in fused
-   steps: that loses at most 0.41 u of the sum of the four terms (docs/accuracy.md, lemma 3). It loses as much where the
-   first term dominates and the others are just below the last place of its product, and 0.17 u where all four are alike.
-   These steps take so long that their result is added only after the next four M, which would otherwise have to wait. */
-#define EXP_SUM_START (4 * (real)((real_bits)1 << HEADROOM))
+/* A sum of exponentials, each of two parts, M and M p. It starts at a power of two, and no term has a larger exponent
+   (EXP_SUM_START, times the power of two of the largest term), so that the cheaper Fast2Sum is exact for every term, in
+   any order of the terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly by
+   fours, in fused steps: that loses at most 0.26 u of the sum of the four terms (docs/accuracy.md, lemma 3). These steps
+   take so long that their result is added only after the next four M, which would otherwise have to wait. */
+#define EXP_SUM_START (2 * (real)((real_bits)1 << HEADROOM))
 
 typedef struct {
     vec high, low, small;
@@ -86,6 +92,14 @@ SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count, int i
         small = v_fma(e[k].power, e[k].p, small);
     return is_short ? exp_sum_of(sum_add_smaller(s, small), sum.small)
                     : exp_sum_of(sum_add_smaller(s, sum.small), small);
+}
+
+/* The same sum, high rounded anew, after every EXP_SETTLE elements of a piece. Without this, low grows with the number of terms, and with it what its own roundings
+   lose: in float that would be 0.15 u of the sum of a piece. */
+enum { EXP_SETTLE = 512 };
+
+SMX_INLINE exp_sum exp_sum_settle(exp_sum sum) {
+    return exp_sum_of(sum_renormalize(pair_of(sum.high, sum.low)), sum.small);
 }
 
 SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {

@@ -48,6 +48,7 @@ const level JOIN(LEVEL, _f, REAL_BITS) = {
              .fraction_bits = FRACTION_BITS,
              .large = LARGE,
              .sqrt2 = REAL_SQRT2,
+             .centre = CONSTANT(CENTRE),
              .highest = (8 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8)},
     .exp_of = exp_of_all,
     .exp_alone = exp_alone_all,

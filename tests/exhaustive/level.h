@@ -9,7 +9,7 @@
 /* The constants of csrc/kernels/real.h, which has those of one type at a time. */
 typedef struct {
     int bits, headroom, bias, fraction_bits;
-    double large, sqrt2;
+    double large, sqrt2, centre;
     double highest; /* exp_alone is infinite from here on */
 } constants;
 

@@ -26,7 +26,7 @@ class Cell(NamedTuple):
     error: Fraction  # of 1 + p, relative, in u
     product: Fraction  # half a last place of M p, relative to M exp(R), in u
     inner: Fraction  # half a last place of p (1 + e) + e, relative to exp(R), in u
-    share: Fraction  # |p| / exp(R)
+    share: Fraction  # |p| / exp(R); half of it is what rounding 1 + e costs, in u
     p: Fraction  # the largest |p|
 
 
@@ -48,7 +48,9 @@ def bounds(t, tempered):
     u = t.u
     ln2, *rests = sollya(
         "print(round(log(2), 200, RU));"
-        + "".join(f"print(round(log(2) * {j} / 8 - log(1 + {j} / 8), 230, RN));" for j in range(8))
+        + "".join(
+            f"print(round(log(2) * {j} / 8 - log((1 + {j} / 8) * {exact(t.centre)}), 230, RN));" for j in range(8)
+        )
     )
     half = up(reach(t, tempered) * ln2 / 8, 60)
     # n times what the pair of a step lacks: known without a temperature, else roundings of its second part.
@@ -73,7 +75,7 @@ def bounds(t, tempered):
         for a, b in zip(lows, highs, strict=True)
     )
     answers = sollya(ask)
-    factor_error = factor_rest(t)
+    factor_error = inverse_rest(t)
     out = []
     for (j, a, _), results, approximation, least in zip(
         work, found, answers[::2], answers[1::2], strict=True
@@ -121,8 +123,21 @@ def exhausted():
     ]  # its reference is good to 2^-50, that is 2^-26 u
 
 
+def inverse_rest(t):
+    """Return the largest -e in 1 / sum = s (1 + e), e <= 0.
+
+    s is exp_factor of a quotient made larger by the factor SLIGHTLY_ABOVE_1. The quotient, its product and the low part
+    of the sum are each off by u at most. If together they and exp_factor take off less than was put on, e is negative.
+    """
+    above = 2 * pattern(r"#define SLIGHTLY_ABOVE_1 \(1 \+ (\d+) \* REAL_EPSILON", "SLIGHTLY_ABOVE_1") * t.u
+    off = factor_rest(t) + 3 * t.u * (1 + 64 * t.u)
+    if off * (1 + above) >= above:
+        raise Failed(f"{t.name}: 1 + rest may be above 1")
+    return (above + off) * (1 + 64 * t.u)
+
+
 def factor_rest(t):
-    """Return the largest |e| in 1 / sum = s (1 + e): exp_factor leaves so many bits less than there are."""
+    """Return how far exp_factor may be off, relative to its argument: it leaves so many bits less than there are."""
     times = pattern(r"v_mul\(a, v_set1\((\d+)\)\)", "exp_factor's multiplier")
     dropped_bits = (times - 1).numerator.bit_length() - 1  # 2^4 + 1: four bits
     if times != 2**dropped_bits + 1 or dropped_bits < 4:

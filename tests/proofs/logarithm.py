@@ -1,8 +1,9 @@
 """The logarithm: the error of log(1 + z), z = high + low, cell by cell of f in 1 + z = 2^k (1 + f + f_low).
 
-Gappa bounds what the roundings of R(s^2), f^2/2 and their difference cost, Sollya the distance of the exact polynomial
-from the logarithm. The three additions that follow, of f_low / m, of k times the rest of ln2 and of what f lost beside
-k ln2, each round by half a last place of a sum that is bounded here. Errors are absolute, in u.
+f^2/2 is a pair, h and what its rounding lost. k ln2, f and h are added without loss. Gappa bounds what the roundings
+of the rest cost, s (R(s^2) + h) less what h lost, Sollya the distance of the exact polynomial from the logarithm. The
+three additions that follow, of f_low / m, of k times the last bits of ln2, and of what f and h lost beside k ln2, each
+round by half a last place of a sum that is bounded here. Errors are absolute, in u.
 """
 
 from fractions import Fraction
@@ -82,10 +83,9 @@ def bounds(t, pair=True):
         sum2 = sum1 + most_k * abs(t.ln2_rest)
         if k:
             error += u * ufp(sum2) + most_k * abs(ln2 - t.ln2_top - t.ln2_rest)
-            lost = u * ufp(high if k < 2 else 32)  # what f_high lost beside k ln2
-            if k == 2:
-                lost = u * 32
-            error += u * ufp(sum2 + lost)
+        # what f_high lost beside k ln2, and f^2/2 beside both: together they are rounded, and rounded beside the rest
+        lost = 2 * u * (ufp(high + size) if k < 2 else 32)
+        error += u * ufp(sum2 + lost) + u * lost
         error += u * u * 64
         out.append(Cell(k, low, high, up(error / u)))
     return out
@@ -108,13 +108,14 @@ s = rnd(f / b);
 s2 = rnd(s * s);
 {newline.join(q)}
 h = rnd(f * 0.5 * f);
-a = rnd(s2 * l1 + h);
-rest = rnd(s * a - h);
 H = f * 0.5 * f;
+t = H - h;
+a = rnd(s2 * l1 + h);
+rest = rnd(s * a - t);
 A = S2 * m1 + H;
-I = S * A - H;
+I = S * A - t;
 {{ f in [{dyadic(a)}, {dyadic(b)}] /\\ B in [1, 3] /\\ b in [1, 3] -> rest - I in ? /\\ rest in ? }}
-rest - I -> (rest - (s * a - h)) + s * (a - (s2 * l1 + h)) + (s * s2 * l1 - S * S2 * m1) + (s - S) * H
-    - (1 - s) * (h - H);
+rest - I -> (rest - (s * a - t)) + s * (a - (s2 * l1 + h)) + (s * s2 * l1 - S * S2 * m1) + (s - S) * h
+    - S * (H - h);
 {hint}
 """

@@ -9,14 +9,17 @@ Bounds are in u relative to a number, or in ULP of the true result. With T the r
 
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from math import ceil
 
 import exponential
 import logarithm
+import reduction
 from tools import Failed, defined, sollya, ufp, up
 
 HALF = Fraction(1, 2)
 SMALL = Fraction(1, 2**16)  # terms of second order: products of errors, e^2 in 1 / sum, the quotient of pairs
+START = reduction.start_of_sum()
 LENGTHS = (80, 512, 4096, 2**31)
 
 
@@ -25,8 +28,8 @@ def steps(t, tempered):
     """Return E, N, D, S, the rounding's part of S, and the bound of a subnormal softmax (without low)."""
     c = exponential.bounds(t, tempered)
     e = max(x.error for x in c)
-    # F = 1 + e is rounded by u at most, and multiplies p
-    n = max(x.error + x.inner + x.share for x in c)
+    # F = 1 + e is rounded by u / 2 at most, as e is negative, and multiplies p
+    n = max(x.error + x.inner + x.share / 2 for x in c)
     d = max(x.error + x.product for x in c)
     # Lemma 3 of docs/accuracy.md: four small parts are added by four roundings of ufp(s_i) u. Either none is above
     # the first, of the first term's own product; or the sum of all is at most (1/2 + 1 + 1 + 1) of the largest.
@@ -48,20 +51,22 @@ def steps(t, tempered):
 def low(t, n, others=False):
     """Return what the low halves of a row's sum may add, in u of the sum.
 
-    A partial sum of a piece takes m powers and ceil(m / 4) small parts. What step i loses is at most u ufp(high), so
-    the low half is at most i u h after it, and is rounded by u ufp(i u h). The start is 4 where the largest term
-    is 1/2 at least: so the L partial sums' h add up to (4 L + sum), which is (8 L + 1) sum at most.
+    A partial sum takes m powers and ceil(m / 4) small parts between two times that it is settled. What step i loses is
+    at most u ufp(high), so the low half is at most (i + 1) u h after it (it begins with what settling has left), and
+    is rounded by u ufp((i + 1) u h). The start is 2 where the largest term is 1/2 at least, but for a hair: so the
+    L partial sums' h add up to (2 L + sum), which is (4.1 L + 1) sum at most.
     """
-    piece, short = int(defined("SMX_PIECE")), int(defined("SMX_SHORT"))
+    piece, short, settle = (int(defined(name)) for name in ("SMX_PIECE", "SMX_SHORT", "EXP_SETTLE"))
     sums = 1 if n <= short else t.sums
-    m = ceil(min(n, piece) / sums)
+    within = min(n, piece)
+    m = ceil(min(within, settle) / sums)
     count = m + ceil(m / 4) + 1
-    h = 8 * sums + 1
-    total = sum(ufp(i) for i in range(1, count + 1)) * h
+    h = START * Fraction(205, 100) * sums + 1
+    total = sum(ufp(i + 1) for i in range(1, count + 1)) * h * ceil(Fraction(within, settle))
     total += 2 * (sums.bit_length() - 1) * count * h  # the partial sums, pairwise
-    pieces = ceil(n / piece)
+    pieces, at_once = ceil(n / piece), int(defined("PIECES_AT_ONCE"))
     if pieces > 1:
-        total += (7 if others else 3) * pieces + 4 * count * h
+        total += (7 if others else 3) * (min(pieces, at_once) + ceil(Fraction(pieces, at_once))) + 4 * count * h
     return up(total * t.u)
 
 
@@ -75,22 +80,59 @@ def rounded(error):
 
 @cache
 def log_cells(t):
-    return logarithm.bounds(t)
+    """Return the cells of the logarithm, cut at powers of two, where its last place changes."""
+    out = []
+    for c in logarithm.bounds(t):
+        cut = 2 * ufp(c.low)
+        out += [c._replace(high=cut), c._replace(low=cut)] if 0 < c.low < cut < c.high else [c]
+    return out
 
 
-def over_logs(t, ez, tied, unit):
-    """Return the largest error of log(1 + z), z being off by ez, in units of unit(low, high) of its cell."""
-    worst = Fraction(0)
-    cells = log_cells(t)
+@cache
+def log_powers(t):
+    """Return exp(-L), rounded down, at the upper end of each cell."""
     ask = "print(round(exp(-({} / {})), 60, RD));\n"
-    powers = sollya("".join(ask.format(c.high.numerator, c.high.denominator) for c in cells))
-    for c, power in zip(cells, powers, strict=True):
+    return sollya("".join(ask.format(c.high.numerator, c.high.denominator) for c in log_cells(t)))
+
+
+def over_logs(t, ez, tied, unit, least=0, most=2**40):
+    """Return the largest error of L = log(1 + z), z being off by ez, in units of unit(low, high) of its cell.
+
+    L is at least `least`, and below `most`.
+    """
+    worst = Fraction(0)
+    for c, power in zip(log_cells(t), log_powers(t), strict=True):
+        if c.high <= least or c.low >= most:
+            continue
         of_z = ez * (1 - power)
         if c.high > Fraction(69, 100):  # the maximum may be tied: z counts it, less one
             share = min(Fraction(1), 2 * power)
             of_z = max(of_z, ez - share * (ez - tied))
         worst = max(worst, (c.error + of_z) / unit(c.low, c.high))
-    return max(worst, ez + SMALL) + SMALL  # of a small z the logarithm is z
+    if not least:
+        worst = max(worst, ez + SMALL)  # of a small z the logarithm is z
+    return worst + SMALL
+
+
+def error_at_0(t):
+    """Return E of the exponential of 0, the maximum of a row that has been shifted: its reduced argument is 0."""
+    cells = [c for c in exponential.bounds(t, False) if c.j == 0]
+    width = max(b.low - a.low for a, b in pairwise(cells))
+    return max(c.error for c in cells if c.low <= t.rest[0] <= c.low + width)
+
+
+def plain_log_softmax(t, ez, tied, in_ulp):
+    """Return the bound of log_softmax without a temperature before its last rounding (theorem 2)."""
+    ulp = lambda a, b: 2 * ufp(a)  # noqa: E731
+    # x - high is exact; or it is rounded, and then L is more than 1 or the result has twice the last place of L
+    inexact = HALF + max(in_ulp / 2, over_logs(t, ez, tied, ulp, least=1))
+    # lemma 6: the low part is rounded by a quarter of an ULP, where L is one to two last places of the maximum
+    of_shifted = ez - steps(t, False)[0] + error_at_0(t)
+    quarter = max(
+        over_logs(t, ez, tied, ulp, most=8 * t.u * t.large), over_logs(t, of_shifted, tied, ulp)
+    ) + Fraction(1, 4)
+    eighth = in_ulp + Fraction(1, 8)
+    return max(inexact, quarter, eighth) + Fraction(1, 2**9)
 
 
 def table_of_steps(t):
@@ -107,16 +149,17 @@ def table(t):
     out = table_of_steps(t)
     ulp = lambda a, b: 2 * ufp(a)  # noqa: E731
     for tempered in (False, True):
-        e, n, d, s, rounding, below = steps(t, tempered)
+        e, n, _, s, rounding, below = steps(t, tempered)
         for length in LENGTHS:
             out["softmax", tempered, length] = rounded(n + s + low(t, length) + SMALL)
             out["softmax, subnormal", tempered, length] = below + low(t, length) / 2
-            ez = s + d + low(t, length, others=True) + SMALL
-            tied = rounding + max(d - e, Fraction(0)) + low(t, length, others=True) + SMALL
-            tied = max(tied, Fraction(0))
+            ez = s + e + low(t, length, others=True) + SMALL
+            tied = rounding + low(t, length, others=True) + SMALL
             in_ulp = over_logs(t, ez, tied, ulp)
             relative = over_logs(t, ez, tied, lambda a, b: a)
-            out["log_softmax", tempered, length] = rounded((0 if tempered else 1) + in_ulp)
+            out["log_softmax", tempered, length] = rounded(
+                in_ulp if tempered else plain_log_softmax(t, ez, tied, in_ulp)
+            )
             if not tempered:
                 out["logsumexp", tempered, length] = rounded(2 * in_ulp)
                 out["label_loss", tempered, length] = rounded(HALF + in_ulp)

@@ -37,7 +37,7 @@ def defined(name, section=None):
     found = []
     for text in SOURCE.values():
         found += re.findall(rf"#define {name} +(-?[0-9][\w.+-]*)", text)
-        found += re.findall(rf"\b{name} = (-?[0-9][\w.+-]*),", text)
+        found += re.findall(rf"\b{name} = (-?[0-9][\w.+-]*)[, ]", text)
     if section is not None and len(found) == 2:
         return number(found[section == 64])
     if len(found) != 1:
@@ -71,7 +71,8 @@ class Type:
         self.log2e, self.ln2_high, self.ln2_low, self.ln2_top, self.ln2_rest = (
             defined(f"{name}_{n}") for n in names
         )
-        self.rest = [Fraction(0)] + [defined(f"{name}_REST_{j}") for j in range(1, 8)]
+        self.centre = defined(f"{name}_CENTRE")
+        self.rest = [defined(f"{name}_REST_{j}") for j in range(8)]
         self.exp = [defined(f"{name}_EXP_{k}") for k in range(2, 5 if bits == 32 else 9)]
         self.log = [defined(f"{name}_LOG_{k}") for k in range(1, 5 if bits == 32 else 8)]
 

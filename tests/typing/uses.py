@@ -107,6 +107,8 @@ assert_type(
     cross_entropy_with_grad(double, labels, reduction="none"), tuple[NDArray[np.float64], NDArray[np.float64]]
 )
 cross_entropy(single, labels, axis=np.int64(1), ignore_index=np.int64(-1), label_smoothing=np.float32(0.1))
+cross_entropy(single, labels, where=[True, False], temperature=np.float32(2), sample_weight=[0.5, 1])
+assert_type(cross_entropy_with_grad(single, labels, out=single), tuple[np.float32, NDArray[np.float32]])
 
 # Segments.
 assert_type(segment_softmax(single, [0, 2]), NDArray[np.float32])
