@@ -7,8 +7,8 @@ typedef struct {
     pair s;
 } exp_total;
 
-/* Pieces are added up by so many, and then these sums: so what the additions lose grows with their number twice, not with
-   that of all pieces. Up to so many pieces the sum is the same as that of one after the other. */
+/* Pieces are added up by so many, and then these sums. So what the additions lose grows with this number and with that of
+   these sums, not with the number of pieces. */
 enum { PIECES_AT_ONCE = 512 };
 
 SMX_INLINE exp_total exp_combine(const real *partials, ptrdiff_t pieces, int rows, int row, const exp_temperature *t) {

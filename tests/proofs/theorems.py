@@ -66,7 +66,9 @@ def low(t, n, others=False):
     total += 2 * (sums.bit_length() - 1) * count * h  # the partial sums, pairwise
     pieces, at_once = ceil(n / piece), int(defined("PIECES_AT_ONCE"))
     if pieces > 1:
-        total += (7 if others else 3) * (min(pieces, at_once) + ceil(Fraction(pieces, at_once))) + 4 * count * h
+        total += (7 if others else 3) * (
+            min(pieces, at_once) + ceil(Fraction(pieces, at_once))
+        ) + 4 * count * h
     return up(total * t.u)
 
 
@@ -149,7 +151,7 @@ def table(t):
     out = table_of_steps(t)
     ulp = lambda a, b: 2 * ufp(a)  # noqa: E731
     for tempered in (False, True):
-        e, n, d, s, rounding, below = steps(t, tempered)
+        e, n, _, s, rounding, below = steps(t, tempered)
         for length in LENGTHS:
             out["softmax", tempered, length] = rounded(n + s + low(t, length) + SMALL)
             out["softmax, subnormal", tempered, length] = below + low(t, length) / 2
