@@ -60,7 +60,7 @@ static number number_exp(real x) {
         return number_of((double)x + (double)INFINITY, 0);
     const vec value = v_set1(x), reference = exp_reference(value, &no_temperature);
     const exp_parts e = exp_parts_of(value, exp_scale_of(reference, &no_temperature));
-    const double power = v_first(e.power);
+    const double power = (double)v_first(e.power) * (double)CONSTANT(CENTRE);
     return number_of(power + power * v_first(e.p), (int)v_first(reference) - HEADROOM);
 }
 

@@ -20,8 +20,8 @@ SMX_INLINE vec decisive(vec maximum, vec initial, vec sum) {
     return v_select_le(initial, HUGEST, of_elements, not_finite);
 }
 
-/* Pieces are added up by so many, and then these sums: so what the additions lose grows with their number twice, not with
-   that of all pieces. Up to so many pieces the sum is the same as that of one after the other. */
+/* Pieces are added up by so many, and then these sums. So what the additions lose grows with this number and with that of
+   these sums, not with the number of pieces. */
 enum { PIECES_AT_ONCE = 512 };
 
 SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const real *partials, const real *shift,

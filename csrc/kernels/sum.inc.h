@@ -94,8 +94,8 @@ SMX_INLINE exp_sum exp_sum_add(exp_sum sum, const exp_parts *e, int count, int i
                     : exp_sum_of(sum_add_smaller(s, sum.small), small);
 }
 
-/* The same sum, high rounded anew, after every EXP_SETTLE elements of a piece. Without this, low grows with the number of terms, and with it what its own roundings
-   lose: in float that would be 0.15 u of the sum of a piece. */
+/* The same sum, high rounded anew, after every EXP_SETTLE elements of a piece. Without this, low grows with the number
+   of terms, and with it what its own roundings lose: in float that would be 0.15 u of the sum of a piece. */
 enum { EXP_SETTLE = 512 };
 
 SMX_INLINE exp_sum exp_sum_settle(exp_sum sum) {

@@ -49,7 +49,8 @@ def bounds(t, tempered):
     ln2, *rests = sollya(
         "print(round(log(2), 200, RU));"
         + "".join(
-            f"print(round(log(2) * {j} / 8 - log((1 + {j} / 8) * {exact(t.centre)}), 230, RN));" for j in range(8)
+            f"print(round(log(2) * {j} / 8 - log((1 + {j} / 8) * {exact(t.centre)}), 230, RN));"
+            for j in range(8)
         )
     )
     half = up(reach(t, tempered) * ln2 / 8, 60)

@@ -66,7 +66,9 @@ def low(t, n, others=False):
     total += 2 * (sums.bit_length() - 1) * count * h  # the partial sums, pairwise
     pieces, at_once = ceil(n / piece), int(defined("PIECES_AT_ONCE"))
     if pieces > 1:
-        total += (7 if others else 3) * (min(pieces, at_once) + ceil(Fraction(pieces, at_once))) + 4 * count * h
+        total += (7 if others else 3) * (
+            min(pieces, at_once) + ceil(Fraction(pieces, at_once))
+        ) + 4 * count * h
     return up(total * t.u)
 
 
