@@ -11,8 +11,9 @@ cimport numpy as cnp
 import numpy as np
 
 from softmax_ext._csrc cimport (
-    SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP, SMX_LOGSUMEXP, SMX_SOFTMAX,
-    SMX_SOFTMAX_ENTROPY, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
+    SMX_LOGSUMEXP, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP,
+    SMX_SOFTMAX, SMX_SOFTMAX_ENTROPY, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, smx_get_buffer_limit,
+    smx_get_threads, smx_set_buffer_limit, smx_set_threads,
 )
 
 cnp.import_array()

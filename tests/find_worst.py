@@ -125,7 +125,13 @@ def main(argv=None):
     best = (-1.0, None, 1.0)
     for length in LENGTHS:
         found = search(
-            function, dtype, length, options.seconds / len(LENGTHS), rng, options.temperature, options.any_size
+            function,
+            dtype,
+            length,
+            options.seconds / len(LENGTHS),
+            rng,
+            options.temperature,
+            options.any_size,
         )
         print(f"  {length} elements: {found[0]:.3f}", file=sys.stderr)
         if found[0] > best[0] + 0.01:  # a shorter row is worth more

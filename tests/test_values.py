@@ -127,21 +127,18 @@ def test_an_infinite_gradient_makes_the_others_minus_infinity(rows, length, dtyp
 
 @pytest.mark.parametrize("length", [2, 40, 100, 5000])
 @pytest.mark.parametrize("dtype", TYPES)
-def test_a_difference_that_overflows_leaves_the_one_nan(length, dtype):
-    """y (g - d) is 0 times infinity where g - d is too large: a NaN, whose bits must not depend on the level."""
+def test_a_difference_that_overflows_does_not_decide(length, dtype):
+    """y (g - d) is 0 where y is 0, also if g - d is too large for a number."""
     info = np.finfo(dtype)
     y, g = np.zeros((2, length), dtype)
     y[-1], g[0] = 1, info.max
-    bits = np.dtype(f"u{y.itemsize}")
     seen = set()
     for exponent in range(info.maxexp - info.nmant - 5, info.maxexp):
         g[-1] = -(dtype(2.0) ** exponent)
         gradient = softmax_vjp(y, g)
         with np.errstate(over="ignore"):
             overflows = np.isinf(g[0] - g[-1])
-        assert np.isnan(gradient[0]) == overflows
-        assert not overflows or gradient[:1].view(bits) == np.array([NAN], dtype).view(bits)
-        assert_array_equal(gradient[1:], 0)
+        assert_array_equal(gradient, 0)
         seen.add(bool(overflows))
     assert seen == {False, True}
 

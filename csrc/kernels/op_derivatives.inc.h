@@ -15,9 +15,9 @@
    claim: softmax_vjp float64 <= 6 u; found 5.27 at hex: 0x1.9b2bb8844333dp-12, 0x1.83287f0c13fa1p-27,
      0x1.ffcc88b147e57p-1, 0x1.17566149c93b9p-21, 0x1.456d1b15f6bb8p-33, 0x1.8f85a8e48fef6p-36, 0x1.73eaabffa386ep-5,
      -0x1.6a2e720f2100dp-4, -0x1.0b16761c959f9p-2, -0x1.4b18df21a634p-9, -0x1.49fee1b149998p-6, -0x1.19bdb141fefeap-3
-   claim: log_softmax_vjp float32 <= 6 u; found 4.39 at hex: -0x1.3cbd54p+3, -0x1.b4b3p+1, -0x1.7cd9d4p+0,
-     -0x1.8cf11p+0, -0x1.9c03dp+0, -0x1.1ca3d4p+0, 0x1.2404e6p-6, 0x1.4c56cap-11, -0x1.1b3b2p+5, 0x1.8c0f1p-7,
-     0x1.b74ed4p-6, -0x1.d038c4p-9
+   claim: log_softmax_vjp float32 <= 6 u; found 4.86 at hex: -0x1.608984p+1, -0x1.60da8ep+1, -0x1.210988p-3,
+     -0x1.408c34p+3, -0x1.49658ep+4, -0x1.5b063p+2, -0x1.30fap-17, -0x1.94cf84p-8, -0x1.588ap-6, 0x1.01424cp+3,
+     0x1.8e6fd8p-5, -0x1.7d1b2p-10
    claim: log_softmax_vjp float64 <= 6 u; found 4.44 at hex: -0x1.cf0da2ffdb0adp+0, -0x1.ba911a24cfccep+0,
      -0x1.a663501c7fc1bp+0, -0x1.94d8ea1ec7ba4p+0, -0x1.a0eebbf10cac1p+0, -0x1.5e6f95dfad9e2p+1, 0x1.3199e122013b1p-5,
      -0x1.2c0367084ae7ep-8, 0x1.dbca070b75935p-9, 0x1.082ff336c85eap+5, 0x1.0a7e101eacc1ap-4, 0x1.fd7475644d712p-7

@@ -43,7 +43,8 @@ int main(void) {
                                            0x1.f128f5faf06edp-2,
                                            0x1.1e85f5e7040d0p-1,
                                            0x1.41d8fe84672aep-1};
-            const double r = ((double)x - k * ln2_top) - (k * ln2_low + logs[j] + log_of_centre), truth = expm1(r), all = 1 + truth;
+            const double r = ((double)x - k * ln2_top) - (k * ln2_low + logs[j] + log_of_centre), truth = expm1(r),
+                         all = 1 + truth;
             const double p = e.p, m = 1 + j / 8.0, off = fabs(p - truth) / all * in_u, size = fabs(p);
             const double product = ufp(m * size) / (m * all);
             bad = bad || !(off < 1) || bits << 12;
