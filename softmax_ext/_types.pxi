@@ -54,7 +54,7 @@ cdef bint _is_native_to_kernels(object dtype, object compute_dtype, object indpt
 cpdef object _cast(object array, object dtype):
     """The array as that type, rounded once to nearest.
 
-    NumPy does not warn of overflow, underflow or a signalling NaN, and the caller's floating-point state stays as it is.
+    NumPy does not warn of overflow, underflow or a signalling NaN, and the caller's floating-point state is kept.
     """
     dtype = np.dtype(dtype)
     if array.dtype == dtype:
