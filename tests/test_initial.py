@@ -101,6 +101,9 @@ def test_within_2_ulp(length, temperature, dtype):
         # the two ends of the range
         (np.float32([-3e38, 3e38]), -3e38, 1.0),
         (np.float32([-3e38, -3.1e38]), 3e38, 1.0),
+        # an initial term that is beyond exp's reduction after the shift, too, and no short number
+        (np.float32([1e6, 0.3]), 1.2345679e30, 1.0),
+        (np.float64([1e13, 0.3]), 1.23456789e200, 0.7),
     ],
 )
 def test_far_from_0(x, initial, temperature):

@@ -276,8 +276,9 @@ static int are_states(int k, int threads) {
 
 static void fail(const char *what, const smx_plan *plan, const char *level, const shape *h, const array *arrays,
                  ptrdiff_t at) {
-    fprintf(stderr, "FAILED: %s; %s, %zu bytes, level %s, %d threads, at %td; shape", what,
-            plan->kernels->op[plan->op].name, plan->kernels->real_size, level, plan->threads, at);
+    fprintf(stderr, "FAILED: %s; %s, %zu bytes, temperature %a%s%s, level %s, %d threads, at %td; shape", what,
+            plan->kernels->op[plan->op].name, plan->kernels->real_size, plan->temperature,
+            plan->initial.data ? ", initial terms" : "", plan->mask.data ? ", masked" : "", level, plan->threads, at);
     for (int d = 0; d < h->dims; d++)
         fprintf(stderr, "%s %td", d == h->outer_dims ? " |" : "", h->size[d]);
     for (int k = 0; k < ARRAYS; k++) {
@@ -325,6 +326,15 @@ static enum smx_op choose_operation(source *s, const smx_kernels *kernels) {
             of_reals[count++] = (enum smx_op)op;
     return of_reals[below(s, count)];
 }
+
+/* Makes an operand of contiguous numbers, one for each row, in the order of the rows. */
+static void fill_row_operand(smx_operand *operand, char *numbers, const shape *h, ptrdiff_t size) {
+    operand->data = numbers;
+    for (int d = h->outer_dims - 1; d >= 0; size *= h->size[d], d--)
+        operand->outer[d] = size;
+}
+
+static int takes_initial(enum smx_op op) { return op <= SMX_LOG_SOFTMAX_LOGSUMEXP; }
 
 void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     source s = {bytes, bytes + size};
@@ -427,6 +437,21 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     fill_operand(&plan.out, out, &h, op->elementwise);
     plan.out.storage = storage[SMX_MAX_INPUTS];
 
+    /* Numbers that each row has. */
+    char *initial = NULL, *sums[2] = {NULL, NULL}; /* of the call, and of the reference */
+    if (takes_initial(plan.op) && below(&s, 2)) {
+        maker m = choose_values(&s);
+        initial = need_memory(h.rows * real);
+        for (ptrdiff_t row = 0; row < h.rows; row++)
+            make_value(&m, (size_t)real, initial + row * real);
+        fill_row_operand(&plan.initial, initial, &h, real);
+    }
+    for (int k = 0; op->has_row_out && k < 2; k++) {
+        sums[k] = need_memory(h.rows * real);
+        memset(sums[k], 0x5A, (size_t)(h.rows * real));
+    }
+    fill_row_operand(&plan.row_out, sums[0], &h, real);
+
     /* What has to come out: the rows, contiguous and aligned, by the plainest kernels. */
     plain[SMX_MAX_INPUTS] = need_memory(results * real);
     smx_plan reference;
@@ -444,6 +469,9 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         operand->inner[0] = real;
         operand->outer[0] = (k == SMX_MAX_INPUTS && !op->elementwise ? 1 : h.n) * real;
     }
+    reference.initial.data = initial;
+    reference.row_out.data = sums[1];
+    reference.initial.outer[0] = reference.row_out.outer[0] = real;
     if (smx_run(&reference) != SMX_DONE)
         abort();
     for (ptrdiff_t i = 0; i < results; i++) {
@@ -451,7 +479,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         if (is_masked && op->elementwise && !mask.memory[offset_of(&mask, &h, h.dims, i)])
             hidden_real(op->hidden.out, real, result);
         /* A row of which the mask leaves nothing has a result of its own; without the mask, it is a row of -inf. */
-        if (is_masked && !op->elementwise && isinf(op->hidden.in[0])) {
+        if (is_masked && !op->elementwise && isinf(op->hidden.in[0]) && !initial) {
             const ptrdiff_t n = elements / results;
             int seen = 0;
             for (ptrdiff_t j = 0; j < n; j++)
@@ -498,6 +526,12 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
                  level->name, &h, arrays, at);
         }
 
+    if (sums[0] && !starved && is_real && memcmp(sums[0], sums[1], (size_t)(h.rows * real)))
+        fail("another sum of a row", &plan, level->name, &h, arrays, 0);
+
+    free(initial);
+    for (int k = 0; k < 2; k++)
+        free(sums[k]);
     for (int k = 0; k < ARRAYS; k++) {
         if (k < SMX_MAX_INPUTS || aliased < 0)
             free(arrays[k].memory);
