@@ -255,7 +255,8 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
         const scaling s = scaling_of(g, t);
         vec e;
         exp_scaled_in_step(&term[k].v[0], 1, c[SUM_REFERENCE], &e);
-        const vec first = v_fnma(e, v_mul(c[SUM_LOW], s.of_d), v_mul(g, s.of_g));
+        /* the low part may be 0, which an infinite exponential must not make NaN */
+        const vec first = v_fnma(v_min(e, HUGEST), v_mul(c[SUM_LOW], s.of_d), v_mul(g, s.of_g));
         const vec difference = v_fnma(e, v_mul(c[SUM_HIGH], s.of_d), first);
         y[k] = canonical_nan(over_temperature(v_set1(1), difference, -(real)0, s, t));
     }
@@ -267,7 +268,8 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
     static void op##_write_with_care(const smx_tile *tile, const real *constants);                                     \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
         const write_spec plain = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                   \
-        const write_spec tempered = {&tile->out, {__VA_ARGS__}, inputs, SUM_REFERENCE + 1, 1, op##_tempered_of};       \
+        const int tempered_constants = (formula_) == GRADIENT ? SUM_REFERENCE + 1 : SUM_LOW + 1;                       \
+        const write_spec tempered = {&tile->out, {__VA_ARGS__}, inputs, tempered_constants, 1, op##_tempered_of};      \
         const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
         if (tile->again)                                                                                               \
             op##_write_with_care(tile, constants);                                                                     \
