@@ -8,6 +8,7 @@
        parity golden float32    the raw results on the inputs of tests/golden.py, for golden.py here to digest */
 
 #include "cpu.h"
+#include "losses.h"
 #include "plan.h"
 
 #ifdef _WIN32
@@ -332,6 +333,7 @@ static ptrdiff_t results_per_row(const call *c) {
 /* What an operation is called with that has one number for each row: that of tests/golden.py. */
 typedef struct {
     int64_t *label;
+    int8_t *exponent;
     char *factor, *initial, *result;
 } row_arrays;
 
@@ -342,6 +344,10 @@ static void add_targets(const call *c, smx_plan *plan, row_arrays *side) {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     side->label = need_memory((size_t)c->rows * sizeof(int64_t));
     side->factor = need_memory((size_t)c->rows * c->size);
+    side->exponent = need_memory((size_t)c->rows);
+    memset(side->exponent, 0, (size_t)c->rows);
+    plan->exponent.data = (char *)side->exponent;
+    plan->exponent.outer[0] = 1;
     const int has_weights = row_of(c->op)->inputs > 1;
     const double smoothing = has_weights ? 0.125 : 0;
     plan->targets.keep = 1 - smoothing;
@@ -395,7 +401,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
                              c->size, plan.in[k].swapped);
     }
     const smx_op_kernels *op = &kernels->op[c->op];
-    row_arrays side = {NULL, NULL, NULL, NULL};
+    row_arrays side = {NULL, NULL, NULL, NULL, NULL};
     if (is_loss(c->op))
         add_targets(c, &plan, &side);
     if (c->op == SMX_SOFTMAX_LOGSUMEXP || c->op == SMX_LOG_SOFTMAX_LOGSUMEXP)
@@ -416,10 +422,14 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
         for (ptrdiff_t j = 0; j < count; j++, result += c->size) {
             if (op->has_row_out && j == c->n) {
                 memcpy(result, side.result + row * (ptrdiff_t)c->size, c->size);
+                if (is_loss(c->op))
+                    smx_apply_exponents(result, c->size == 8, &side.exponent[row], 1);
                 continue;
             }
             char *at = element(&target, inner, row, j);
             copy_element(result, at, c->size, target.swapped);
+            if (is_loss(c->op) && !op->elementwise)
+                smx_apply_exponents(result, c->size == 8, &side.exponent[row], 1);
             memset(at, SENTINEL, c->size);
         }
     for (size_t i = 0; i < room(c) && !wrong; i++)
@@ -429,6 +439,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
         free(memory[k]);
     free(side.label);
     free(side.factor);
+    free(side.exponent);
     free(side.initial);
     free(side.result);
     return wrong;
