@@ -1,7 +1,8 @@
-"""How exp is cut into a power M and a small part p: exp(x) = M (1 + p).
+"""How exp is cut into a power M and a small part p: exp(x) = C M (1 + p).
 
 Drawn from the definitions at the head of csrc/kernels/exp.inc.h: n = round(8 x / ln 2) = 8 k + j, M = 2^k (1 + j / 8).
-The table of the code, REST_j = j ln 2 / 8 - log(1 + j / 8), is read from csrc/kernels/coefficients.h and has to agree.
+C is a constant that all exponentials have, so the code leaves it out. The table of the code,
+REST_j = j ln 2 / 8 - log((1 + j / 8) C), is read from csrc/kernels/coefficients.h and has to agree.
 """
 
 import re
@@ -22,16 +23,18 @@ def power(n):
     return np.exp2(k) * (1 + j / 8)
 
 
+def constant(name):
+    return float.fromhex(re.search(rf"F64_{name}\s+\(?(-?0x[0-9a-fp.+-]+)", HEADER.read_text())[1])
+
+
 def measure():
-    """Return the table as the code has it, and the range of p that it leads to."""
-    text = HEADER.read_text()
-    rests = [
-        float.fromhex(re.search(rf"F64_REST_{j}\s+\(?(-?0x[0-9a-fp.+-]+)", text)[1]) for j in range(1, 8)
-    ]
+    """Return the constants as the code has them, and the range of p that they lead to."""
+    centre = constant("CENTRE")
     x = np.linspace(0, np.log(2), 100_001)
-    p = np.exp(x) / power(np.rint(x / STEP)) - 1
+    p = np.exp(x) / (centre * power(np.rint(x / STEP))) - 1
     return {
-        "rests": [0.0, *rests],
+        "centre": centre,
+        "rests": [constant(f"REST_{j}") for j in range(8)],
         "smallest p": round(float(p.min()), 4),
         "largest p": round(float(p.max()), 4),
         "softmax of 0 and ln 2": [float(value) for value in softmax_ext.softmax(np.log([1.0, 2.0]))],
@@ -50,18 +53,19 @@ def draw(saved, colours):
         left, right = max(edges[n], 0), min(edges[n + 1], 2 * np.log(2))
         x = np.linspace(left, right, 30)
         colour = "#d55e00" if n % 8 == 0 else "#3a8fd0"
-        above.plot([left, right], [power(n)] * 2, color=colour, lw=2.5, solid_capstyle="butt")
-        p = np.exp(x) / power(n) - 1
+        step = saved["centre"] * power(n)
+        above.plot([left, right], [step] * 2, color=colour, lw=2.5, solid_capstyle="butt")
+        p = np.exp(x) / step - 1
         # exp(r) with the table's own entry is the same number.
         assert np.allclose(np.expm1(x - n * STEP + saved["rests"][n % 8]), p, atol=1e-15)
         below.plot(x, p, color=colour, lw=1.6)
     x = np.linspace(0, 2 * np.log(2), 300)
     above.plot(x, np.exp(x), color=colours["ink"], lw=1.2)
     above.annotate("exp(x)", (1.0, np.exp(1.0)), (0.72, 2.75), color=colours["ink"])
-    above.annotate("M: eighths of a power of two", (0.62, 1.75), (0.68, 1.28), color="#3a8fd0")
+    above.annotate("C M, M: eighths of a power of two", (0.62, 1.75), (0.68, 1.28), color="#3a8fd0")
     above.set_yticks([1, 1.5, 2, 3, 4])
-    above.set_ylabel("exp(x) and M")
-    above.set_title("exp(x) = M (1 + p): M is exact, four bits")
+    above.set_ylabel("exp(x) and C M")
+    above.set_title("exp(x) = C M (1 + p): M is exact, four bits, and C = 31/32 cancels")
     below.axhline(0, color=colours["soft"], lw=0.8)
     below.set_ylabel("p")
     below.set_yticks([-0.1, -0.05, 0, 0.05])
