@@ -337,7 +337,7 @@ static int is_next_known(const smx_job *j, const smx_facts *c, enum smx_walk wal
 /* True if the worker can open the next tile by adding to the pointers of the last one. */
 static int is_uniform(const smx_job *j, const smx_facts *c) {
     int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked && !c->has_half &&
-             !c->op->has_labels && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
+             !c->op->has_targets && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
     for (int k = 0; k < c->op->inputs; k++)
         is &= j->in_place[k];
     return is && may(SMX_UNIFORM);
