@@ -12,6 +12,7 @@ static const smx_view nowhere = {NULL, 0, 0};
 
 /* ---- where the rows are ----------------------------------------------------------------------------------------- */
 
+/* Points the tile at the initial terms of its rows, if there are any. */
 static void find_initial(smx_worker *w) {
     const smx_operand *initial = &w->job->plan->initial;
     w->tile.initial = initial->data ? smx_gather_numbers(w, initial, w->job->real_size, w->factor) : NULL;

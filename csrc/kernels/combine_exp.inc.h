@@ -132,7 +132,7 @@ SMX_INLINE pair sum_add_initial(pair s, initial_term initial, vec reference) {
     return sum_renormalize(sum_add_sum(s, initial_exponential(initial, reference)));
 }
 
-/* Where the initial term is larger than exp(maximum / T), `yes`. */
+/* Picks `yes` in rows whose initial term is larger than exp(maximum / T), else `no`. */
 SMX_INLINE vec if_initial_leads(exp_total total, initial_term initial, const exp_temperature *t, vec yes, vec no) {
     const vec ahead = v_fnma(total.m.first, v_set1(t->inverse), initial.exponent.high);
     return v_select_le(ahead, v_set1(0), no, yes);

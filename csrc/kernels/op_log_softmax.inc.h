@@ -41,8 +41,8 @@ SMX_INLINE vec is_near_0(vec maximum, vec logarithm) {
     return v_select_le(bound, v_abs(maximum), v_set1(0), v_set1(1));
 }
 
-/* Where the initial term leads, it takes the place of the maximum; if T is not 1, the pair includes it instead, and half
-   of the maximum is 0. */
+/* An initial term that leads takes the place of the maximum. If T is not 1, the pair includes it instead, and half of the
+   maximum is 0. */
 SMX_INLINE void log_softmax_put_constants(real *constant, exp_total total, initial_term initial, pair logarithm,
                                           const real *shift, int row, const smx_tile *tile) {
     const exp_temperature *t = tile->temperature;

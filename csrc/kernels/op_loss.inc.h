@@ -47,15 +47,12 @@ _Static_assert((int)LOSS_POST < (int)SMX_SHIFT, "the constants of a loss are as 
 
 /* Exponentials are saved for the gradient only. */
 SMX_INLINE void label_loss_reduce_exp(const smx_tile *tile, real *partial, enum smx_walk walk) {
-    const int saves = tile->saved[0].start != NULL;
-    if (walk == SMX_WALK_ROWS && saves)
-        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 1);
-    else if (walk == SMX_WALK_ROWS)
-        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 0);
+    if (walk == SMX_WALK_ROWS)
+        softmax_logsumexp_reduce_rows(tile, partial);
     else if (walk == SMX_WALK_COLUMNS)
-        exp_reduce_long_columns(tile, partial, OTHERS_SAVING_ALL);
-    else if (saves)
-        exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, 1);
+        softmax_logsumexp_reduce_columns(tile, partial);
+    else if (tile->saved[0].start)
+        softmax_logsumexp_reduce_short_columns(tile, partial);
     else
         exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, 0);
 }

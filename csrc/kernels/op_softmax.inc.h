@@ -126,7 +126,7 @@ WRITE(softmax, transposed) {
 
 /* ---- with logsumexp --------------------------------------------------------------------------------------------- */
 
-/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels. It does not look ahead,
+/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels, too. It does not look ahead,
    because it may go through its rows twice (far_rows). */
 REDUCE(softmax_logsumexp, rows) {
     if (tile->saved[0].start)
