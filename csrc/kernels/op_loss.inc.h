@@ -184,7 +184,7 @@ SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm,
     if (!v_all_le(v_set1(LIFT_BELOW), below)) {
         const vec zero = v_set1(0), lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
                                                        v_select_le(sums.s.high, LIFT_UP_TO, v_set1(LIFT), zero));
-        const pair divisor = sum_renormalize(exp_of(total->m.first, exp_scale_of(max_reference, t)));
+        const pair divisor = exp_divisor(total->m.first, exp_scale_of(max_reference, t));
         const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift)), s = pair_scaled(sums.s, lift);
         logarithm.high = v_select_le(lift, zero, logarithm.high, z.high);
         logarithm.low = v_select_le(lift, zero, logarithm.low, z.low);
@@ -195,7 +195,7 @@ SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm,
     pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
     loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
     /* If S or the loss is infinite, the part that the roundings lost is NaN. */
-    const vec rounded = v_add(loss.high, loss.low);
+    const vec rounded = rounded_at_powers(loss);
     const vec plain = v_fma(sums.t.high, logarithm.high, sums.s.high);
     return v_select_le(rounded, rounded, rounded, plain);
 }
@@ -233,8 +233,8 @@ SMX_INLINE apart factor_apart_of(vec factor, int alone) {
 }
 
 /* alone: the targets are the factors of labels alone, of which only the fractions were added up. */
-SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, void *constants,
-                              int alone) {
+SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                              void *constants, int alone) {
     const exp_temperature *t = tile->temperature;
     const smx_targets *targets = tile->targets;
     const int rows = tile->rows;
@@ -256,7 +256,7 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         const vec label_factor = tile->label ? v_load_first((const real *)tile->factor + row, rows - row, zero) : zero;
         const apart scale = row_scale_of(tile, row), factor_apart = factor_apart_of(label_factor, alone);
         const vec scale_exponent = alone ? v_add(scale.exponent, factor_apart.exponent) : scale.exponent;
-        target_sums sums = target_combine(partials, pieces, rows, row, total.m.first);
+        target_sums sums = target_combine(partials, pieces, rows, shift, row, total.m.first);
         if (tile->scale) {
             sums.s = sum_times(sums.s, scale.fraction);
             sums.t = sum_times(sums.t, scale.fraction);
@@ -317,13 +317,11 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
 }
 static int label_loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                              void *constants) {
-    (void)shift;
-    return loss_finish_of(tile, pieces, partials, constants, 1);
+    return loss_finish_of(tile, pieces, partials, shift, constants, 1);
 }
 static int loss_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
                        void *constants) {
-    (void)shift;
-    return loss_finish_of(tile, pieces, partials, constants, 0);
+    return loss_finish_of(tile, pieces, partials, shift, constants, 0);
 }
 
 /* ---- the gradient ----------------------------------------------------------------------------------------------- */
