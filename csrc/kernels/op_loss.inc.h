@@ -15,14 +15,14 @@
    arguments are x for label_loss, whose label is 0, and x and q for target_loss. The ULP is that of the true loss; u is
    half the machine epsilon times an element's natural scale, T p + t.
 
-   claim: label_loss float32 <= 2 ulp; found 1.02 at hex: -0x1.a2e75ap-1, 0x1.cc03ap-3
-   claim: label_loss float64 <= 2 ulp; found 1.03 at hex: 0x1.78f30ded5ffb3p-1, 0x1.bf5dedf82cdfcp+0
+   claim: label_loss float32 <= 1.6 ulp, proven; found 1.02 at hex: -0x1.a2e75ap-1, 0x1.cc03ap-3
+   claim: label_loss float64 <= 1.6 ulp, proven; found 1.03 at hex: 0x1.78f30ded5ffb3p-1, 0x1.bf5dedf82cdfcp+0
    claim: label_loss_grad float32 <= 4 u; found 1.34 at hex: 0x1.7600b6p+5, -0x1.66b906p+5
    claim: label_loss_grad float64 <= 4 u; found 1.23 at hex: 0x1.d8f42faa97a95p+3, 0x1.9e6a55f4403ep+0,
      0x1.cfb0724b731c4p+2
-   claim: target_loss float32 <= 2 ulp; found 1.49 at hex: 0x1.02e74cp+4, -0x1.7f261cp+5, 0x1.15c808p+3,
+   claim: target_loss float32 <= 1.6 ulp, proven; found 1.49 at hex: 0x1.02e74cp+4, -0x1.7f261cp+5, 0x1.15c808p+3,
      0x1.fcd6cap+3
-   claim: target_loss float64 <= 2 ulp; found 1.49 at hex: 0x1.fbd53ec36b01ep+1, 0x1.81cd63d86ab5ep+3,
+   claim: target_loss float64 <= 1.6 ulp, proven; found 1.49 at hex: 0x1.fbd53ec36b01ep+1, 0x1.81cd63d86ab5ep+3,
      0x1.f99aa84789dacp-14, 0x1.d117d55f85132p-9
    claim: target_loss_grad float32 <= 4 u; found 1.98 at hex: -0x1.6e3eb4p+1, 0x1.a620f8p+2, -0x1.6984bp+0,
      0x1.fe2c22p+1, 0x1.f7e4fep+7, 0x1.5fe922p+7, 0x1.024be8p+8, 0x1.497d0ap+7

@@ -99,7 +99,8 @@ SMX_INLINE term_rule term_rule_of(largest m, vec rounder, vec floor, vec start, 
                             start,
                             unit,
                             maximum,
-                            what == OTHERS_WITH_GAPS ? gaps_start(v_fnma(v_max(floor, m.second), unit, maximum)) : start,
+                            what == OTHERS_WITH_GAPS ? gaps_start(v_fnma(v_max(floor, m.second), unit, maximum))
+                                                     : start,
                             what};
     return rule;
 }
@@ -117,8 +118,7 @@ SMX_INLINE running_sums running_sums_settle(running_sums s, const term_rule *rul
     return s;
 }
 SMX_INLINE row_sums running_sums_end(running_sums s, const term_rule *rule, int is_short) {
-    const row_sums end = {exp_sum_end(s.terms, rule->start, is_short),
-                          exp_sum_end(s.gaps, rule->gaps_start, is_short)};
+    const row_sums end = {exp_sum_end(s.terms, rule->start, is_short), exp_sum_end(s.gaps, rule->gaps_start, is_short)};
     return end;
 }
 

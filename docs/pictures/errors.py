@@ -107,9 +107,7 @@ def draw(saved, colours):
                     zorder=width,
                 )
         panel.axhline(1.5, color=colours["soft"], ls="--", lw=1)
-        panel.text(
-            lines["range"][-1], 1.02, "1.5 ULP: proven", ha="right", color=colours["soft"], fontsize=8
-        )
+        panel.text(lines["range"][-1], 1.02, "1.5 ULP: proven", ha="right", color=colours["soft"], fontsize=8)
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")
         panel.set_xticks(lines["range"], [str(size) for size in lines["range"]])

@@ -91,8 +91,8 @@ def gaps_start_above(t):
     """Return the start of a sum of terms times gaps over that of terms and the power of two not above the largest gap.
 
     Prove that no term has a larger exponent than the start. M is at most 1.061 2^(n / 8), and the largest term's is at
-    most 2.25 2^H; a term that is v steps below the largest, whose gap is g, is at most 2.25 2^(-v / 8) (g + 0.1 + 0.087 v)
-    2^H. That is largest at v = 0 for g >= 0.9, and at v = (0.8 - g) / 0.087 steps for less.
+    most 2.25 2^H. A term that is v steps below the largest, whose gap is g, is at most 2^H times
+    2.25 2^(-v / 8) (g + 0.1 + 0.087 v). For g >= 0.9 that is largest at v = 0; for less it is 2.25 * 1.1 at most.
     """
     k = pattern(r"v_set1\(BIAS - (\d+)\)\)\), v_set1\(EXP_SUM_START\)", "gaps_start")
     above = Fraction(2) ** int(k)

@@ -122,7 +122,7 @@ def over_logs(t, ez, tied, unit, least=0, most=2**40):
 
 
 def cancelled(t, tempered, lost, tied):
-    """Return the bound of logsumexp before its last rounding where it is m / T + L with both parts below ufp(L) in size.
+    """Return the bound of logsumexp before its last rounding where m / T and it are below ufp(L) in size.
 
     The ULP is then half of that of L. m / T is between -ufp(L) and ufp(L) - L, and the terms that count are near it:
     what the roundings of their reduction lose is small. lost: low(n).
@@ -145,7 +145,9 @@ def cancelled(t, tempered, lost, tied):
 def rounded_at_powers(error):
     """Return the bound of a result that is wrong by `error` before `rounded_at_powers` of the kernels (lemma 9)."""
     # by how much more than an ULP a number may be off, and still be rounded to the power of two
-    more = 2 / pattern(r"v_fnma\(v\.high, v_set1\(REAL_EPSILON / (\d+)\), v\.low\)", "rounded_at_powers' shift")
+    more = 2 / pattern(
+        r"v_fnma\(v\.high, v_set1\(REAL_EPSILON / (\d+)\), v\.low\)", "rounded_at_powers' shift"
+    )
     if error > 1 + more or error / 2 + (1 + more) / 2 > error + HALF:
         raise Failed(f"lemma 9 is not for errors of {float(error)}")
     return error + HALF
@@ -154,8 +156,8 @@ def rounded_at_powers(error):
 def gap_roundings(j):
     """Return what a gap's rounding and that of its product with M = 1 + j / 8 cost at most, in u relative.
 
-    A relative rounding is largest just above a power of two. M = 1 rounds nothing; else the gap or the product is there,
-    and the other one is M or 2 / M times a power of two.
+    A relative rounding is largest just above a power of two. M = 1 rounds nothing; else the gap or the product is
+    there, and the other one is M or 2 / M times a power of two.
     """
     m = 1 + Fraction(j, 8)
     return Fraction(1) if j == 0 else 1 + max(1 / m, m / 2)
@@ -167,10 +169,13 @@ def entropy(t, tempered, length):
     cells = exponential.bounds(t, tempered)
     # lemma 3 for terms times gaps, whose first factors have all bits
     of_gaps = max(gap_roundings(c.j) + c.error + 4 * c.share for c in cells)
-    of_gaps = max(of_gaps, max(gap_roundings(c.j) + c.error for c in cells) + Fraction(7, 2) * max(c.share for c in cells))
+    of_gaps = max(
+        of_gaps,
+        max(gap_roundings(c.j) + c.error for c in cells) + Fraction(7, 2) * max(c.share for c in cells),
+    )
     lost = low(t, length, others=True)
-    # The start of the sum of gaps is so much larger beside its largest term. If the smallest gap is less than a unit, down
-    # to T / 2, it is that beside the terms themselves, whose sum is z / (1 + z), less than L.
+    # The start of the sum of gaps is so much larger beside its largest term. If the smallest gap is less than a unit,
+    # from T / 2 to T, it is that beside the terms themselves, whose sum is z / (1 + z), less than L.
     above = reduction.gaps_start_above(t)
     of_gaps += above * lost + SMALL
     ez = s + max(c.error for c in cells) + lost + SMALL
@@ -225,8 +230,8 @@ def plain_log_softmax(t, ez, tied, in_ulp):
 def of_targets(t, length):
     """Return what the pairs of a sum of targets lose, in u: t (m - x), rounded once, is added to a pair.
 
-    A product and its addition each lose u h at most, so low is at most 2 i u h after i of them, and two of its roundings
-    follow each. Partial sums are added pairwise, pieces as those of exponentials are, with their product and gap.
+    A product and its addition each lose u h at most, so low is at most 2 i u h after i of them, and two of its
+    roundings follow each. Partial sums are added pairwise, pieces as those of exponentials are, with a product more.
     """
     piece = int(defined("SMX_PIECE"))
     count = ceil(Fraction(min(length, piece), 1 if length <= defined("SMX_SHORT") else t.sums))
