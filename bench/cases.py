@@ -240,7 +240,9 @@ def _cells():
     cells += [(op, dtype, shape) for op in plain.MASKED for dtype in DTYPES for shape in masked]
     # A logarithm of a sum in 16 bits is nobody's wish.
     half = [op for op in OPERATIONS if op != "logsumexp"]
-    cells += [(op, dtype, shape) for op in half for dtype in HALF_DTYPES for shape in ("128x1000", "32x128256")]
+    cells += [
+        (op, dtype, shape) for op in half for dtype in HALF_DTYPES for shape in ("128x1000", "32x128256")
+    ]
     return [parse(":".join(cell)) for cell in cells]
 
 
