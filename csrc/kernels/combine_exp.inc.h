@@ -163,10 +163,10 @@ SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, pt
         logs->logarithm[row / LANES] = log_of_1_plus(logs->logarithm[row / LANES]);
 }
 
-/* high + low, rounded; but to a power of two if it is so little above it that the number next to the power is nearer by
-   less than half the distance of the numbers below. A true value just below a power of two is so never rounded to a
-   number beyond it, which would be two of its ULP away, unless high + low is off by 1.5 ULP (docs/accuracy.md,
-   lemma 9). */
+/* high + low, rounded; but to a power of two from up to three quarters of a last place above it. Below a power of two,
+   numbers are half as far apart. There a true value may be near the power, and high + low above it by more than that
+   half: as usually rounded, the result would be beyond the power, more than two ULP of the true value away
+   (docs/accuracy.md, lemma 9). */
 SMX_INLINE vec rounded_at_powers(pair v) {
     const vec value = v_add(v.high, v.low), less = v_add(v.high, v_fnma(v.high, v_set1(REAL_EPSILON / 4), v.low));
     return v_select_le(v_significand(less), v_set1(1), less, value);
