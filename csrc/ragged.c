@@ -38,57 +38,14 @@ typedef struct {
     smx_plan alone; /* the plan of one segment */
     int failed;
     smx_window window;
-    smx_columns tile; /* the open tile */
 } worker;
-
-/* ---- a tile of a window ----------------------------------------------------------------------------------------- */
-
-static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
-    const worker *r = w->context;
-    const smx_job *j = w->job;
-    (void)piece;
-    w->tile.again = shift;
-    if (!w->state->shifted || !j->op->may_shift) /* do_tile has loaded them */
-        return;
-    smx_load_columns(&r->window, 0, w->block[0], r->tile);
-    if (shift)
-        j->plan->kernels->subtract(&w->tile, shift);
-}
-
-static void write_columns(smx_worker *w, ptrdiff_t piece) {
-    (void)piece;
-    w->job->write(&w->tile, w->state->constants);
-    if (w->state->flags & SMX_NOT_FINITE)
-        w->job->plan->kernels->canonicalize_nans(&w->tile);
-}
-
-static void do_tile(worker *r, smx_columns tile) {
-    const smx_job *j = &r->job->columns;
-    smx_tile *t = &r->columns.tile;
-    r->tile = tile;
-    t->rows = tile.to - tile.from;
-    t->n = t->row_length = tile.longest;
-    for (int k = 0; k < j->op->inputs; k++) {
-        const smx_view view = {r->columns.block[k], 1, j->pitch};
-        smx_load_columns(&r->window, k, r->columns.block[k], tile);
-        t->in[k] = view;
-    }
-    t->out = t->in[0];
-    if (j->saves) {
-        const smx_view saved = {r->columns.saved, 1, j->pitch};
-        t->saved[0] = t->in[0];
-        t->saved[1] = saved;
-    }
-    smx_do_open_rows(&r->columns, 0, 0);
-    smx_store_columns(&r->window, r->columns.block[0], tile);
-}
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
-/* Points the operand at the segment that starts with that element. The stride is set again, as smx_simplify may have
-   rewritten it for a segment of one element. */
-static void move_to(smx_operand *operand, const smx_operand *whole, ptrdiff_t start) {
-    operand->data = whole->data + start * whole->inner[0];
+/* Points the operand at the element with that number, or at the result of that segment. The stride is set again, as
+   smx_simplify may have rewritten it for a segment of one element. */
+static void move_to(smx_operand *operand, const smx_operand *whole, ptrdiff_t number) {
+    operand->data = whole->data + number * whole->inner[0];
     operand->inner[0] = whole->inner[0];
 }
 
@@ -97,8 +54,13 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
     const ptrdiff_t start = j->plan->indptr[k];
     for (int i = 0; i < j->columns.op->inputs; i++)
         move_to(&alone->in[i], &j->plan->in[i], start);
-    move_to(&alone->out, &j->plan->out, start);
+    move_to(&alone->out, &j->plan->out, j->columns.op->elementwise ? start : k);
     alone->inner_shape[0] = smx_segment_length(j->plan, k);
+    if (j->plan->mask.data) {
+        alone->mask.data = j->plan->mask.data + start * j->plan->mask.inner[0];
+        alone->mask.inner[0] = j->plan->mask.inner[0];
+        alone->mask.inner_shape[0] = alone->inner_shape[0];
+    }
     alone->threads = threads;
     return smx_run_rows(alone);
 }
@@ -131,8 +93,13 @@ static void do_window(worker *r) {
     if (window->count == 0)
         return;
     smx_sort_window(window);
-    for (int t = 0; t < window->tiles; t++)
-        do_tile(r, window->tile[t]);
+    for (int t = 0; t < window->tiles; t++) {
+        smx_tile *tile = &r->columns.tile;
+        window->open = window->tile[t];
+        tile->rows = window->open.to - window->open.from;
+        tile->row_length = window->open.longest;
+        smx_do_open_rows(&r->columns, 0, 0);
+    }
     smx_clear_window(window);
 }
 
@@ -140,7 +107,7 @@ static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
     for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
-        const ptrdiff_t n = smx_segment_length(j->plan, k), start = j->plan->indptr[k];
+        const ptrdiff_t n = smx_segment_length(j->plan, k);
         if (n == 0)
             continue;
         if (!smx_fits_window(&r->window, n)) {
@@ -149,10 +116,10 @@ static void do_part(worker *r, int part) {
             continue;
         }
         if (j->segments.prefetches_segments)
-            smx_prefetch_segment(&r->window, start, n);
-        if (!smx_add_segment(&r->window, start, n)) {
+            smx_prefetch_segment(&r->window, k, n);
+        if (!smx_add_segment(&r->window, k, n)) {
             do_window(r);
-            smx_add_segment(&r->window, start, n);
+            smx_add_segment(&r->window, k, n);
         }
     }
     do_window(r);
@@ -171,13 +138,13 @@ static worker *open_worker(const job *j) {
         w->block[k] = scratch;
     w->saved = scratch;
     w->partials = scratch + columns->saved_bytes;
+    w->mask_block = w->partials + columns->partial_bytes;
     w->job = columns;
     w->state = &r->state;
-    w->context = r;
-    w->is_open = 0;
+    w->context = &r->window;
+    w->is_open = w->is_packed = 0;
     w->tile = nothing;
     w->tile.temperature = columns->temperature;
-    w->tile.initial = NULL;
     r->job = j;
     r->window.of = &j->segments;
     smx_clear_window(&r->window);
@@ -251,28 +218,35 @@ static int is_in_order(const smx_plan *plan, const smx_operand *operand, ptrdiff
            smx_is_native(plan, operand, 1);
 }
 
-/* Fills in the job of all tiles of all windows. */
+/* Fills in the job of all tiles of all windows. What is not set is off. */
 static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements) {
+    static const smx_job nothing;
     const ptrdiff_t multiple = plan->kernels->row_multiple;
+    *c = nothing;
     c->plan = plan;
     c->op = &plan->kernels->op[plan->op];
-    c->temperature = plan->kernels->no_temperature;
+    smx_set_temperature(c, plan);
     c->real_size = (ptrdiff_t)plan->kernels->real_size;
     c->pieces = 1;
     c->layout = SMX_COLUMNS;
     c->reduce = c->op->reduce[SMX_WALK_SHORT_COLUMNS];
     c->write = c->op->write[SMX_WALK_SHORT_COLUMNS];
-    c->open_piece = open_columns;
-    c->write_piece = write_columns;
+    c->output = c->op->elementwise ? SMX_TO_BLOCK : SMX_NO_ELEMENTS;
+    for (int k = 0; k < c->op->inputs; k++)
+        c->load[k] = smx_load_segments;
+    c->store = smx_store_segments;
+    c->find_mask = smx_find_mask_of_segments;
+    c->store_numbers = smx_store_numbers_of_segments;
     c->saves = c->op->saves;
-    c->looks_ahead = c->uniform = 0;
-    c->prefetches = smx_beyond_cache(c->op->inputs + 1, elements * c->real_size);
+    c->prefetches = smx_beyond_cache(c->op->inputs + c->op->elementwise, elements * c->real_size);
     /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
     c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;
-    c->block_bytes = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]) * c->pitch * c->real_size, 64);
+    const ptrdiff_t block = smx_min(SMX_SHORT, plan->inner_shape[0]) * c->pitch;
+    c->block_bytes = smx_round_up(block * c->real_size, 64);
     c->saved_bytes = c->saves ? c->block_bytes : 0;
     c->partial_bytes = SMX_PARTIALS * SMX_WINDOW_ROWS * c->real_size;
-    c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes;
+    c->mask_bytes = plan->mask.data ? smx_round_up(block, 64) : 0;
+    c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes + c->mask_bytes;
 }
 
 static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job *columns, ptrdiff_t elements) {
@@ -282,7 +256,7 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
         s->inner_count *= plan->outer_shape[d];
     for (int k = 0; k < columns->op->inputs; k++)
         s->in_order[k] = is_in_order(plan, &plan->in[k], s->inner_count, columns->real_size);
-    s->out_in_order = is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
+    s->out_in_order = columns->op->elementwise && is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
     s->prefetches = columns->prefetches;
     s->prefetches_segments = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
