@@ -20,6 +20,9 @@
 
 enum {
     PARTS_PER_THREAD = 8,
+    /* Segments of one length that follow one another make a plan if there are so many of them, with so many elements. */
+    FEW_ALIKE = 32,
+    FEW_ALIKE_ELEMENTS = 256,
     SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
 };
 
@@ -29,6 +32,7 @@ typedef struct {
     smx_plan *plan;
     ptrdiff_t share; /* the weight of a part */
     int parts, threads;
+    int may_run_alike; /* an outer axis can be added to the plan */
 } job;
 
 typedef struct {
@@ -49,8 +53,8 @@ static void move_to(smx_operand *operand, const smx_operand *whole, ptrdiff_t nu
     operand->inner[0] = whole->inner[0];
 }
 
-/* Runs segment k as a plan of its own. */
-static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
+/* Points the plan `alone` at segment k. */
+static void move_plan(smx_plan *alone, const job *j, ptrdiff_t k) {
     const ptrdiff_t start = j->plan->indptr[k];
     for (int i = 0; i < j->columns.op->inputs; i++)
         move_to(&alone->in[i], &j->plan->in[i], start);
@@ -61,8 +65,61 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
         alone->mask.inner[0] = j->plan->mask.inner[0];
         alone->mask.inner_shape[0] = alone->inner_shape[0];
     }
+}
+
+/* Runs segment k as a plan of its own. */
+static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
+    move_plan(alone, j, k);
     alone->threads = threads;
     return smx_run_rows(alone);
+}
+
+/* ---- segments of one length ------------------------------------------------------------------------------------- */
+
+/* How many segments from k on, before `last`, have n elements; 0 if they are too few for a plan. */
+static ptrdiff_t count_alike(const job *j, ptrdiff_t k, ptrdiff_t last, ptrdiff_t n) {
+    const ptrdiff_t *indptr = j->plan->indptr;
+    const ptrdiff_t few = smx_max(FEW_ALIKE, FEW_ALIKE_ELEMENTS / n);
+    if (!j->may_run_alike || n > SMX_SHORT || few > last - k || indptr[k + few] - indptr[k] != few * n)
+        return 0;
+    ptrdiff_t count = 1;
+    while (k + count < last && indptr[k + count + 1] - indptr[k + count] == n)
+        count++;
+    return count < few ? 0 : count;
+}
+
+static void add_axis(ptrdiff_t *shape, ptrdiff_t *stride, int dims, ptrdiff_t size, ptrdiff_t step) {
+    for (int d = dims; shape && d > 0; d--)
+        shape[d] = shape[d - 1];
+    for (int d = dims; stride && d > 0; d--)
+        stride[d] = stride[d - 1];
+    if (shape)
+        shape[0] = size;
+    if (stride)
+        stride[0] = step;
+}
+
+/* Runs so many segments from k on, which have one length, as a plan with one more outer axis. */
+static int run_alike(const job *j, ptrdiff_t k, ptrdiff_t count) {
+    smx_plan *alike = smx_take_scratch(sizeof(smx_plan));
+    if (!alike)
+        return SMX_NO_MEMORY;
+    *alike = *j->plan;
+    alike->indptr = NULL;
+    alike->explanation = NULL;
+    alike->threads = 1;
+    move_plan(alike, j, k);
+    const ptrdiff_t n = alike->inner_shape[0];
+    for (int i = 0; i < j->columns.op->inputs; i++)
+        add_axis(NULL, alike->in[i].outer, alike->outer_dims, count, n * alike->in[i].inner[0]);
+    add_axis(NULL, alike->out.outer, alike->outer_dims, count,
+             (j->columns.op->elementwise ? n : 1) * alike->out.inner[0]);
+    if (alike->mask.data)
+        add_axis(alike->mask.outer_shape, alike->mask.outer, alike->mask.outer_dims++, count, n * alike->mask.inner[0]);
+    add_axis(alike->outer_shape, NULL, alike->outer_dims++, count, 0);
+    const int status = smx_run_rows(alike);
+    smx_return_scratch(alike);
+    return status;
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -113,6 +170,12 @@ static void do_part(worker *r, int part) {
         if (!smx_fits_window(&r->window, n)) {
             if (!is_for_all_threads(j, k))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
+            continue;
+        }
+        const ptrdiff_t alike = count_alike(j, k, last, n);
+        if (alike > 0) {
+            r->failed |= run_alike(j, k, alike) != SMX_DONE;
+            k += alike - 1;
             continue;
         }
         if (j->segments.prefetches_segments)
@@ -241,7 +304,7 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->prefetches = smx_beyond_cache(c->op->inputs + c->op->elementwise, elements * c->real_size);
     /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
     c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;
-    const ptrdiff_t block = smx_min(SMX_SHORT, plan->inner_shape[0]) * c->pitch;
+    const ptrdiff_t block = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]), 4) * c->pitch;
     c->block_bytes = smx_round_up(block * c->real_size, 64);
     c->saved_bytes = c->saves ? c->block_bytes : 0;
     c->partial_bytes = SMX_PARTIALS * SMX_WINDOW_ROWS * c->real_size;
@@ -258,7 +321,6 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
         s->in_order[k] = is_in_order(plan, &plan->in[k], s->inner_count, columns->real_size);
     s->out_in_order = columns->op->elementwise && is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
-    s->prefetches = columns->prefetches;
     s->prefetches_segments = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
 }
 
@@ -270,6 +332,8 @@ int smx_run_ragged(smx_plan *plan) {
         elements *= plan->outer_shape[d];
     elements *= plan->inner_shape[0];
     j.plan = plan;
+    /* The axes of the mask are the plan's, so that both are sorted alike. */
+    j.may_run_alike = plan->outer_dims == 1 && (!plan->mask.data || plan->mask.outer_dims == 1);
     set_up_columns(&j.columns, plan, elements);
     set_up_segments(&j.segments, plan, &j.columns, elements);
     j.threads = smx_threads_for(plan, elements);

@@ -17,9 +17,6 @@
 
 /* ---- columns ---------------------------------------------------------------------------------------------------- */
 
-/* The first element, along the axis, of a segment that has been sorted. */
-static ptrdiff_t start_of(const smx_window *w, ptrdiff_t i) { return w->of->plan->indptr[w->segment[i]]; }
-
 /* Counting sort. Segments of equal length stay in order. */
 static void sort_segments(smx_window *w) {
     int segments_of[SMX_SHORT + 1] = {0}, next[SMX_SHORT + 1], before = 0;
@@ -30,8 +27,11 @@ static void sort_segments(smx_window *w) {
         memset(w->length + before, n, (size_t)segments_of[n]);
         before += segments_of[n];
     }
-    for (int i = 0; i < w->count; i++)
-        w->segment[next[w->added_length[i]]++] = w->added[i];
+    for (int i = 0; i < w->count; i++) {
+        const int to = next[w->added_length[i]]++;
+        w->segment[to] = w->added[i];
+        w->start[to] = w->of->plan->indptr[w->added[i]];
+    }
 }
 
 /* A tile takes SUMS rows, and more while the next is not much shorter than its first. */
@@ -54,23 +54,9 @@ void smx_sort_window(smx_window *w) {
     w->rows = w->count * (int)w->of->inner_count;
     sort_segments(w);
     cut_window(w);
-    /* They are in order, so they follow one another if they reach as far as their elements do. */
-    w->is_packed = w->of->inner_count == 1 && w->shortest == w->longest &&
-                   start_of(w, w->count - 1) - start_of(w, 0) == (w->count - 1) * (ptrdiff_t)w->longest;
 }
 
 /* ---- reals ------------------------------------------------------------------------------------------------------ */
-
-/* One segment into a column of the block, or back. */
-SMX_INLINE void copy_column_sized(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n,
-                                  size_t size) {
-    ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4, from += 4 * from_step)
-        for (int k = 0; k < 4; k++, to += to_step)
-            memcpy(to, from + k * from_step, size);
-    for (; i < n; i++, to += to_step, from += from_step)
-        memcpy(to, from, size);
-}
 
 static void fill(char *to, double value, ptrdiff_t count, size_t size) {
     const float single = (float)value;
@@ -112,39 +98,18 @@ void smx_prefetch_segment(const smx_window *w, ptrdiff_t k, ptrdiff_t n) {
     }
 }
 
-/* Segments of one row in an operand whose segments follow one another: into the block, or out of it. */
-SMX_INLINE void copy_segments_sized(const smx_window *w, const smx_operand *operand, char *block, smx_columns tile,
-                                    int is_output, ptrdiff_t size) {
-    const ptrdiff_t step = w->of->pitch * size;
-    for (int i = tile.from; i < tile.to; i++, block += size) {
-        char *segment = find_element(w, operand, start_of(w, i));
-        if (is_output)
-            copy_column_sized(segment, size, block, step, w->length[i], (size_t)size);
-        else
-            copy_column_sized(block, step, segment, size, w->length[i], (size_t)size);
-    }
-}
-
 /* Copies the rows of a tile to the block, or from the block if the operand is the output. */
 static void copy_tile(const smx_window *w, const smx_operand *operand, int in_order, char *block, smx_columns tile) {
     const smx_plan *plan = w->of->plan;
     const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
     const ptrdiff_t step = w->of->pitch * size;
     const int is_output = operand == &plan->out;
-    if (in_order && beside == 1 && size == 4) {
-        copy_segments_sized(w, operand, block, tile, is_output, 4);
-        return;
-    }
-    if (in_order && beside == 1) {
-        copy_segments_sized(w, operand, block, tile, is_output, 8);
-        return;
-    }
     for (ptrdiff_t i = tile.from / beside; i < w->count && i * beside < tile.to; i++) {
         const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, tile.from),
                         last = smx_min(column + beside, tile.to);
         char *at = block + (first - tile.from) * size;
         if (in_order) {
-            char *segment = find_element(w, operand, start_of(w, i)) + (first - column) * size;
+            char *segment = find_element(w, operand, w->start[i]) + (first - column) * size;
             if (is_output)
                 smx_copy_rows(segment, beside * size, size, at, step, size, n, last - first, size, 0);
             else
@@ -154,9 +119,9 @@ static void copy_tile(const smx_window *w, const smx_operand *operand, int in_or
         for (ptrdiff_t c = first; c < last; c++, at += size) {
             char *row = smx_find_row(plan, operand, c - column);
             if (is_output)
-                smx_scatter(plan, operand, row, start_of(w, i), n, at, step);
+                smx_scatter(plan, operand, row, w->start[i], n, at, step);
             else
-                smx_gather(plan, operand, row, start_of(w, i), n, at, step);
+                smx_gather(plan, operand, row, w->start[i], n, at, step);
         }
     }
 }
@@ -167,13 +132,14 @@ void smx_load_segments(smx_worker *worker, int k, ptrdiff_t start) {
     const smx_columns tile = w->open;
     const smx_view block = smx_view_block(worker->job, worker->block[k]);
     (void)start; /* a tile is one piece */
-    fill_up(worker, k, block.start, tile);
-    if (w->is_packed && w->of->in_order[k])
-        plan->kernels->rows_to_columns(find_element(w, &plan->in[k], start_of(w, tile.from)), tile.longest,
-                                       tile.to - tile.from, tile.longest, block.start, block.element_stride,
-                                       w->of->prefetches);
-    else
+    if (w->of->in_order[k] && w->of->inner_count == 1) {
+        plan->kernels->segments_to_columns(plan->in[k].data, plan->inner_shape[0], w->start + tile.from,
+                                           w->length + tile.from, tile.to - tile.from, tile.longest,
+                                           worker->job->op->hidden.in[k], block.start, block.element_stride);
+    } else {
+        fill_up(worker, k, block.start, tile);
         copy_tile(w, &plan->in[k], w->of->in_order[k], block.start, tile);
+    }
     if (plan->mask.data)
         smx_apply_mask(worker, &block, worker->job->op->hidden.in[k], &block);
 }
@@ -186,10 +152,9 @@ void smx_store_segments(smx_worker *worker, ptrdiff_t start, int applies_mask) {
     (void)start;
     if (applies_mask)
         smx_apply_mask(worker, &block, worker->job->op->hidden.out, &block);
-    if (w->is_packed && w->of->out_in_order)
-        plan->kernels->columns_to_rows(block.start, block.element_stride,
-                                       find_element(w, &plan->out, start_of(w, tile.from)), tile.longest,
-                                       tile.to - tile.from, tile.longest, w->of->prefetches);
+    if (w->of->out_in_order && w->of->inner_count == 1)
+        plan->kernels->columns_to_segments(block.start, block.element_stride, plan->out.data, w->start + tile.from,
+                                           w->length + tile.from, tile.to - tile.from);
     else
         copy_tile(w, &plan->out, w->of->out_in_order, block.start, tile);
 }
@@ -206,7 +171,7 @@ smx_view smx_find_mask_of_segments(smx_worker *worker, ptrdiff_t start, ptrdiff_
     memset(worker->mask_block, 0, (size_t)(n * pitch));
     for (ptrdiff_t c = w->open.from; c < w->open.to; c++) {
         const ptrdiff_t i = c / beside, length = w->length[i];
-        const smx_view row = smx_view_mask(w->of->plan, c % beside, 1, start_of(w, i), length, 1, bytes);
+        const smx_view row = smx_view_mask(w->of->plan, c % beside, 1, w->start[i], length, 1, bytes);
         char *to = worker->mask_block + c - w->open.from;
         for (ptrdiff_t at = 0; at < length; at++)
             to[at * pitch] = ((const char *)row.start)[at * row.element_stride];

@@ -22,7 +22,6 @@ typedef struct {
     const smx_plan *plan;
     ptrdiff_t inner_count; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t pitch; /* of the block */
-    int prefetches; /* what comes next is not in the last-level cache, and copies prefetch it */
     int prefetches_segments; /* segments are prefetched when they are added to a window */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
@@ -37,12 +36,11 @@ typedef struct {
     ptrdiff_t added[SMX_WINDOW_ROWS];
     uint8_t added_length[SMX_WINDOW_ROWS];
     /* As columns: the longest segment first. The rows of segment i begin at column i * inner_count. */
-    ptrdiff_t segment[SMX_WINDOW_ROWS];
+    ptrdiff_t segment[SMX_WINDOW_ROWS], start[SMX_WINDOW_ROWS]; /* start counts elements of the axis */
     uint8_t length[SMX_WINDOW_ROWS];
     smx_columns tile[SMX_WINDOW_ROWS];
     int tiles;
     smx_columns open; /* the tile that is worked on */
-    int is_packed; /* the segments have one length and follow one another */
 } smx_window;
 
 static inline ptrdiff_t smx_segment_length(const smx_plan *plan, ptrdiff_t k) {
