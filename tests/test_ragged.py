@@ -479,7 +479,7 @@ BAD = {
 @pytest.mark.parametrize("indptr", BAD.values(), ids=list(BAD))
 def test_bad_indptr_is_refused_before_anything_is_written(name, indptr):
     arrays = arguments(name, (6,), np.float64)
-    out = np.full(6 if OPERATIONS[name].elementwise else np.size(indptr), 7.0)
+    out = np.full(6, 7.0)
     with pytest.raises(ValueError, match="indptr") as caught:
         call(name, arrays, indptr, out=out)
     assert "expected" in str(caught.value)
