@@ -1,8 +1,9 @@
 /* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
-   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. For a shorter segment, a
-   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h). Long segments
-   between them do not end a window: it would have too few rows for its vectors.
+   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. So are many short segments of
+   one length that follow one another. For another short segment, a plan would take longer than the kernels do, so such
+   segments are taken a window at a time (window.h). Long segments between them do not end a window: it would have too few
+   rows for its vectors.
 
    Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the
    segments that outweigh a part and are worth more than one thread. Then each thread does parts. */
@@ -20,9 +21,8 @@
 
 enum {
     PARTS_PER_THREAD = 8,
-    /* Segments of one length that follow one another make a plan if there are so many of them, with so many elements. */
-    FEW_ALIKE = 32,
-    FEW_ALIKE_ELEMENTS = 256,
+    MANY_ALIKE = 64, /* so many segments of one length, one after the other, are worth a plan */
+    PREFETCHED = 256, /* elements of the axis that are prefetched at once */
     SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
 };
 
@@ -79,13 +79,12 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
 /* How many segments from k on, before `last`, have n elements; 0 if they are too few for a plan. */
 static ptrdiff_t count_alike(const job *j, ptrdiff_t k, ptrdiff_t last, ptrdiff_t n) {
     const ptrdiff_t *indptr = j->plan->indptr;
-    const ptrdiff_t few = smx_max(FEW_ALIKE, FEW_ALIKE_ELEMENTS / n);
-    if (!j->may_run_alike || n > SMX_SHORT || few > last - k || indptr[k + few] - indptr[k] != few * n)
+    if (!j->may_run_alike || last - k < MANY_ALIKE || indptr[k + MANY_ALIKE] - indptr[k] != MANY_ALIKE * n)
         return 0;
     ptrdiff_t count = 1;
     while (k + count < last && indptr[k + count + 1] - indptr[k + count] == n)
         count++;
-    return count < few ? 0 : count;
+    return count < MANY_ALIKE ? 0 : count;
 }
 
 static void add_axis(ptrdiff_t *shape, ptrdiff_t *stride, int dims, ptrdiff_t size, ptrdiff_t step) {
@@ -163,10 +162,16 @@ static void do_window(worker *r) {
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
+    ptrdiff_t prefetched = 0;
+    r->window.end = j->plan->indptr[last];
     for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
-        const ptrdiff_t n = smx_segment_length(j->plan, k);
+        const ptrdiff_t n = smx_segment_length(j->plan, k), end = j->plan->indptr[k + 1];
         if (n == 0)
             continue;
+        if (j->segments.prefetches && end > prefetched) {
+            prefetched = smx_min(end + PREFETCHED, j->plan->inner_shape[0]);
+            smx_prefetch_elements(&j->segments, end - n, prefetched);
+        }
         if (!smx_fits_window(&r->window, n)) {
             if (!is_for_all_threads(j, k))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
@@ -178,8 +183,6 @@ static void do_part(worker *r, int part) {
             k += alike - 1;
             continue;
         }
-        if (j->segments.prefetches_segments)
-            smx_prefetch_segment(&r->window, k, n);
         if (!smx_add_segment(&r->window, k, n)) {
             do_window(r);
             smx_add_segment(&r->window, k, n);
@@ -321,7 +324,14 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
         s->in_order[k] = is_in_order(plan, &plan->in[k], s->inner_count, columns->real_size);
     s->out_in_order = columns->op->elementwise && is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
-    s->prefetches_segments = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
+    s->prefetches = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
+}
+
+int smx_are_segments(const ptrdiff_t *indptr, ptrdiff_t segments, ptrdiff_t length) {
+    int falls = 0;
+    for (ptrdiff_t k = 0; k < segments; k++)
+        falls |= indptr[k + 1] < indptr[k];
+    return indptr[0] == 0 && indptr[segments] == length && !falls;
 }
 
 int smx_run_ragged(smx_plan *plan) {

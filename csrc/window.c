@@ -5,8 +5,10 @@
    fewer elements are added than there are, plus one vector of the longest row. So an element costs a few nanoseconds,
    whatever the lengths are.
 
-   Segments are also copied in that order. The number of turns of a copy's loop is then nearly always that of the segment
-   before, so the processor foresees it; in the order of memory, each segment would cost it a wrong guess or two. */
+   Segments of one row are transposed in registers, a vector of rows at a time, where they follow one another in memory
+   (segments_to_columns, columns_to_segments). Others are copied element by element. Both go in order of length. The
+   number of turns of a copy's loop is then nearly always that of the rows before, so the processor foresees it; in the
+   order of memory, each segment would cost it a wrong guess or two. */
 
 #include "window.h"
 
@@ -32,6 +34,9 @@ static void sort_segments(smx_window *w) {
         w->segment[to] = w->added[i];
         w->start[to] = w->of->plan->indptr[w->added[i]];
     }
+    /* Loops read a vector of lengths at a time. */
+    const int padded = (int)smx_round_up(w->count, w->of->plan->kernels->row_multiple);
+    memset(w->length + w->count, w->shortest, (size_t)(padded - w->count));
 }
 
 /* A tile takes SUMS rows, and more while the next is not much shorter than its first. */
@@ -80,21 +85,21 @@ static void fill_up(const smx_worker *worker, int k, char *block, smx_columns ti
 }
 
 /* Where an element of the axis is in an operand whose segments follow one another. */
-static char *find_element(const smx_window *w, const smx_operand *operand, ptrdiff_t start) {
-    return operand->data + start * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
+static char *find_element(const smx_segments *of, const smx_operand *operand, ptrdiff_t number) {
+    return operand->data + number * of->inner_count * (ptrdiff_t)of->plan->kernels->real_size;
 }
 
 /* Segments are copied in order of length, which the processor does not foresee. */
-void smx_prefetch_segment(const smx_window *w, ptrdiff_t k, ptrdiff_t n) {
-    const smx_plan *plan = w->of->plan;
-    const ptrdiff_t bytes = n * w->of->inner_count * (ptrdiff_t)plan->kernels->real_size;
-    for (int i = 0; i <= plan->kernels->op[plan->op].inputs; i++) {
-        const int is_output = i == plan->kernels->op[plan->op].inputs;
-        const smx_operand *operand = is_output ? &plan->out : &plan->in[i];
-        if (is_output ? !w->of->out_in_order || plan->out.data == plan->in[0].data : !w->of->in_order[i])
+void smx_prefetch_elements(const smx_segments *of, ptrdiff_t from, ptrdiff_t to) {
+    const smx_plan *plan = of->plan;
+    const int inputs = plan->kernels->op[plan->op].inputs;
+    for (int k = 0; k <= inputs; k++) {
+        const smx_operand *operand = k < inputs ? &plan->in[k] : &plan->out;
+        if (k < inputs ? !of->in_order[k] : !of->out_in_order || plan->out.data == plan->in[0].data)
             continue;
-        for (ptrdiff_t at = 0; at < bytes; at += SMX_CACHE_LINE)
-            SMX_PREFETCH(find_element(w, operand, plan->indptr[k]) + at);
+        const char *end = find_element(of, operand, to);
+        for (const char *at = find_element(of, operand, from); at < end; at += SMX_CACHE_LINE)
+            SMX_PREFETCH(at);
     }
 }
 
@@ -109,7 +114,7 @@ static void copy_tile(const smx_window *w, const smx_operand *operand, int in_or
                         last = smx_min(column + beside, tile.to);
         char *at = block + (first - tile.from) * size;
         if (in_order) {
-            char *segment = find_element(w, operand, w->start[i]) + (first - column) * size;
+            char *segment = find_element(w->of, operand, w->start[i]) + (first - column) * size;
             if (is_output)
                 smx_copy_rows(segment, beside * size, size, at, step, size, n, last - first, size, 0);
             else
@@ -133,9 +138,9 @@ void smx_load_segments(smx_worker *worker, int k, ptrdiff_t start) {
     const smx_view block = smx_view_block(worker->job, worker->block[k]);
     (void)start; /* a tile is one piece */
     if (w->of->in_order[k] && w->of->inner_count == 1) {
-        plan->kernels->segments_to_columns(plan->in[k].data, plan->inner_shape[0], w->start + tile.from,
-                                           w->length + tile.from, tile.to - tile.from, tile.longest,
-                                           worker->job->op->hidden.in[k], block.start, block.element_stride);
+        plan->kernels->segments_to_columns(plan->in[k].data, w->end, w->start + tile.from, w->length + tile.from,
+                                           tile.to - tile.from, tile.longest, worker->job->op->hidden.in[k],
+                                           block.start, block.element_stride);
     } else {
         fill_up(worker, k, block.start, tile);
         copy_tile(w, &plan->in[k], w->of->in_order[k], block.start, tile);

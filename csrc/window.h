@@ -22,13 +22,14 @@ typedef struct {
     const smx_plan *plan;
     ptrdiff_t inner_count; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t pitch; /* of the block */
-    int prefetches_segments; /* segments are prefetched when they are added to a window */
+    int prefetches; /* elements are prefetched before their segments are added to a window */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
 } smx_segments;
 
 typedef struct {
     const smx_segments *of;
+    ptrdiff_t end; /* of the elements that no other thread writes to meanwhile */
     int count, rows; /* segments, of which none is empty; and columns */
     ptrdiff_t elements;
     int shortest, longest;
@@ -76,8 +77,8 @@ static inline int smx_add_segment(smx_window *w, ptrdiff_t k, ptrdiff_t n) {
 /* Sorts the segments that were added, and cuts the columns into tiles. */
 void smx_sort_window(smx_window *w);
 
-/* Prefetches segment k, which has n elements. */
-void smx_prefetch_segment(const smx_window *w, ptrdiff_t k, ptrdiff_t n);
+/* Prefetches elements [from, to) of the axis in the operands whose segments follow one another. */
+void smx_prefetch_elements(const smx_segments *of, ptrdiff_t from, ptrdiff_t to);
 
 /* What a job of ragged rows has in place of the functions of transfer.c. The worker's context is the window. */
 smx_load smx_load_segments;

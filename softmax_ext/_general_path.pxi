@@ -1,7 +1,8 @@
 # The general path: any arrays, axes, types, masks and overlaps, and rows that are segments.
 
 from softmax_ext._csrc cimport (
-    SMX_LOGSUMEXP, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_VJP, SMX_SOFTMAX, SMX_SOFTMAX_VJP,
+    SMX_LOGSUMEXP, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_VJP, SMX_REAL, SMX_SOFTMAX, SMX_SOFTMAX_VJP,
+    smx_are_segments,
 )
 
 
@@ -46,7 +47,8 @@ cdef object _run_general(
     """The operation on arrays of one shape, whose types the kernels of compute_dtype read.
 
     Rows run along row_axes. With a checked indptr they are the segments that it cuts the first axis into, the one in
-    row_axes; an operation that has one number a row then has one for each segment. The result has result_dtype, or is rounded to the type of out. An operation that has two results returns a pair.
+    row_axes; an operation that has one number a row then has one for each segment. The result has result_dtype, or is
+    rounded to the type of out. An operation that has two results returns a pair.
 
     initial : one number a row, from _initial_terms, or None.
     """
@@ -188,12 +190,46 @@ cdef object _run_derivative(
 
 # The segment functions, for _ragged.py, which has checked the indptr.
 
+def _simple_indptr(indptr, ptrdiff_t length):
+    """A copy of an array of 32 or 64 bits as the C side reads it, if it cuts up an axis of that length; else None."""
+    cdef cnp.ndarray copy
+    if not cnp.PyArray_CheckExact(indptr) or cnp.PyArray_NDIM(indptr) != 1 or cnp.PyArray_SIZE(indptr) == 0:
+        return None
+    if cnp.PyArray_TYPE(indptr) != cnp.NPY_INTP and cnp.PyArray_TYPE(indptr) != cnp.NPY_INT32:
+        return None
+    # A copy, which nobody changes between the check and the end of the call.
+    copy = cnp.PyArray_Cast(indptr, cnp.NPY_INTP)
+    if smx_are_segments(
+        <const ptrdiff_t *>cnp.PyArray_DATA(copy), cnp.PyArray_DIM(copy, 0) - 1, length
+    ):
+        return copy
+    return None
+
+
+cdef object _run_segment_map(int op, object x, object indptr, object out, object where, object temperature):
+    cdef double divisor = _temperature(temperature)
+    cdef int axis = _simple_axis(0, x)
+    if _is_simple_map(x, axis, where, out, None, divisor) and _storage_of(x) == SMX_REAL:
+        return _run_fast(op, x, None, where, out, 0, divisor, False, None, indptr)
+    return _run_map(op, x, 0, where, out, None, False, divisor, indptr)
+
+
+cdef object _run_segment_derivative(
+    int op, object y, object g, str g_name, object indptr, object out, object where, object temperature
+):
+    cdef double divisor = _temperature(temperature)
+    cdef int axis = _simple_axis(0, y)
+    if _is_simple_derivative(y, g, axis, where, out, divisor) and _storage_of(y) == SMX_REAL:
+        return _run_fast(op, y, g, where, out, 0, divisor, False, None, indptr)
+    return _run_derivative(op, y, g, g_name, 0, where, out, divisor, indptr)
+
+
 def _segment_softmax(x, indptr, out, where, temperature):
-    return _run_map(SMX_SOFTMAX, x, 0, where, out, None, False, _temperature(temperature), indptr)
+    return _run_segment_map(SMX_SOFTMAX, x, indptr, out, where, temperature)
 
 
 def _segment_log_softmax(x, indptr, out, where, temperature):
-    return _run_map(SMX_LOG_SOFTMAX, x, 0, where, out, None, False, _temperature(temperature), indptr)
+    return _run_segment_map(SMX_LOG_SOFTMAX, x, indptr, out, where, temperature)
 
 
 def _segment_logsumexp(x, indptr, out, where, temperature):
@@ -201,16 +237,16 @@ def _segment_logsumexp(x, indptr, out, where, temperature):
 
 
 def _segment_softmax_vjp(y, g, indptr, out, where, temperature):
-    return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", 0, where, out, _temperature(temperature), indptr)
+    return _run_segment_derivative(SMX_SOFTMAX_VJP, y, g, "g", indptr, out, where, temperature)
 
 
 def _segment_log_softmax_vjp(y, g, indptr, out, where, temperature):
-    return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", 0, where, out, _temperature(temperature), indptr)
+    return _run_segment_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", indptr, out, where, temperature)
 
 
 def _segment_softmax_jvp(y, v, indptr, out, where, temperature):
-    return _run_derivative(SMX_SOFTMAX_VJP, y, v, "v", 0, where, out, _temperature(temperature), indptr)
+    return _run_segment_derivative(SMX_SOFTMAX_VJP, y, v, "v", indptr, out, where, temperature)
 
 
 def _segment_log_softmax_jvp(y, v, indptr, out, where, temperature):
-    return _run_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", 0, where, out, _temperature(temperature), indptr)
+    return _run_segment_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", indptr, out, where, temperature)

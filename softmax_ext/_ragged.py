@@ -766,6 +766,9 @@ def _split(value: ArrayLike, name: str, indptr: ArrayLike) -> tuple[NDArray[Any]
 
 def _checked(indptr: ArrayLike, name: str, length: int) -> NDArray[np.intp]:
     """Return `indptr` as the C side reads it, or refuse it; `name` is the array that it cuts up, of that length."""
+    simple: NDArray[np.intp] | None = _core._simple_indptr(indptr, length)
+    if simple is not None:
+        return simple
     expected = f"expected integers from 0 to {name}'s length {length} that never decrease"
     try:
         given = _core._as_array(indptr, "indptr", "pass {0}.compressed()", np.intp)

@@ -73,19 +73,17 @@ static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_
         const int last = row + LANES <= count ? row + LANES - 1 : count - 1;
         const ptrdiff_t longest = length[row], shortest = length[last];
         const real *at[LANES];
-        real lengths[LANES], spare[LANES][SMX_SHORT];
+        real spare[LANES][SMX_SHORT];
         real *to = (real *)block + row;
         for (int k = 0; k < LANES; k++) {
             const int from = row + k < last ? row + k : last; /* the last row is taken again where there are no more */
             at[k] = (const real *)array + start[from];
-            lengths[k] = length[from];
             if (start[from] + longest + 3 >= end) {
                 memcpy(spare[k], at[k], length[from] * sizeof(real));
                 memset(spare[k] + length[from], 0, (SMX_SHORT - length[from]) * sizeof(real));
                 at[k] = spare[k];
             }
         }
-        const vec ends = v_load(lengths);
         vec column[4];
         ptrdiff_t j = 0;
         for (; j + 4 <= shortest; j += 4) {
@@ -95,8 +93,13 @@ static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_
         }
         for (; j < longest; j += 4) {
             v_load_columns(at, j, column);
-            for (int k = 0; k < 4; k++)
-                v_store(to + (j + k) * element_stride, v_select_le(v_set1((real)(j + k + 1)), ends, column[k], filler));
+            for (int k = 0; k < 4; k++) {
+                const uint8_t here = (uint8_t)(j + k);
+                unsigned char is_in[LANES];
+                for (int lane = 0; lane < LANES; lane++)
+                    is_in[lane] = length[row + lane] > here;
+                v_store(to + (j + k) * element_stride, v_select_bytes(is_in, LANES, column[k], filler));
+            }
         }
         for (; j < n; j++)
             v_store(to + j * element_stride, filler);
