@@ -18,9 +18,11 @@
 #include "window.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     PARTS_PER_THREAD = 8,
+    LONGEST_ROW = 1024, /* elements of a segment that needs no plan */
     MANY_ALIKE = 64, /* so many segments of one length, one after the other, are worth a plan */
     PREFETCHED = 256, /* elements of the axis that are prefetched at once */
     SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
@@ -32,6 +34,7 @@ typedef struct {
     smx_plan *plan;
     ptrdiff_t share; /* the weight of a part */
     int parts, threads;
+    int has_rows; /* segments are contiguous rows of reals without a mask */
     int may_run_alike; /* an outer axis can be added to the plan */
 } job;
 
@@ -40,6 +43,7 @@ typedef struct {
     smx_worker columns; /* does the tiles of the window */
     smx_tile_state state;
     smx_plan alone; /* the plan of one segment */
+    smx_tile row; /* of one segment that needs no plan */
     int failed;
     smx_window window;
 } worker;
@@ -74,6 +78,44 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
     return smx_run_rows(alone);
 }
 
+/* Does segment k, a row of n elements, without a plan, which would take longer than the kernels do. Returns 0 if the
+   values need another pass. */
+static int do_row(worker *r, ptrdiff_t k, ptrdiff_t n) {
+    const smx_plan *plan = r->job->plan;
+    const smx_job *c = &r->job->columns;
+    const ptrdiff_t start = plan->indptr[k] * c->real_size;
+    double *constants = r->state.constants;
+    r->row.n = r->row.row_length = n;
+    for (int i = 0; i < c->op->inputs; i++)
+        r->row.in[i].start = plan->in[i].data + start;
+    c->op->reduce[SMX_WALK_ROWS](&r->row, r->columns.partials);
+    if (c->op->finish(&r->row, 1, r->columns.partials, NULL, constants) != 0)
+        return 0;
+    if (c->op->elementwise) {
+        r->row.out.start = plan->out.data + start;
+        c->op->write[SMX_WALK_ROWS](&r->row, constants);
+    } else {
+        char *to = plan->out.data + k * plan->out.inner[0];
+        smx_copy_elements(to, 0, (const char *)constants, 0, 1, c->real_size, plan->out.swapped);
+    }
+    return 1;
+}
+
+static void open_row(worker *r) {
+    static const smx_tile nothing = {.layout = SMX_ROWS, .rows = 1, .storage = SMX_REAL, .out_storage = SMX_REAL};
+    const smx_job *c = &r->job->columns;
+    const smx_view row = {NULL, LONGEST_ROW, 1};
+    r->row = nothing;
+    r->row.temperature = c->temperature;
+    for (int i = 0; i < c->op->inputs; i++)
+        r->row.in[i] = row;
+    r->row.out = r->row.saved[0] = r->row.saved[1] = row;
+    if (c->saves) {
+        r->row.saved[0].start = r->columns.block[0];
+        r->row.saved[1].start = r->columns.saved;
+    }
+}
+
 /* ---- segments of one length ------------------------------------------------------------------------------------- */
 
 /* How many segments from k on, before `last`, have n elements; 0 if they are too few for a plan. */
@@ -87,15 +129,9 @@ static ptrdiff_t count_alike(const job *j, ptrdiff_t k, ptrdiff_t last, ptrdiff_
     return count < MANY_ALIKE ? 0 : count;
 }
 
-static void add_axis(ptrdiff_t *shape, ptrdiff_t *stride, int dims, ptrdiff_t size, ptrdiff_t step) {
-    for (int d = dims; shape && d > 0; d--)
-        shape[d] = shape[d - 1];
-    for (int d = dims; stride && d > 0; d--)
-        stride[d] = stride[d - 1];
-    if (shape)
-        shape[0] = size;
-    if (stride)
-        stride[0] = step;
+static void put_first(ptrdiff_t *list, int count, ptrdiff_t number) {
+    memmove(list + 1, list, (size_t)count * sizeof *list);
+    list[0] = number;
 }
 
 /* Runs so many segments from k on, which have one length, as a plan with one more outer axis. */
@@ -110,12 +146,13 @@ static int run_alike(const job *j, ptrdiff_t k, ptrdiff_t count) {
     move_plan(alike, j, k);
     const ptrdiff_t n = alike->inner_shape[0];
     for (int i = 0; i < j->columns.op->inputs; i++)
-        add_axis(NULL, alike->in[i].outer, alike->outer_dims, count, n * alike->in[i].inner[0]);
-    add_axis(NULL, alike->out.outer, alike->outer_dims, count,
-             (j->columns.op->elementwise ? n : 1) * alike->out.inner[0]);
-    if (alike->mask.data)
-        add_axis(alike->mask.outer_shape, alike->mask.outer, alike->mask.outer_dims++, count, n * alike->mask.inner[0]);
-    add_axis(alike->outer_shape, NULL, alike->outer_dims++, count, 0);
+        put_first(alike->in[i].outer, alike->outer_dims, n * alike->in[i].inner[0]);
+    put_first(alike->out.outer, alike->outer_dims, (j->columns.op->elementwise ? n : 1) * alike->out.inner[0]);
+    if (alike->mask.data) {
+        put_first(alike->mask.outer, alike->mask.outer_dims, n * alike->mask.inner[0]);
+        put_first(alike->mask.outer_shape, alike->mask.outer_dims++, count);
+    }
+    put_first(alike->outer_shape, alike->outer_dims++, count);
     const int status = smx_run_rows(alike);
     smx_return_scratch(alike);
     return status;
@@ -168,12 +205,9 @@ static void do_part(worker *r, int part) {
         const ptrdiff_t n = smx_segment_length(j->plan, k), end = j->plan->indptr[k + 1];
         if (n == 0)
             continue;
-        if (j->segments.prefetches && end > prefetched) {
-            prefetched = smx_min(end + PREFETCHED, j->plan->inner_shape[0]);
-            smx_prefetch_elements(&j->segments, end - n, prefetched);
-        }
         if (!smx_fits_window(&r->window, n)) {
-            if (!is_for_all_threads(j, k))
+            const int is_left = !is_for_all_threads(j, k), is_row = is_left && j->has_rows && n <= LONGEST_ROW;
+            if (is_left && !(is_row && do_row(r, k, n)))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
             continue;
         }
@@ -182,6 +216,11 @@ static void do_part(worker *r, int part) {
             r->failed |= run_alike(j, k, alike) != SMX_DONE;
             k += alike - 1;
             continue;
+        }
+        if (j->segments.prefetches && end > prefetched) {
+            const ptrdiff_t from = smx_max(end - n, prefetched);
+            prefetched = smx_min(end + PREFETCHED, j->plan->inner_shape[0]);
+            smx_prefetch_elements(&j->segments, from, prefetched);
         }
         if (!smx_add_segment(&r->window, k, n)) {
             do_window(r);
@@ -214,6 +253,7 @@ static worker *open_worker(const job *j) {
     r->job = j;
     r->window.of = &j->segments;
     smx_clear_window(&r->window);
+    open_row(r);
     r->alone = *j->plan;
     r->alone.indptr = NULL;
     r->alone.explanation = NULL;
@@ -346,6 +386,10 @@ int smx_run_ragged(smx_plan *plan) {
     j.may_run_alike = plan->outer_dims == 1 && (!plan->mask.data || plan->mask.outer_dims == 1);
     set_up_columns(&j.columns, plan, elements);
     set_up_segments(&j.segments, plan, &j.columns, elements);
+    j.has_rows =
+        !plan->mask.data && j.segments.inner_count == 1 && (j.segments.out_in_order || !j.columns.op->elementwise);
+    for (int k = 0; k < j.columns.op->inputs; k++)
+        j.has_rows &= j.segments.in_order[k];
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;
