@@ -235,7 +235,9 @@ void smx_store_row_results(smx_worker *w) {
     if (j->plan->mask.data && !j->op->elementwise && !j->plan->initial.data && w->state->flags & SMX_NOT_FINITE)
         put_hidden_rows(w);
     const char *results = (const char *)w->state->constants;
-    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, results);
+    smx_store_numbers(w, j->op->elementwise ? &j->plan->row_out : &j->plan->out, results);
+    if (j->op->has_row_out && !j->op->elementwise)
+        smx_store_numbers(w, &j->plan->row_out, results + SMX_TILE_ROWS * j->real_size);
     if (w->state->flags & SMX_SCALED)
         smx_store_exponents(w, results + SMX_TILE_ROWS * j->real_size);
 }

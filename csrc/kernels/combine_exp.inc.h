@@ -103,13 +103,18 @@ SMX_INLINE pair pair_scaled(pair s, vec exponent) {
     return pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
 }
 
+/* The two parts of an exponential as one renormalized pair. */
+SMX_INLINE pair exp_pair(exp_parts e) {
+    const pair product = two_product(e.power, e.p);
+    pair sum = sum_renormalize(pair_of(e.power, product.high));
+    sum.low = v_add(sum.low, product.low);
+    return sum;
+}
+
 /* z = sum of the other exponentials / exp(maximum / T) */
 SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     const vec max_reference = exp_reference(total.m.first, t);
-    const exp_parts e = exp_parts_of(total.m.first, exp_scale_of(max_reference, t));
-    const pair product = two_product(e.power, e.p);
-    pair divisor = sum_renormalize(pair_of(e.power, product.high));
-    divisor.low = v_add(divisor.low, product.low);
+    const pair divisor = exp_pair(exp_parts_of(total.m.first, exp_scale_of(max_reference, t)));
     const pair z = pair_scaled(quotient(total.s, divisor), v_sub(total.reference, max_reference));
     /* Where the maximum is tied, z counts it at least twice. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
