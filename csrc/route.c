@@ -429,7 +429,8 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         j->load[k] = load_of(j, &c, k);
     j->row_results_adjacent = c.out_adjacent;
     if (c.op->has_row_out)
-        j->row_results_adjacent = (c.op->elementwise || c.out_adjacent) && j->constant_stride && smx_is_native(plan, &plan->row_out, 0) &&
+        j->row_results_adjacent = (c.op->elementwise || c.out_adjacent) && j->constant_stride &&
+                                  smx_is_native(plan, &plan->row_out, 0) &&
                                   smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
     j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
     for (int k = 0; k < c.op->inputs; k++)

@@ -685,6 +685,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> NDArray[Float]:
@@ -745,6 +747,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Float: ...
@@ -757,6 +761,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
@@ -769,6 +775,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: Vector | float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> np.float64: ...
@@ -781,6 +789,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> np.float64: ...
@@ -793,6 +803,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Float: ...
@@ -805,6 +817,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
@@ -817,6 +831,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Float: ...
@@ -829,6 +845,8 @@ def logsumexp(
     out: None = None,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Any: ...
@@ -841,9 +859,109 @@ def logsumexp(
     out: Out,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Out: ...
+@overload
+def logsumexp(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[NDArray[Float], NDArray[Float]]: ...
+@overload
+def logsumexp(
+    x: NDArray[Float],
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[Float, Float]: ...
+@overload
+def logsumexp(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+@overload
+def logsumexp(
+    x: Vector | Float64Scalar,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: Vector | float | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[np.float64, np.float64]: ...
+@overload
+def logsumexp(
+    x: Float64Like,
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[np.float64, np.float64]: ...
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[Any, Any]: ...
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[Out, Any]: ...
 @overload
 def softmax_entropy(
     x: NDArray[Float],

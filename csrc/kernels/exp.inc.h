@@ -134,8 +134,8 @@ enum { IN_STEP = 4 };
    temperature may differ from 1. The result without it is the same; an addition replaces a multiply-add, since the
    units that add have more time to spare. exponent: NULL, or exponents of powers of two by which the results are
    multiplied; -inf makes a power of 0. */
-SMX_INLINE void exp_parts_with(const vec *x, const vec *exponent, int count, const exp_scale *scale, int has_temperature,
-                               exp_parts *e) {
+SMX_INLINE void exp_parts_with(const vec *x, const vec *exponent, int count, const exp_scale *scale,
+                               int has_temperature, exp_parts *e) {
     const table rests = v_table(exp_rests);
     vec clamped[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
 #define EACH for (int k = 0; k < count; k++)

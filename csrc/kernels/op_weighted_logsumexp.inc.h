@@ -14,9 +14,9 @@
    CLAIMS */
 
 typedef struct {
-    largest m;     /* of the keys */
+    largest m; /* of the keys */
     vec reference; /* the sum is relative to 2^(reference - HEADROOM) */
-    pair s;        /* without the leader and the initial term */
+    pair s; /* without the leader and the initial term */
     leader lead;
     vec infinite; /* the sum of the infinite terms, the initial one among them */
 } weighted_total;
@@ -96,11 +96,12 @@ SMX_INLINE vec weighted_logarithm(const weighted_total *total, initial_term init
 
     if (has_initial) {
         const vec ahead = v_fnma(m.first, inverse, initial.exponent.high);
-        const pair term = initial_exponential(initial, total->reference), behind = weighted_term(total->lead, total->reference, t);
+        const pair term = initial_exponential(initial, total->reference),
+                   behind = weighted_term(total->lead, total->reference, t);
         const vec alone = v_select_le(m.first, m.second, zero, one);
         const pair with_initial = sum_renormalize(sum_add_sum(others, term));
-        const pair with_leader = sum_renormalize(
-            sum_add_sum(others, pair_of(v_mul(behind.high, alone), v_mul(behind.low, alone))));
+        const pair with_leader =
+            sum_renormalize(sum_add_sum(others, pair_of(v_mul(behind.high, alone), v_mul(behind.low, alone))));
         const pair of_initial = sum_renormalize(term);
 #define IF_AHEAD(yes, no) v_select_le(ahead, zero, no, yes)
         others = pair_of(IF_AHEAD(with_leader.high, with_initial.high), IF_AHEAD(with_leader.low, with_initial.low));

@@ -3,8 +3,10 @@
    A weight is taken apart: b = f 2^e, f in [1, 2) or (-2, -1]. Its e is added to the exponent of exp(x / T), an integer to
    an integer, which rounds nothing. So a term is M f + M f p, where M is the power that belongs to x and to e: neither
    exp(x / T) nor its product with b is ever out of range on its own, and no logarithm of b is taken. The first part
-   rounds, so what it loses is a part of the term, too. Terms have either sign, so their sum may be smaller than the next
-   term, and it is added up by TwoSum.
+   rounds, so what it loses is a part of the term, too.
+
+   Terms have either sign. So that the cheaper Fast2Sum is exact for every term, a sum starts at a number that is larger
+   than any few terms together, and after so many terms what they add up to goes into a total by TwoSum.
 
    The size of a term is measured by its key, x + e T ln2: in units of x, the logarithm of the term without f. The term
    with the largest key leads. As in largest.inc.h, the sum leaves it out if it stands alone, and is relative to the
@@ -17,8 +19,7 @@
 /* The exponent of any number, and its fraction, with its sign. 0 has the exponent -inf, an infinity +inf, NaN itself;
    the fraction is any number then, but NaN of NaN. */
 SMX_INLINE vec lift_of(vec size) {
-    return v_select_le(v_set1((real)(REAL_BITS == 32 ? FLT_MIN : DBL_MIN)), size, v_set1(0),
-                       v_set1(FRACTION_BITS + 1));
+    return v_select_le(v_set1((real)(REAL_BITS == 32 ? FLT_MIN : DBL_MIN)), size, v_set1(0), v_set1(FRACTION_BITS + 1));
 }
 /* |a|, times a power of two if it is subnormal. */
 SMX_INLINE vec lifted(vec size) {
@@ -36,20 +37,11 @@ SMX_INLINE vec v_fraction(vec a) {
 }
 #endif
 
-/* Elements with their weights. An element whose weight is 0 counts as -inf, whatever it is. */
+/* Elements with their weights. */
 typedef struct {
-    vec x, b, exponent, key;
+    vec x, b;
 } weighted;
 
-/* unit: T ln2 */
-SMX_INLINE weighted weighted_of(vec x, vec b, vec unit) {
-    weighted w;
-    w.b = b;
-    w.exponent = v_exponent(b);
-    w.x = v_select_le(w.exponent, MINUS_INFINITY, MINUS_INFINITY, x);
-    w.key = v_fma(w.exponent, unit, w.x);
-    return w;
-}
 SMX_INLINE vec key_unit(const exp_temperature *t) { return v_set1(8 * t->step_high); }
 
 /* The scale of terms, as exp_scale_of has it, but with a floor that is lower by any exponent of a weight. */
@@ -70,27 +62,57 @@ SMX_INLINE leader no_leader(void) {
     return none;
 }
 
+/* A sum of terms. Terms are below 2^(HEADROOM + 2.1) in size, and FEW of them, with their small parts, below half of the
+   power of two in START. */
+enum { FEW = 16 };
+#define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
+
+typedef struct {
+    pair few, total;
+} weighted_sum;
+
+SMX_INLINE weighted_sum weighted_sum_begin(void) {
+    const vec zero = v_set1(0);
+    const weighted_sum s = {pair_of(v_set1(WEIGHTED_SUM_START), zero), pair_of(zero, zero)};
+    return s;
+}
+/* done: terms of each partial sum. */
+SMX_INLINE int is_few(ptrdiff_t done) { return done % FEW != 0; }
+SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
+    const vec start = v_set1(WEIGHTED_SUM_START);
+    s.total = sum_add_sum(s.total, pair_of(v_sub(s.few.high, start), s.few.low));
+    s.few = pair_of(start, v_set1(0));
+    return s;
+}
+
 /* Adds vectors of terms, those with keys up to `second`, to their partial sums s. Their small parts are first added
-   plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. */
-SMX_INLINE pair weighted_add(pair s, const weighted w[IN_STEP], exp_scale scale, vec second, leader *lead) {
-    vec x[IN_STEP], exponent[IN_STEP], small = v_set1(0);
-    exp_scale scales[IN_STEP];
-    exp_parts e[IN_STEP];
-    for (int k = 0; k < IN_STEP; k++) {
-        x[k] = w[k].x;
-        exponent[k] = w[k].exponent;
-        scales[k] = scale;
+   plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0 counts
+   as -inf, whatever it is. Two vectors at a time leave enough registers. */
+SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], exp_scale scale, vec second, vec unit,
+                                     leader *lead) {
+    enum { TWO = 2 };
+    const exp_scale scales[TWO] = {scale, scale};
+    vec small = v_set1(0);
+    for (int i = 0; i < IN_STEP; i += TWO) {
+        vec x[TWO], exponent[TWO];
+        exp_parts e[TWO];
+        for (int k = 0; k < TWO; k++) {
+            exponent[k] = v_exponent(w[i + k].b);
+            x[k] = v_select_le(exponent[k], MINUS_INFINITY, MINUS_INFINITY, w[i + k].x);
+        }
+        exp_parts_with(x, exponent, TWO, scales, 1, e);
+        for (int k = 0; k < TWO; k++) {
+            const vec key = v_fma(exponent[k], unit, x[k]), b = w[i + k].b;
+            lead->x = v_select_le(key, second, lead->x, x[k]);
+            lead->b = v_select_le(key, second, lead->b, b);
+            const pair product = two_product(v_keep_le(key, second, e[k].power), v_fraction(b));
+            s.few = sum_add_smaller(s.few, product.high);
+            /* rounded by itself, so that equal terms of opposite signs cancel exactly */
+            small = v_add(small, v_fma(product.high, e[k].p, product.low));
+        }
     }
-    exp_parts_with(x, exponent, IN_STEP, scales, 1, e);
-    for (int k = 0; k < IN_STEP; k++) {
-        lead->x = v_select_le(w[k].key, second, lead->x, w[k].x);
-        lead->b = v_select_le(w[k].key, second, lead->b, w[k].b);
-        const vec power = v_keep_le(w[k].key, second, e[k].power);
-        const pair product = two_product(power, v_fraction(w[k].b));
-        s = sum_add(s, product.high);
-        small = v_fma(product.high, e[k].p, v_add(small, product.low));
-    }
-    return sum_add(s, small);
+    s.few = sum_add_smaller(s.few, small);
+    return s;
 }
 
 /* ---- rows that are not finite ------------------------------------------------------------------------------------ */
@@ -105,9 +127,12 @@ SMX_INLINE weighted_largest weighted_largest_begin(void) {
     const weighted_largest none = {largest_begin(), MINUS_INFINITY};
     return none;
 }
-SMX_INLINE weighted_largest weighted_largest_add(weighted_largest l, weighted w) {
-    l.m = largest_add(l.m, w.key, OTHERS);
-    l.exponent = v_max(w.exponent, l.exponent);
+SMX_INLINE weighted_largest weighted_largest_add(weighted_largest l, weighted w, vec unit) {
+    const vec exponent = v_exponent(w.b), key = v_fma(exponent, unit, w.x);
+    /* As largest_add, but a key that is NaN changes nothing: its weight is 0, or the sum shows it. */
+    l.m.second = v_max(v_min(l.m.first, key), l.m.second);
+    l.m.first = v_max(key, l.m.first);
+    l.exponent = v_max(exponent, l.exponent);
     return l;
 }
 SMX_INLINE weighted_largest weighted_largest_merge(weighted_largest a, weighted_largest b) {
@@ -155,9 +180,11 @@ SMX_INLINE void weighted_store(const smx_tile *tile, real *partial, int row, wei
 
 /* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
-SMX_INLINE weighted weighted_at(const real *x, const real *b, ptrdiff_t left, int is_whole, vec unit) {
-    return is_whole ? weighted_of(v_load(x), v_load(b), unit)
-                    : weighted_of(v_load_first(x, left, MINUS_INFINITY), v_load_first(b, left, v_set1(0)), unit);
+SMX_INLINE weighted weighted_at(const real *x, const real *b, ptrdiff_t left, int is_whole) {
+    weighted w;
+    w.x = is_whole ? v_load(x) : v_load_first(x, left, MINUS_INFINITY);
+    w.b = is_whole ? v_load(b) : v_load_first(b, left, v_set1(0));
+    return w;
 }
 
 /* The largest keys, still in lanes. */
@@ -169,37 +196,42 @@ SMX_INLINE weighted_largest weighted_largest_of_row(const real *x, const real *b
     ptrdiff_t i = 0;
     for (; i + CHAINS * LANES <= n; i += CHAINS * LANES)
         for (int c = 0; c < CHAINS; c++)
-            l[c] = weighted_largest_add(l[c], weighted_at(x + i + c * LANES, b + i + c * LANES, LANES, 1, unit));
+            l[c] = weighted_largest_add(l[c], weighted_at(x + i + c * LANES, b + i + c * LANES, LANES, 1), unit);
     for (; i < n; i += LANES)
-        l[0] = weighted_largest_add(l[0], weighted_at(x + i, b + i, n - i, 0, unit));
+        l[0] = weighted_largest_add(l[0], weighted_at(x + i, b + i, n - i, 0), unit);
     return weighted_largest_merge(weighted_largest_merge(l[0], l[1]), weighted_largest_merge(l[2], l[3]));
 }
 
 /* The sum of a row, still in lanes. */
 SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scale scale, vec second, vec unit,
                              leader *lead) {
-    const vec zero = v_set1(0);
-    pair s[GROUPS];
+    weighted_sum s[GROUPS];
+    pair total[GROUPS];
     weighted w[IN_STEP];
     for (int g = 0; g < GROUPS; g++)
-        s[g] = pair_of(zero, zero);
+        s[g] = weighted_sum_begin();
     ptrdiff_t i = 0;
-    for (; i + STEP <= n; i += STEP)
+    for (; i + STEP <= n; i += STEP) {
         for (int g = 0; g < GROUPS; g++) {
             for (int k = 0; k < IN_STEP; k++) {
                 const ptrdiff_t at = i + g * LANES + k * SUMS;
-                w[k] = weighted_at(x + at, b + at, LANES, 1, unit);
+                w[k] = weighted_at(x + at, b + at, LANES, 1);
             }
-            s[g] = weighted_add(s[g], w, scale, second, lead);
+            s[g] = weighted_add(s[g], w, scale, second, unit, lead);
         }
+        for (int g = 0; !is_few((i + STEP) / SUMS) && g < GROUPS; g++)
+            s[g] = weighted_sum_settle(s[g]);
+    }
     for (int g = 0; g < GROUPS && i + g * LANES < n; g++) {
         const ptrdiff_t from = i + g * LANES;
         for (int k = 0; k < IN_STEP; k++)
-            w[k] = weighted_at(x + from + k * SUMS, b + from + k * SUMS, n - from - k * SUMS, 0, unit);
-        s[g] = weighted_add(s[g], w, scale, second, lead);
+            w[k] = weighted_at(x + from + k * SUMS, b + from + k * SUMS, n - from - k * SUMS, 0);
+        s[g] = weighted_add(s[g], w, scale, second, unit, lead);
     }
-    ADD_PAIRWISE(sum_add_sum, s, GROUPS);
-    return s[0];
+    for (int g = 0; g < GROUPS; g++)
+        total[g] = weighted_sum_settle(s[g]).total;
+    ADD_PAIRWISE(sum_add_sum, total, GROUPS);
+    return total[0];
 }
 
 static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
@@ -229,9 +261,9 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
         vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
         for (int row = first; row < last; row++) {
             leader lead = no_leader();
-            const pair lanes = weighted_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n,
-                                            weighted_scale(v_set1(reference[row - first]), t),
-                                            v_set1(number[1][row]), unit, &lead);
+            const pair lanes =
+                weighted_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n,
+                             weighted_scale(v_set1(reference[row - first]), t), v_set1(number[1][row]), unit, &lead);
             const pair s = sum_lanes(lanes);
             for (int half = LANES / 2; half > 0; half /= 2) { /* one lane at most has met the leader */
                 lead.x = v_max(v_move_down(lead.x, half), lead.x);
@@ -249,35 +281,45 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
 
 /* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
 
+SMX_INLINE weighted weighted_in_columns(const real *x, const real *b, ptrdiff_t left) {
+    const weighted w = {load_left(x, left), load_left(b, left)};
+    return w;
+}
+
 SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int sum_count) {
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
     const int rows = tile->rows;
     const ptrdiff_t n = tile->n, x_stride = tile->in[0].element_stride, b_stride = tile->in[1].element_stride;
-    const vec unit = key_unit(t), zero = v_set1(0);
+    const vec unit = key_unit(t);
+    const weighted missing = {MINUS_INFINITY, v_set1(0)};
     for (int row = 0; row < rows; row += LANES) {
         const real *x = row_of(&tile->in[0], row), *b = row_of(&tile->in[1], row);
         const ptrdiff_t left = rows - row;
-#define WEIGHTED_AT(j) weighted_of(load_left(x + (j) * x_stride, left), load_left(b + (j) * b_stride, left), unit)
         weighted_largest l = weighted_largest_begin();
         for (ptrdiff_t j = 0; j < n; j++)
-            l = weighted_largest_add(l, WEIGHTED_AT(j));
+            l = weighted_largest_add(l, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
         const vec reference = reference_of(l.m, initial_of(tile, row, tile->again, t).reference, t);
         const exp_scale scale = weighted_scale(reference, t);
         leader lead = no_leader();
-        pair s[SUMS];
+        weighted_sum s[SUMS];
+        pair total[SUMS];
         weighted w[IN_STEP];
         for (int i = 0; i < sum_count; i++)
-            s[i] = pair_of(zero, zero);
-        for (ptrdiff_t j = 0; j < n; j += IN_STEP * sum_count)
+            s[i] = weighted_sum_begin();
+        for (ptrdiff_t j = 0; j < n; j += IN_STEP * sum_count) {
             for (int i = 0; i < sum_count && j + i < n; i++) {
                 for (int k = 0; k < IN_STEP; k++) {
                     const ptrdiff_t at = j + i + k * sum_count;
-                    w[k] = at < n ? WEIGHTED_AT(at) : weighted_of(MINUS_INFINITY, zero, unit);
+                    w[k] = at < n ? weighted_in_columns(x + at * x_stride, b + at * b_stride, left) : missing;
                 }
-                s[i] = weighted_add(s[i], w, scale, l.m.second, &lead);
+                s[i] = weighted_add(s[i], w, scale, l.m.second, unit, &lead);
             }
-#undef WEIGHTED_AT
-        ADD_PAIRWISE(sum_add_sum, s, sum_count);
-        weighted_store(tile, partial, row, l, s[0], lead);
+            for (int i = 0; !is_few(j / sum_count + IN_STEP) && i < sum_count; i++)
+                s[i] = weighted_sum_settle(s[i]);
+        }
+        for (int i = 0; i < sum_count; i++)
+            total[i] = weighted_sum_settle(s[i]).total;
+        ADD_PAIRWISE(sum_add_sum, total, sum_count);
+        weighted_store(tile, partial, row, l, total[0], lead);
     }
 }
