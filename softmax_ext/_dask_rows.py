@@ -290,9 +290,7 @@ def _with_initial(pairs: NDArray[Any], initial: NDArray[Any], temperature: float
 
 
 def _log_of_pairs(pairs: da.Array, dtype: np.dtype[Any], temperature: Any) -> da.Array:
-    return on_blocks(
-        _logsumexp_of_pairs, [pairs], dtype, result_type=dtype, temperature=float(temperature)
-    )
+    return on_blocks(_logsumexp_of_pairs, [pairs], dtype, result_type=dtype, temperature=float(temperature))
 
 
 # The second sweep makes results from the pairs.

@@ -176,7 +176,7 @@ cdef inline bint _is_simple_reduction(
 
 
 cdef inline bint _are_simple_weights(int op, object b, object x, object out):
-    """The same for weights: an array like x. If signs are returned, x must not be of 16 bits, because they are reals."""
+    """The same for weights: an array like x. If signs are returned, x must not be of 16 bits: signs are reals."""
     return (
         _is_simple(b)
         and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.PyArray_TYPE(<cnp.ndarray>b)

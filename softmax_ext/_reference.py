@@ -519,19 +519,26 @@ def _weighted_log_sum(x, axis, dtype, where, b, initial, temperature):
     x, b = rows.split(_seen(x, where, -np.inf)), rows.split(_seen(b, where, 0))
     x = np.where(b == 0, -np.inf, x)
     if initial is not None:
-        x, b = _with_initial(rows, x, initial, temperature), np.concatenate([b, np.ones_like(b[..., :1])], axis=-1)
+        x, b = (
+            _with_initial(rows, x, initial, temperature),
+            np.concatenate([b, np.ones_like(b[..., :1])], axis=-1),
+        )
         if not rows.length:
             b = np.ones_like(x)
     t = np.longdouble(temperature)
     size = np.where(x == -np.inf, -np.inf, x / t + np.log(np.abs(b)))
     lead = size.argmax(axis=-1)[..., None] if size.shape[-1] else np.zeros((*size.shape[:-1], 1), int)
     if not size.shape[-1]:
-        x, b, size = (np.full((*a.shape[:-1], 1), v, np.longdouble) for a, v in ((x, -np.inf), (b, 0), (size, 0)))
+        x, b, size = (
+            np.full((*a.shape[:-1], 1), v, np.longdouble) for a, v in ((x, -np.inf), (b, 0), (size, 0))
+        )
     top, weight = (np.take_along_axis(a, lead, axis=-1) for a in (x, b))
     terms = b / np.abs(weight) * _exp(x, top, temperature)
     np.put_along_axis(terms, lead, 0, axis=-1)
     ratio = _sum(np.where(x == -np.inf, 0, terms)) / np.sign(weight)
-    total = np.where(ratio < -1, np.log(np.abs(1 + ratio)), np.log1p(ratio)) + np.log(np.abs(weight)) + top / t
+    total = (
+        np.where(ratio < -1, np.log(np.abs(1 + ratio)), np.log1p(ratio)) + np.log(np.abs(weight)) + top / t
+    )
     sign = np.sign(1 + ratio) * np.sign(weight)
     # infinite terms decide, and a row of nothing is 0
     plain = _sum_of_infinite(x, b)

@@ -296,8 +296,8 @@ def logsumexp(
     where : array_like or dask.array.Array of bool, optional
         As for `softmax`.
     b : array_like or dask.array.Array, optional
-        Weights of the terms, as for `softmax_ext.logsumexp`; `x` and `b` broadcast with each other. A Dask array may have
-        any chunks.
+        Weights of the terms, as for `softmax_ext.logsumexp`; `x` and `b` broadcast with each other. A Dask array may
+        have any chunks.
     return_sign : bool, default False
         If True, return the sign of the sum as well, and the logarithm of its size.
     initial : array_like or dask.array.Array, optional

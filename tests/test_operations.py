@@ -120,7 +120,7 @@ def test_second_names(name):
 
 
 def test_every_operation_of_the_kernels_is_covered():
-    """In golden.json; and among the measured results, but for those that other files measure, or that share all with another."""
+    """In golden.json; and among the measured results, if no other file measures them and they are of their own."""
     names = set(_core._operation_names())
     assert names == {function for function, _, _ in golden.cases()}
     assert {" ".join(case) for case in golden.cases()} == set(golden.read())

@@ -142,7 +142,9 @@ def _weighted_errors(got, truth, x, b):
         condition = sizes / np.abs(terms.sum(axis=-1, keepdims=True))
         # where longdouble is float64, terms beyond half of the largest one may seem less
         counts = np.abs(terms) >= 0.499
-        digits = np.where(counts, np.maximum(np.abs(x), np.abs(np.log(np.abs(b)))), 0).max(axis=-1, keepdims=True)
+        digits = np.where(counts, np.maximum(np.abs(x), np.abs(np.log(np.abs(b)))), 0).max(
+            axis=-1, keepdims=True
+        )
         top = np.frexp(np.maximum(digits, 1 - 1 / sizes).astype(np.float64))[1]
         error = truth.distance(got, spacing(np.maximum(truth.exponent, top), got.dtype))
         return np.where(condition < 1e15, error / condition, 0).astype(np.float64)

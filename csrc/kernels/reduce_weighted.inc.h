@@ -62,7 +62,7 @@ SMX_INLINE leader no_leader(void) {
     return none;
 }
 
-/* A sum of terms. Terms are below 2^(HEADROOM + 2.1) in size, and FEW of them, with their small parts, below half of the
+/* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW of them, with their small parts, below half of the
    power of two in START. */
 enum { FEW = 16 };
 #define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
@@ -239,7 +239,7 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
     real *partial = partials;
     const int rows = tile->rows;
     const vec unit = key_unit(t);
-    real number[8][SMX_ROWS_AT_ONCE]; /* of each row, before they are stored by whole vectors */
+    real number[7][SMX_ROWS_AT_ONCE]; /* of each row, before they are stored by whole vectors */
     for (int first = 0; first < rows; first += LANES) {
         const vec initial = initial_of(tile, first, tile->again, t).reference;
         real reference[LANES];
