@@ -9,9 +9,15 @@
    of logsumexp. If several terms share the largest key, then that key takes the place of the leader's x, with e = 0, f = 0,
    and the others are all of them. An initial term that is larger than the leader takes its place.
 
-   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here.
+   The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The elements
+   come first, then the weights. The ULP is that of the largest of the result, of |x / T| and |log |b|| of terms that are
+   half as large as the largest one or more, and of the share of the terms but the largest in the sum of their sizes; times
+   that sum over the size of the sum.
 
-   CLAIMS */
+   claim: signed_logsumexp float32 <= 2 ulp; found 0.73 at hex: 0x1.4a8d3p-3, 0x1.da8da2p-4, 0x1.4084fep-1,
+     0x1.9b4a58p-1
+   claim: signed_logsumexp float64 <= 2 ulp; found 0.82 at hex: 0x1.83b657170a238p-9, -0x1.9da59073fa921p-3,
+     -0x1.30efb55bf507bp-3, -0x1.381a6d6253821p+0 */
 
 typedef struct {
     largest m; /* of the keys */
