@@ -450,8 +450,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
-    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && !plan->initial.data &&
-                         plan->temperature == 1;
+    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
     if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
