@@ -284,7 +284,11 @@ def test_bfloat16():
         ("1", TypeError, "b: got"),
         ([None, 1], TypeError, "b: got"),
         (np.longdouble([1, 2]), TypeError, "b: got"),
-        (np.ma.masked_array([1.0, 2.0], [True, False]), TypeError, r"b: got MaskedArray, .*: pass b.filled\(0\)"),
+        (
+            np.ma.masked_array([1.0, 2.0], [True, False]),
+            TypeError,
+            r"b: got MaskedArray, .*: pass b.filled\(0\)",
+        ),
         ([1.0, 2.0, 3.0], ValueError, r"b: got shape \(3,\), expected one that broadcasts with x's \(4, 2\)"),
         (10**400, ValueError, "b: got int beyond float64"),
     ],
@@ -395,7 +399,12 @@ def test_scipys_own_tests(monkeypatch, pytestconfig):
     tests, passed = module.TestLogSumExp(), set()
     for name, function in inspect.getmembers(module.TestLogSumExp, inspect.isfunction):
         parameters = set(inspect.signature(function).parameters)
-        if "complex" in name or "imaginary" in name or name == "test_xp_invalid_input" or "devices" in parameters:
+        if (
+            "complex" in name
+            or "imaginary" in name
+            or name == "test_xp_invalid_input"
+            or "devices" in parameters
+        ):
             continue
         for arguments in calls_of(function):
             if any("complex" in str(v) or isinstance(v, complex) for v in arguments.values()):
