@@ -170,7 +170,10 @@ def exact(function, *rows, temperature=1.0):
 def wide(function, *rows, temperature=1.0):
     """Return the truth for 2-D arrays of rows (x; or y and g), from longdouble; of x / temperature."""
     rows = (a.astype(np.longdouble) for a in rows)
-    return Truth.of_wide(call(_reference, function, *rows, temperature=temperature))
+    values = call(_reference, function, *rows, temperature=temperature)
+    if operations.RESULTS[function].measure == "weighted":
+        values = np.where(values == -np.inf, 0, values)  # of a sum that is 0, which is not measured
+    return Truth.of_wide(values)
 
 
 def _softmax(x):
