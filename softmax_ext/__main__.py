@@ -43,6 +43,7 @@ CHECKS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "segment_logsumexp": lambda of, x, g: of.segment_logsumexp(x, _segments(x), where=g > -2),
     "log_softmax": lambda of, x, g: of.log_softmax(x),
     "logsumexp": lambda of, x, g: of.logsumexp(x),
+    "logsumexp weighted": lambda of, x, g: of.logsumexp(x, b=np.abs(g)),
     "softmax_entropy": lambda of, x, g: of.softmax_entropy(x),
     "cross_entropy": lambda of, x, g: of.cross_entropy(x, _labels(x), reduction="none"),
     "softmax_vjp": lambda of, y, g: of.softmax_vjp(y, g),
