@@ -213,6 +213,14 @@ typedef struct {
                             ptrdiff_t element_stride, int beyond_cache);
     void (*columns_to_rows)(const void *block, ptrdiff_t element_stride, void *rows, ptrdiff_t row_stride, int count,
                             ptrdiff_t n, int beyond_cache);
+    /* The same two for rows of different lengths, up to SMX_SHORT. Row r is length[r] contiguous reals, which begin at
+       number start[r] of an array of `end` reals. No row is longer than the row before, and the lengths go on up to the
+       next multiple of row_multiple. A copy to columns fills shorter rows up to n elements with the number `fill`, and
+       writes lines up to the next multiple of 4. */
+    void (*segments_to_columns)(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
+                                int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride);
+    void (*columns_to_segments)(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
+                                const uint8_t *length, int count);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

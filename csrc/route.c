@@ -380,12 +380,7 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
         c->op->inputs * j->block_bytes + j->saved_bytes + j->partial_bytes + j->stage_bytes + j->mask_bytes;
 }
 
-void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
-    smx_facts c;
-    smx_look_at(&c, plan, rows, n);
-    const route *r = find_route(&c);
-    j->plan = plan;
-    j->op = c.op;
+void smx_set_temperature(smx_job *j, const smx_plan *plan) {
     j->temperature = plan->kernels->no_temperature;
     if (plan->temperature != 1) {
         const smx_fpstate before = smx_enter_fpstate();
@@ -393,6 +388,15 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         smx_leave_fpstate(before);
         j->temperature = j->own_temperature;
     }
+}
+
+void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
+    smx_facts c;
+    smx_look_at(&c, plan, rows, n);
+    const route *r = find_route(&c);
+    j->plan = plan;
+    j->op = c.op;
+    smx_set_temperature(j, plan);
     j->real_size = (ptrdiff_t)plan->kernels->real_size;
     j->rows = rows;
     j->n = n;
@@ -401,8 +405,8 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->route = r->name;
     j->layout = r->layout;
     j->reduce = c.op->reduce[r->walk];
-    j->open_piece = smx_open_piece;
-    j->write_piece = smx_write_piece;
+    j->find_mask = smx_find_mask_of_rows;
+    j->store_numbers = smx_store_numbers_of_rows;
     cut(j, &c, r);
     /* Rows that are found one by one have no row stride, so they are neither "along" nor "adjacent". */
     for (int k = 0; k < c.op->inputs; k++) {
