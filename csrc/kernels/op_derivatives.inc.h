@@ -97,16 +97,6 @@ REDUCE(log_softmax_vjp, packed) {
    What care.inc.h needs lies between. */
 enum { SUM_HIGH, SUM_LOW, SUM_REFERENCE, SUM_WAY = CARE_EXPONENT + 1 };
 
-/* With a temperature, results are made this power of two too large until the last step, so that nothing on the way is
-   subnormal and loses digits that count. It is about 2^FRACTION_BITS / T. If T is large, the last step makes all that is
-   lost before it small. */
-SMX_INLINE real scale_up_of(const exp_temperature *t) {
-    const real_bits fraction = ((real_bits)1 << FRACTION_BITS) - 1;
-    if (is_1(t) || t->inverse < (real)0x1p-16)
-        return 1;
-    return real_from_bits(bits_of_real(t->inverse) & ~fraction) * (real)((real_bits)1 << FRACTION_BITS);
-}
-
 /* The sum of rows of one piece as the plain formula takes it. Returns 0 if it is not for the plain formula alone, or if
    results may be NaN. */
 SMX_INLINE int plain_sum(pair total, enum summand what, vec *constant) {
@@ -143,7 +133,7 @@ SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
     const int is_factor = what == GRADIENT; /* of the exponentials in log_softmax_vjp */
     const exp_temperature *t = tile->temperature;
     const vec zero = v_set1(0), limit = v_set1(is_factor ? MODERATE_FACTOR : MODERATE_SUM);
-    const vec scale = v_set1(scale_up_of(t) / SUM_SCALE(what));
+    const vec scale = v_set1(t->scale_up / SUM_SCALE(what));
     const int rows = tile->rows, is_tempered = !is_1(t);
     int flags = 0, is_plain_way = !is_tempered;
     for (int row = 0; row < rows; row += LANES) {
@@ -229,8 +219,7 @@ typedef struct {
 
 #define LARGE_GRADIENT ((real)(REAL_BITS == 32 ? 0x1p10 : 0x1p60))
 SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
-    const real scale_up = scale_up_of(t);
-    const vec up = v_set1(scale_up), down = v_set1(1 / scale_up), one = v_set1(1);
+    const vec up = v_set1(t->scale_up), down = v_set1(t->scale_down), one = v_set1(1);
     const vec size = v_abs(g), most = v_set1(LARGE_GRADIENT);
     const scaling s = {v_select_le(size, most, up, one), v_select_le(size, most, one, down),
                        v_select_le(size, most, one, up)};
@@ -239,33 +228,34 @@ SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
 /* factor difference / T + zero, for a difference that is to be scaled up yet by s.after. Where that is infinite, it is
    scaled up by less. 1 / T is a pair. A zero of -0 changes nothing, one of +0 makes 0 of -0. */
 SMX_INLINE vec over_temperature(vec factor, vec difference, real zero, scaling s, const exp_temperature *t) {
-    const real scale_up = scale_up_of(t), extra = scale_up == 1 ? 1 : (real)((real_bits)1 << FRACTION_BITS);
+    const real most = (real)((real_bits)1 << FRACTION_BITS), extra = t->scale_up == 1 ? 1 : most,
+               less = t->scale_up == 1 ? 1 : 1 / most;
     const vec by_all = v_fma(v_mul(factor, s.after), difference, v_set1(zero)), size = v_abs(by_all);
-    const vec by_less = v_mul(v_mul(factor, v_mul(s.after, v_set1(1 / extra))), difference);
+    const vec by_less = v_mul(v_mul(factor, v_mul(s.after, v_set1(less))), difference);
     const vec x = v_select_le(size, HUGEST, by_all, by_less);
     /* if x is infinite, the second product may be NaN: v_min makes a number of it */
-    const vec low = v_min(v_mul(x, v_set1(t->inverse_low / scale_up)), HUGEST);
-    return v_mul(v_fma(x, v_set1(t->inverse / scale_up), low), v_select_le(size, HUGEST, v_set1(1), v_set1(extra)));
+    const vec low = v_min(v_mul(x, v_set1(t->scaled_inverse_low)), HUGEST);
+    return v_mul(v_fma(x, v_set1(t->scaled_inverse), low), v_select_le(size, HUGEST, v_set1(1), v_set1(extra)));
 }
 /* g - d, scaled. */
 SMX_INLINE vec scaled_difference(vec g, const vec *d, scaling s) {
     return v_sub(v_sub(v_mul(g, s.of_g), v_mul(d[SUM_LOW], s.of_d)), v_mul(d[SUM_HIGH], s.of_d));
 }
-SMX_INLINE void softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+static void softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[1], t);
         const vec difference = scaled_difference(term[k].v[1], term[k].c, s);
         y[k] = over_temperature(term[k].v[0], difference, 0, s, t);
     }
 }
-SMX_INLINE void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+static void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[0], t);
         y[k] = over_temperature(v_set1(1), scaled_difference(term[k].v[0], term[k].c, s), -(real)0, s, t);
     }
 }
 /* Also without a temperature, where |d| is so large or small that its row needs a scale of its own. */
-SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const vec *c = term[k].c, g = term[k].v[1];
         const scaling s = scaling_of(g, t);
@@ -289,14 +279,12 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
         const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
         if (tile->again)                                                                                               \
             op##_write_with_care(tile, constants);                                                                     \
-        else if (walk == SMX_WALK_NARROW_LINES && is_plain_way)                                                        \
-            write_lines(tile, &plain, constants);                                                                      \
+        else if (!is_plain_way)                                                                                        \
+            write_rarely(tile, walk, &tempered, constants);                                                            \
         else if (walk == SMX_WALK_NARROW_LINES)                                                                        \
-            write_lines(tile, &tempered, constants);                                                                   \
-        else if (is_plain_way)                                                                                         \
-            write_walk(tile, walk, &plain, constants);                                                                 \
+            write_lines(tile, &plain, constants);                                                                      \
         else                                                                                                           \
-            write_walk(tile, walk, &tempered, constants);                                                              \
+            write_walk(tile, walk, &plain, constants);                                                                 \
     }                                                                                                                  \
     WRITE(op, rows) { op##_write(tile, SMX_WALK_ROWS, constants); }                                                    \
     WRITE(op, packed) { op##_write(tile, SMX_WALK_PACKED, constants); }                                                \
