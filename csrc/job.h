@@ -47,6 +47,7 @@ enum smx_option {
     SMX_WRITE_PACKED, /* SMX_AS_PACKED is used for rows that were reduced in COLUMNS */
     SMX_WRITE_TRANSPOSED, /* SMX_TRANSPOSED is used */
     SMX_READ_LINES, /* COLUMNS are reduced in place, without a block */
+    SMX_WHOLE_ROWS, /* rows are done one after the other, from their sums to their results */
     SMX_OPTIONS
 };
 
@@ -64,6 +65,7 @@ struct smx_job {
     const char *route;
     enum smx_layout layout;
     smx_reduce *reduce;
+    smx_whole *whole; /* tried first, if it is not NULL; what it leaves is reduced and written */
     smx_write *write; /* smx_write_piece takes another one for SMX_AS_PACKED and SMX_TRANSPOSED */
     /* Into the block. An input that is read in place has a load, too, for rows that have to be shifted or masked. */
     smx_load *load[SMX_MAX_INPUTS];

@@ -174,6 +174,12 @@ typedef int smx_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
                        void *constants);
 typedef void smx_write(const smx_tile *tile, const void *constants);
 
+/* Does reduce, finish and write of rows one after the other, a vector of packed rows at a time: what a row costs beside
+   its elements is then hidden behind other rows. The tile has one piece of reals, no mask and no temperature. Returns
+   the number of rows that are done. It stops at a row of which finish has more to say than its constants; that row and
+   those behind it are untouched. */
+typedef int smx_whole(const smx_tile *tile);
+
 /* A row of the table of operations. */
 typedef struct {
     const char *name;
@@ -191,6 +197,7 @@ typedef struct {
     smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not support the walk */
     smx_finish *finish;
     smx_write *write[SMX_WALKS];
+    smx_whole *whole[SMX_WALKS]; /* NULL: rows of the walk are done by reduce, finish and write alone */
     smx_hidden hidden;
     int min_elements_per_thread; /* elements that take some 8 us: with fewer, a thread costs more than it helps */
 } smx_op_kernels;

@@ -343,6 +343,19 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
     return is && may(SMX_UNIFORM);
 }
 
+/* The function that does rows from their sums to their results. Its tiles in ROWS need not fit the first-level cache
+   as a whole. */
+static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
+    const int is_plain = j->uniform && j->temperature == j->plan->kernels->no_temperature;
+    j->whole = is_plain && may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
+    if (!j->whole)
+        return;
+    const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
+    const ptrdiff_t most = walk == SMX_WALK_PACKED ? SMX_TILE_ROWS : SMX_ROWS_AT_ONCE;
+    j->tile_rows = (int)smx_max(j->tile_rows, smx_min(most, smx_round_down(share, c->sums)));
+    count_tiles(j, 0);
+}
+
 /* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */
 static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
@@ -440,6 +453,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         j->next_is_known[k] = is_next_known(j, &c, r->walk, k);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
+    choose_whole(j, &c, r->walk);
     measure_scratch(j, &c, r->walk);
 }
 

@@ -52,20 +52,25 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
         w->tile.spread = smx_gather_numbers(w, &j->plan->spread, j->real_size, w->spread);
 }
 
-/* Moves the open tile of a uniform job to the rows of another tile. */
-static void move_tile(smx_worker *w, ptrdiff_t number) {
+/* Makes `rows` rows from number `first` on the open tile of a uniform job. */
+static void move_to_rows(smx_worker *w, ptrdiff_t first, ptrdiff_t rows) {
     const smx_job *j = w->job;
-    const ptrdiff_t first = number * j->tile_rows, rows = first - w->first_row;
+    const ptrdiff_t by = first - w->first_row;
     w->first_row = first;
-    w->tile.rows = (int)smx_min(j->tile_rows, j->rows - first);
+    w->tile.rows = (int)rows;
     find_initial(w);
     for (int k = 0; k < j->op->inputs; k++) {
         const ptrdiff_t stride = j->plan->in[k].outer[0];
-        w->tile.in[k].start = (char *)w->tile.in[k].start + rows * stride;
+        w->tile.in[k].start = (char *)w->tile.in[k].start + by * stride;
         if (w->tile.next[k].start)
-            w->tile.next[k].start = (char *)w->tile.in[k].start + w->tile.rows * stride;
+            w->tile.next[k].start = (char *)w->tile.in[k].start + rows * stride;
     }
-    w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
+    w->tile.out.start = (char *)w->tile.out.start + by * j->plan->out.outer[0];
+}
+static void move_tile(smx_worker *w, ptrdiff_t number) {
+    const smx_job *j = w->job;
+    const ptrdiff_t first = number * j->tile_rows;
+    move_to_rows(w, first, smx_min(j->tile_rows, j->rows - first));
 }
 
 /* The rows of input k in the next piece, or in the next tile. If a span of COLUMNS is one tile, its last line is taken
@@ -313,9 +318,19 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
 }
 
 void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows) {
+    const smx_job *j = w->job;
     if (w->is_open)
         move_tile(w, number);
     else
         smx_open_tile(w, number);
+    if (j->whole) {
+        if (!w->is_open)
+            j->open_piece(w, 0, NULL);
+        w->is_open = 1;
+        const int done = j->whole(&w->tile);
+        if (done == w->tile.rows)
+            return;
+        move_to_rows(w, w->first_row + done, w->tile.rows - done);
+    }
     smx_do_open_rows(w, number, next_follows);
 }
