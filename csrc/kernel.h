@@ -44,6 +44,8 @@ enum smx_op {
     SMX_SOFTMAX,
     SMX_LOG_SOFTMAX,
     SMX_LOGSUMEXP,
+    SMX_WEIGHTED_LOGSUMEXP,
+    SMX_SIGNED_LOGSUMEXP, /* and the sign of the sum beside it */
     SMX_SOFTMAX_LOGSUMEXP, /* the elements of the one, and beside them the rows of the other */
     SMX_LOG_SOFTMAX_LOGSUMEXP,
     SMX_SOFTMAX_ENTROPY,
@@ -183,9 +185,9 @@ typedef int smx_whole(const smx_tile *tile);
 /* A row of the table of operations. */
 typedef struct {
     const char *name;
-    int inputs; /* x; y and g; x and weight; x, weight and q */
+    int inputs; /* x; x and b; y and g; x and weight; x, weight and q */
     int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
-    int has_row_out; /* leaves a result for each row in constants[0] beside those for each element */
+    int has_row_out; /* leaves a result for each row in constants[0] beside those for each element, or in constants[1] */
     int has_targets; /* a loss: takes targets, and has an exponent beside its result for each row */
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */

@@ -55,7 +55,7 @@ typedef struct {
     const ptrdiff_t *indptr;
     ptrdiff_t segments;
     /* Operands of one number a row, if the operation has them. */
-    smx_operand row_out; /* beside the elements of out */
+    smx_operand row_out; /* beside the elements of out, or beside its number of each row */
     smx_operand label;   /* int64_t, in the byte order of this machine */
     smx_operand factor;  /* real, in the byte order of this machine */
     smx_operand initial; /* likewise; data is NULL if there is none, and for all but softmax and its sums */

@@ -446,7 +446,8 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         j->load[k] = load_of(j, &c, k);
     j->row_results_adjacent = c.out_adjacent;
     if (c.op->has_row_out)
-        j->row_results_adjacent = j->constant_stride && smx_is_native(plan, &plan->row_out, 0) &&
+        j->row_results_adjacent = (c.op->elementwise || c.out_adjacent) && j->constant_stride &&
+                                  smx_is_native(plan, &plan->row_out, 0) &&
                                   smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
     j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
     for (int k = 0; k < c.op->inputs; k++)
@@ -467,8 +468,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
-    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && !plan->initial.data &&
-                         plan->temperature == 1;
+    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
     if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);

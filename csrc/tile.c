@@ -67,6 +67,7 @@ static void move_to_rows(smx_worker *w, ptrdiff_t first, ptrdiff_t rows) {
     }
     w->tile.out.start = (char *)w->tile.out.start + by * j->plan->out.outer[0];
 }
+
 static void move_tile(smx_worker *w, ptrdiff_t number) {
     const smx_job *j = w->job;
     const ptrdiff_t first = number * j->tile_rows;
@@ -239,7 +240,9 @@ void smx_store_row_results(smx_worker *w) {
     if (j->plan->mask.data && !j->op->elementwise && !j->plan->initial.data && w->state->flags & SMX_NOT_FINITE)
         put_hidden_rows(w);
     const char *results = (const char *)w->state->constants;
-    j->store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, results);
+    j->store_numbers(w, j->op->elementwise ? &j->plan->row_out : &j->plan->out, results);
+    if (j->op->has_row_out && !j->op->elementwise)
+        j->store_numbers(w, &j->plan->row_out, results + SMX_TILE_ROWS * j->real_size);
     if (w->state->flags & SMX_SCALED)
         smx_store_exponents(w, results + SMX_TILE_ROWS * j->real_size);
 }
@@ -325,7 +328,7 @@ void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows) {
         smx_open_tile(w, number);
     if (j->whole) {
         if (!w->is_open)
-            j->open_piece(w, 0, NULL);
+            smx_open_piece(w, 0, NULL);
         w->is_open = 1;
         const int done = j->whole(&w->tile);
         if (done == w->tile.rows)

@@ -77,7 +77,7 @@ cdef object _run_general(
     else:
         target = np.empty(shape, target_dtype)
 
-    reduced = tuple(n for d, n in enumerate(shape) if d not in row_axes)
+    reduced = tuple(n for d, n in enumerate(x.shape) if d not in row_axes)
     if kernels.has_row_out:
         row_results = np.empty(reduced, compute_dtype)
     if initial is not None and out is not None and np.may_share_memory(out, initial):
@@ -85,9 +85,7 @@ cdef object _run_general(
     if x.size > 0:
         # The plan wants the row's axes in every operand. Nothing reads their strides where there is one number a row.
         with_row_axes = target
-        if not elementwise and indptr is not None:
-            target[indptr[1:] == indptr[:-1]] = kernels.hidden.out
-        elif not elementwise and not keepdims:
+        if not elementwise and not keepdims and indptr is None:
             with_row_axes = np.expand_dims(target, tuple(row_axes))
         if indptr is not None:
             plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
@@ -105,10 +103,13 @@ cdef object _run_general(
         _run(&plan, x.size)
     else:  # rows of no element
         of_nothing = kernels.hidden.out if initial is None else initial
-        if row_results is not None:
+        if elementwise and row_results is not None:
             np.expand_dims(row_results, tuple(row_axes))[...] = -np.inf if initial is None else initial
         elif not elementwise:
             (target if keepdims or indptr is not None else np.expand_dims(target, tuple(row_axes)))[...] = of_nothing
+            if row_results is not None:
+                signs = np.where(np.isnan(of_nothing), of_nothing, np.greater(of_nothing, -np.inf))
+                np.expand_dims(row_results, tuple(row_axes))[...] = signs
 
     if out is not None:
         if target is not out:
@@ -120,6 +121,8 @@ cdef object _run_general(
     if row_results is None:
         return target
     row_results = _cast(row_results, result_dtype)
+    if not elementwise:
+        row_results = row_results.reshape(shape)
     return target, row_results if row_results.ndim > 0 else row_results[()]
 
 
@@ -159,6 +162,51 @@ cdef object _run_map(
     return _run_general(
         op, [array], row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, indptr,
         _initial_terms(initial, array, row_axes, compute_dtype),
+    )
+
+
+cdef object _weight_dtype(object x_dtype, object b_dtype):
+    """The type of a result of elements and weights of these types: what NumPy promotes them to, floating."""
+    if b_dtype.kind not in "biu":
+        return _promoted_dtype(x_dtype, b_dtype)
+    with_integers = np.result_type(np.float16 if _is_half(x_dtype) else x_dtype, b_dtype)
+    return x_dtype if with_integers == np.float16 else with_integers
+
+
+cdef object _run_weighted(
+    int op, object x, object b, object axis, object where, object out, object dtype, bint keepdims,
+    double temperature, object initial,
+):
+    """logsumexp with weights; b None is 1."""
+    array = _real_array(x, "x")
+    x_dtype = array.dtype.newbyteorder("=")
+    if b is None or type(b) is float or type(b) is int:  # like every number of Python, it has no type of its own
+        weights = np.array(1.0 if b is None else _real_number(b, "b", "a real number"))
+    else:
+        unmask = "pass {0}.filled(0)"
+        x_dtype = _weight_dtype(x_dtype, _as_array(b, "b", unmask).dtype.newbyteorder("="))
+        weights = _real_array(b, "b", unmask)
+    try:
+        shape = np.broadcast_shapes(array.shape, weights.shape)
+    except ValueError:
+        raise ValueError(
+            f"b: got shape {weights.shape}, expected one that broadcasts with x's {array.shape}"
+        ) from None
+    result_dtype = x_dtype if dtype is None else _real_dtype(dtype, "dtype")
+    row_axes = _row_axes(axis, len(shape))
+    compute_dtype = max(_compute_dtype(x_dtype), _compute_dtype(result_dtype), key=lambda dtype: dtype.itemsize)
+    if not _temperature_is_normal(temperature, compute_dtype.itemsize == 8):
+        compute_dtype = np.dtype(np.float64)
+    inputs = [
+        np.broadcast_to(
+            given if _is_native_to_kernels(given.dtype, compute_dtype, None) else _cast(given, compute_dtype), shape
+        )
+        for given in (array, weights)
+    ]
+    where = _bool_mask(where, inputs[0], "x")
+    return _run_general(
+        op, inputs, row_axes, where, out, compute_dtype, result_dtype, keepdims, temperature, None,
+        _initial_terms(initial, inputs[0], row_axes, compute_dtype),
     )
 
 
@@ -209,7 +257,8 @@ def _simple_indptr(indptr, ptrdiff_t length):
 cdef object _run_segment_map(int op, object x, object indptr, object out, object where, object temperature):
     cdef double divisor = _temperature(temperature)
     cdef int axis = _simple_axis(0, x)
-    if _is_simple_map(x, axis, where, out, None, divisor) and _storage_of(x) == SMX_REAL:
+    cdef bint fits_out = out is None or op != SMX_LOGSUMEXP
+    if fits_out and _is_simple_map(x, axis, where, out, None, divisor) and _storage_of(x) == SMX_REAL:
         return _run_fast(op, x, None, where, out, 0, divisor, False, None, indptr)
     return _run_map(op, x, 0, where, out, None, False, divisor, indptr)
 
@@ -233,7 +282,7 @@ def _segment_log_softmax(x, indptr, out, where, temperature):
 
 
 def _segment_logsumexp(x, indptr, out, where, temperature):
-    return _run_map(SMX_LOGSUMEXP, x, 0, where, out, None, False, _temperature(temperature), indptr)
+    return _run_segment_map(SMX_LOGSUMEXP, x, indptr, out, where, temperature)
 
 
 def _segment_softmax_vjp(y, g, indptr, out, where, temperature):

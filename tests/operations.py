@@ -35,10 +35,13 @@ SETTINGS = {
 # - "row": 2 ULP at the larger of the true value and the row's largest element, both absolute;
 # - "terms": 4 u = 2 eps times the element's natural scale, which is its formula with every term in absolute
 #   value. A function `scale(*rows, total)` makes it; `total` sums along the rows and keeps the axis;
-# - "products": likewise, 6 u.
+# - "products": likewise, 6 u;
+# - "weighted": 2 ULP at the largest of the true value, of |x| and |log |b|| of terms that are half as large as the
+#   largest one or more, and of the share that the terms but the largest have in the sum of sizes; times the condition
+#   of the sum, the ratio of that sum to the size of the sum.
 
-BOUNDS = {"result": 2, "row": 2, "terms": 4, "products": 6}
-UNITS = {"result": "ulp", "row": "ulp", "terms": "u", "products": "u"}
+BOUNDS = {"result": 2, "row": 2, "terms": 4, "products": 6, "weighted": 2}
+UNITS = {"result": "ulp", "row": "ulp", "terms": "u", "products": "u", "weighted": "ulp"}
 
 
 def _softmax_vjp_scale(y, g, total):
@@ -141,7 +144,7 @@ _LISTED = [
     Operation("softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), 0), measure="result"),
     Operation("log_softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), -np.inf), measure="result"),
     Operation(
-        "logsumexp", "rows", ("x",), _REDUCTION | {"initial": None},
+        "logsumexp", "rows", ("x",), _REDUCTION | {"b": None, "return_sign": False, "initial": None},
         elementwise=False, hidden=((-np.inf,), -np.inf), measure="row",
     ),
     Operation(
@@ -236,6 +239,8 @@ class Result:
     scale: Callable | None = None
     #: Of a derivative.
     temperature: float = 1.0
+    #: True if the second array may be negative.
+    has_signs: bool = False
 
     @property
     def bound(self):
@@ -286,9 +291,15 @@ def _loss_gradient(*arguments):
     return _loss_of_rows(*arguments)[1]
 
 
+def _weighted(module, x, b):
+    """Return the logarithm of the sum's size."""
+    return module.logsumexp(x, b=b, return_sign=True, keepdims=True)[0]
+
+
 RESULTS = {name: _of_rows(OPERATIONS[name]) for name in DISTINCT} | {
     result.name: result
     for result in [
+        Result("signed_logsumexp", ("x", "b"), None, "weighted", _weighted, has_signs=True),
         Result("label_loss", ("x",), None, "result", _loss),
         Result("target_loss", ("x", "q"), None, "result", _loss),
         Result("label_loss_grad", ("x",), None, "terms", _loss_gradient, _label_loss_scale),

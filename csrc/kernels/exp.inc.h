@@ -151,8 +151,10 @@ enum { IN_STEP = 4 };
    exponential is a chain of ten operations, each of which waits some four cycles for the one before, and a processor
    that looks ahead by a hundred operations would otherwise find too few that are ready. has_temperature: the scale's
    temperature may differ from 1. The result without it is the same; an addition replaces a multiply-add, since the
-   units that add have more time to spare. */
-SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
+   units that add have more time to spare. exponent: NULL, or exponents of powers of two by which the results are
+   multiplied; -inf makes a power of 0. */
+SMX_INLINE void exp_parts_with(const vec *x, const vec *exponent, int count, const exp_scale *scale,
+                               int has_temperature, exp_parts *e) {
     const table rests = v_table(exp_rests);
     vec clamped[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
 #define EACH for (int k = 0; k < count; k++)
@@ -178,8 +180,13 @@ SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scal
     STEP_DOWN(2);
 #undef STEP_DOWN
     EACH e[k].p = v_fma(v_mul(r[k], r[k]), q[k], r[k]);
+    if (exponent) /* ROUNDER has the bits of the power 0 */
+        EACH shifted[k] = v_max(v_set1(ROUNDER), v_fma(exponent[k], v_set1(8), shifted[k]));
     EACH e[k].power = v_eighths(shifted[k]);
 #undef EACH
+}
+SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
+    exp_parts_with(x, NULL, count, scale, has_temperature, e);
 }
 SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
     exp_parts e;

@@ -140,14 +140,16 @@ SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {
     return pair_of(v_sub(s.high, start), s.low);
 }
 
-/* exp(x / T) as exp_of has it, but renormalized, and the product of its two parts is not rounded. */
-SMX_INLINE pair exp_divisor(vec x, exp_scale scale) {
-    const exp_parts e = exp_parts_of(x, scale);
+/* The two parts of an exponential as one renormalized pair; their product is not rounded, as it is in exp_of. */
+SMX_INLINE pair exp_pair(exp_parts e) {
     const pair product = two_product(e.power, e.p);
-    pair divisor = sum_renormalize(pair_of(e.power, product.high));
-    divisor.low = v_add(divisor.low, product.low);
-    return divisor;
+    pair sum = sum_renormalize(pair_of(e.power, product.high));
+    sum.low = v_add(sum.low, product.low);
+    return sum;
 }
+
+/* exp(x / T) as a number to divide by. */
+SMX_INLINE pair exp_divisor(vec x, exp_scale scale) { return exp_pair(exp_parts_of(x, scale)); }
 
 /* The partial sums of a piece, pairwise, where s is `count` vectors that hold a partial sum each: s[0] becomes the
    sum. */

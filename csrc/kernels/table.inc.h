@@ -8,6 +8,7 @@
        softmax             max, sum exp(x)                     exp(x) / sum
        log_softmax         the two largest, sum exp(x)         x - log sum
        logsumexp           as log_softmax                      (none: log sum itself)
+       weighted_logsumexp  sum b exp(x)                        (none: log |sum|, and its sign beside it)
        softmax_entropy     and sum exp(x) (max - x)            (none: the entropy itself)
        softmax_vjp         d = sum y g                         y (g - d)
        log_softmax_vjp     d = sum g                           g - exp(y) d
@@ -34,6 +35,7 @@
 
 /* the loops */
 #include "reduce_exp.inc.h"
+#include "reduce_weighted.inc.h"
 #include "reduce_products.inc.h"
 #include "care.inc.h"
 #include "reduce_targets.inc.h"
@@ -53,6 +55,7 @@
 #include "op_softmax.inc.h"
 #include "op_log_softmax.inc.h"
 #include "op_logsumexp.inc.h"
+#include "op_weighted_logsumexp.inc.h"
 #include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
 #include "op_loss.inc.h"
@@ -75,6 +78,8 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
             [SMX_SOFTMAX] = SOFTMAX_ROW,
             [SMX_LOG_SOFTMAX] = LOG_SOFTMAX_ROW,
             [SMX_LOGSUMEXP] = LOGSUMEXP_ROW,
+            [SMX_WEIGHTED_LOGSUMEXP] = WEIGHTED_LOGSUMEXP_ROW,
+            [SMX_SIGNED_LOGSUMEXP] = SIGNED_LOGSUMEXP_ROW,
             [SMX_SOFTMAX_LOGSUMEXP] = SOFTMAX_LOGSUMEXP_ROW,
             [SMX_LOG_SOFTMAX_LOGSUMEXP] = LOG_SOFTMAX_LOGSUMEXP_ROW,
             [SMX_SOFTMAX_ENTROPY] = SOFTMAX_ENTROPY_ROW,

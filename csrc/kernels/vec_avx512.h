@@ -126,6 +126,11 @@ SMX_INLINE vec v_significand(vec a) {
     return AS_REAL(_mm512_or_si512(_mm512_and_si512(AS_INT(a), fraction), AS_INT(v_set1(1))));
 }
 
+/* Instructions for what reduce_weighted.inc.h makes of these two where a level has none. */
+#define HAS_EXPONENT
+SMX_INLINE vec v_exponent(vec a) { return V(getexp)(a); }
+SMX_INLINE vec v_fraction(vec a) { return V(getmant)(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
+
 /* Four elements of a row fill a quarter (float) or a half (double) of a register straight from memory. Register i holds
    rows 4 q + i (float) or 4 h + i (double), and transposing within those parts leaves the rows in order. */
 #if REAL_BITS == 32

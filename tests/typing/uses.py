@@ -83,6 +83,15 @@ assert_type(logsumexp(single, axis=None, dtype=np.float64), np.float64)
 assert_type(logsumexp(single, keepdims=True, dtype=np.float64), NDArray[np.float64])
 column: NDArray[np.float32] = np.ones((2, 1), np.float32)
 assert_type(logsumexp(single, keepdims=True, out=column), NDArray[np.float32])
+assert_type(logsumexp(single, keepdims=True, b=single), NDArray[np.float32])
+assert_type(logsumexp(single, None, b=-1), np.float32)
+assert_type(logsumexp([1.0, 2.0], b=[1, -1]), np.float64)
+assert_type(
+    logsumexp(single, keepdims=True, b=single, return_sign=True),
+    tuple[NDArray[np.float32], NDArray[np.float32]],
+)
+assert_type(logsumexp([1.0, 2.0], b=[1, -1], return_sign=True), tuple[np.float64, np.float64])
+assert_type(logsumexp(single, keepdims=True, return_sign=True, out=column), tuple[NDArray[np.float32], Any])
 float(logsumexp(single)[0])
 
 # Derivatives have the wider type.
