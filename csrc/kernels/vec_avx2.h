@@ -269,6 +269,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
 #endif
 }
 
+#include "quads_avx.h"
+
 #if REAL_BITS == 32
 
 typedef __m128i halves;
@@ -314,8 +316,6 @@ SMX_INLINE double doubles_sum(doubles by_4) {
 #include "wide.inc.h"
 
 SMX_INLINE vec v_wide_round(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper), _mm256_cvtpd_ps(s.lower)); }
-
-#include "quads_avx.h"
 
 SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) { return wide_of(sums_of_quads(s), sums_of_quads(s + 4)); }
 

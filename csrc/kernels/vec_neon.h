@@ -209,6 +209,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return V(vbsl)(I(vtst)(bytes, bytes), a, fill);
 }
 
+#include "fours.inc.h"
+
 #if REAL_BITS == 32
 
 typedef uint16x4_t halves;
@@ -252,11 +254,8 @@ SMX_INLINE vec v_wide_round(wide s) { return vcvt_high_f32_f64(vcvt_f32_f64(s.lo
 
 typedef wide quad;
 
-SMX_INLINE quad v_quad_zero(void) { return v_wide_zero(); }
-SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) { return v_wide_add_product_at(s, x, y); }
-SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
-    return v_wide_add_product(s, v_load_first(x, count, v_set1(0)), v_load_first(y, count, v_set1(0)));
-}
+SMX_INLINE quad v_quad_of(four a) { return v_wide_of(a.part[0]); }
+SMX_INLINE quad v_quad_add(quad s, four a) { return v_wide_add(s, v_quad_of(a)); }
 SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
     float64x2_t halves_of[LANES];
     for (int k = 0; k < LANES; k++)
