@@ -575,6 +575,29 @@ OUTS = {
 }
 
 
+def sizes_of_terms(
+    x, labels, axis, *, reduction, label_smoothing, temperature, weight=1.0, sample_weight=1.0, where=True,
+    ignore_index=None,
+):  # fmt: skip
+    """Return the natural scale of each element of the gradient: T p + t over all that it is divided by."""
+    seen = np.moveaxis(np.broadcast_to(where, x.shape), axis, -1)
+    p = _reference.softmax(np.moveaxis(x, axis, -1).astype(float), where=seen, temperature=temperature)
+    samples = np.broadcast_to(sample_weight, p.shape[:-1])
+    counts = samples > 0
+    if labels.dtype.kind == "f":
+        q, row_weight = np.moveaxis(labels, axis, -1) * seen, samples
+    else:
+        q = np.equal(labels[..., None], np.arange(p.shape[-1]))
+        counts = counts if ignore_index is None else counts & (labels != ignore_index)
+        row_weight = samples * (weight * q).sum(axis=-1)
+    spread = label_smoothing * seen / np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    targets = weight * ((1 - label_smoothing) * q + spread)
+    scale = (targets.sum(axis=-1, keepdims=True) * p + targets) * (samples * counts)[..., None] / temperature
+    if reduction == "mean":
+        scale = scale / ((row_weight * counts).sum() or 1)
+    return np.moveaxis(scale, -1, axis)
+
+
 @several
 @given(
     st.data(),
@@ -606,6 +629,7 @@ def test_keywords_together(data, shape, dtype):
             kwargs["ignore_index"] = int(data.draw(st.sampled_from([0, -100])))
             labels = np.where(rng.random(others) < 0.3, kwargs["ignore_index"], labels)
     want, want_gradient = _reference.cross_entropy_with_grad(x, labels, axis, **kwargs)
+    scale = sizes_of_terms(x, labels, axis, **kwargs)
     alone = cross_entropy(x, labels, axis, **kwargs)
     x, out = OUTS[data.draw(st.sampled_from(sorted(OUTS)))](x)
     hidden = np.broadcast_to(~kwargs.get("where", np.array(True)), shape)
@@ -618,8 +642,11 @@ def test_keywords_together(data, shape, dtype):
     assert not np.any(gradient[hidden])
     eps = np.finfo(loss.dtype).eps
     assert_allclose(loss, want, rtol=16 * eps, atol=16 * eps)
-    # Targets are 2 * 2 / 0.5 at most, from the weights above.
-    assert_allclose(gradient, want_gradient, rtol=0, atol=8 * eps * 8)
+    # Beside the 4 u of the contract, weights, smoothing and temperature round the targets, and the reference rounds its
+    # result. The worst of 3,000 examples was 4.0 u. The last results of a type are half a spacing off.
+    info = np.finfo(loss.dtype)
+    off = np.abs(gradient.astype(float) - want_gradient)
+    assert np.all(off <= 6 * info.eps / 2 * scale + info.smallest_subnormal)
 
 
 def test_what_is_hidden():
