@@ -23,7 +23,7 @@ SMX_INLINE derivative_sum lanes_of_row(const char *y, const char *g, const unsig
             y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, i + at, here);                                         \
             g_of[m] = VISIBLE(g, i + at, here);                                                                        \
         }                                                                                                              \
-        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what, 0);                                           \
+        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what, 0);                                          \
     }
     for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
         if (what == GRADIENT && beyond_cache) /* the arguments of the exponentials, which only write reads */
@@ -234,8 +234,8 @@ SMX_INLINE void columns_of_fours(fours_of_rows fours, vec *sum) {
 /* The sums of products of LANES packed rows; where fewer rows are left, the last row is taken again and again. A row has
    `groups` chains of 4 CHAIN elements, then one of so many whole fours and 1 to 4 elements more. Short rows have loops
    of their own, in which the compiler knows these numbers. */
-SMX_INLINE pair sums_of_products_with(const real *y, const real *g, ptrdiff_t n, int left, int is_few,
-                                      ptrdiff_t groups, ptrdiff_t fours) {
+SMX_INLINE pair sums_of_products_with(const real *y, const real *g, ptrdiff_t n, int left, int is_few, ptrdiff_t groups,
+                                      ptrdiff_t fours) {
     const ptrdiff_t last = n - 4 * CHAIN * groups - 4 * fours;
     fours_of_rows high, low;
     vec chain[4];

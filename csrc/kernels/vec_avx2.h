@@ -302,10 +302,8 @@ typedef __m256d doubles;
 SMX_INLINE doubles doubles_zero(void) { return _mm256_setzero_pd(); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return _mm256_add_pd(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return _mm256_sub_pd(a, b); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm256_fmadd_pd(x, y, s); }
 SMX_INLINE doubles doubles_get(const double *p) { return _mm256_loadu_pd(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { _mm256_storeu_pd(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 SMX_INLINE doubles doubles_lower(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 SMX_INLINE doubles doubles_upper(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
 SMX_INLINE double doubles_sum(doubles by_4) {

@@ -276,10 +276,8 @@ typedef __m512d doubles;
 SMX_INLINE doubles doubles_zero(void) { return _mm512_setzero_pd(); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return _mm512_add_pd(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return _mm512_sub_pd(a, b); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm512_fmadd_pd(x, y, s); }
 SMX_INLINE doubles doubles_get(const double *p) { return _mm512_loadu_pd(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { _mm512_storeu_pd(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 SMX_INLINE doubles doubles_lower(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 SMX_INLINE doubles doubles_upper(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 SMX_INLINE double doubles_sum(doubles by_8) {

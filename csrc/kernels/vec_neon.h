@@ -240,10 +240,8 @@ typedef float64x2_t doubles;
 SMX_INLINE doubles doubles_zero(void) { return vdupq_n_f64(0); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return vaddq_f64(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return vsubq_f64(a, b); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return vfmaq_f64(s, x, y); }
 SMX_INLINE doubles doubles_get(const double *p) { return vld1q_f64(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { vst1q_f64(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return vcvt_f64_f32(vld1_f32(p)); }
 SMX_INLINE doubles doubles_lower(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
 SMX_INLINE doubles doubles_upper(vec a) { return vcvt_high_f64_f32(a); }
 SMX_INLINE double doubles_sum(doubles by_2) { return vaddvq_f64(by_2); }

@@ -291,10 +291,8 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
 }
 
 SMX_INLINE doubles doubles_zero(void) { return _mm_setzero_pd(); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm_add_pd(s, _mm_mul_pd(x, y)); }
 SMX_INLINE doubles doubles_get(const double *p) { return _mm_loadu_pd(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { _mm_storeu_pd(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return _mm_setr_pd(p[0], p[1]); }
 SMX_INLINE doubles doubles_lower(vec a) { return _mm_cvtps_pd(a); }
 SMX_INLINE doubles doubles_upper(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
 SMX_INLINE double doubles_sum(doubles by_2) { return _mm_cvtsd_f64(_mm_add_sd(by_2, _mm_unpackhi_pd(by_2, by_2))); }
