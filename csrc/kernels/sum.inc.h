@@ -2,7 +2,7 @@
 
    The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
    sum i mod L. L is SUMS, the lanes of the widest vector of any level; but rows of up to SMX_SHORT elements have L = 1,
-   or 4 for products of floats. Each partial sum takes its elements in order (exponentials four at a time; where L > 1,
+   or 4 for Σ y g. Each partial sum takes its elements in order (exponentials four at a time; where L > 1,
    their small parts after the powers of the next four, and the sums are settled after every EXP_SETTLE elements of the
    piece). The partial sums of a piece are added pairwise, upper half onto lower half; then the pieces are added in
    order. The L sums may lie in the lanes of one register (ROWS), of several
