@@ -41,6 +41,11 @@ static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED
 /* Calls 10 ms apart are RARITY in less time. Fewer calls than that, in so long, hardly have a 99th percentile. */
 static const int64_t PATIENCE = 5000 * MS;
 static const int64_t CREDIT = 300 * US;
+/* When NumPy has been imported, the threads of its BLAS spin for some 20 ms. A thread that is started meanwhile may wait
+   for a slice of 3 ms, for a call of 0.1 ms. */
+static const int64_t FIRST_REST = 60 * MS;
+/* Each thread that makes calls has a team of its own in the OpenMP runtime. It takes 0.1 to 1 ms to start. */
+static const int64_t TEAM = 400 * US;
 /* A call that loses so much time ends a probe at once, unless it is the first one. The first call may have woken a
    thread on the processor of the thread that waits for it, which the woken thread then leaves (threads.c). */
 static const int64_t VERY_LATE = 500 * US;
@@ -136,7 +141,13 @@ static void learn_settled(smx_policy *p, const smx_measurement *call, int64_t br
         retreat(p, call, p->width / 2);
 }
 
+void smx_policy_begin(smx_policy *p, int64_t now) { p->begins = now + FIRST_REST; }
+
+int smx_policy_is_worth_a_team(int64_t spent, int64_t expected) { return spent + expected >= PRICE * TEAM; }
+
 int smx_policy_width(smx_policy *p, int64_t now, int limit) {
+    if (now < p->begins)
+        return 1;
     if (limit != p->limit) {
         p->limit = limit;
         p->width = limit > 1 ? limit / 2 : 1;

@@ -16,7 +16,8 @@
     any                                     another thread of this process is in a call    SETTLED, width 1; rests
                                             the limit has changed                          PROBING, tried = limit
 
-    In SETTLED with width 1, calls go alone. With width = limit, there is nothing to probe for. "Rests" means: the
+    A program that has just begun goes alone, whatever the state, until smx_policy_begin's rest is over. In SETTLED with
+   width 1, calls go alone. With width = limit, there is nothing to probe for. "Rests" means: the
    policy  does not probe for a while.
 
     A call brings the time that one thread would have taken, less the time that the call took. A run is a probe and the
@@ -30,6 +31,7 @@ enum smx_policy_state { SMX_SETTLED, SMX_PROBING };
 typedef struct {
     enum smx_policy_state state;
     int limit, width, tried;
+    int64_t begins; /* calls before this time go alone */
 
     /* The rest: how long it is and when it ends. It also goes on until calls have taken the time `owed`; and until
        there have been `calls_left` of them, or patience is at its end. */
@@ -56,8 +58,15 @@ typedef struct {
     int is_crowded; /* another thread of this process was in a call meanwhile */
 } smx_measurement;
 
+/* Tells an all-zero policy that the program begins now. */
+void smx_policy_begin(smx_policy *policy, int64_t now);
+
+/* Returns 1 if a thread is worth a team of its own: it has spent so long in calls that could have used one, and is about
+   to make another that is expected to take so long. */
+int smx_policy_is_worth_a_team(int64_t spent, int64_t expected);
+
 /* Returns the number of threads for a call that begins now and may have up to limit. Before the first call, the policy
-   is all zeros. */
+   is all zeros, or smx_policy_begin has seen it. */
 int smx_policy_width(smx_policy *policy, int64_t now, int limit);
 
 /* Learns from a call that has ended. */

@@ -39,6 +39,12 @@
 #define HAS_FORK 1
 #endif
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define THREAD_LOCAL __declspec(thread)
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
+
 static smx_atomic limit_set = 1;
 
 #ifdef _OPENMP
@@ -62,15 +68,6 @@ static void in_child(void) { SMX_WRITE(is_forked_child, 1); }
 void smx_ask_runtime(int *processors, int *threads) {
     *processors = omp_get_num_procs();
     *threads = omp_get_max_threads();
-}
-
-void smx_threads_begin(int limit) {
-    SMX_WRITE(runtime_at_import, omp_get_max_threads());
-    SMX_WRITE(most_at_import, omp_get_thread_limit());
-    SMX_WRITE(limit_set, limit);
-#ifdef HAS_FORK
-    pthread_atfork(NULL, NULL, in_child);
-#endif
 }
 
 int smx_get_threads(void) {
@@ -120,8 +117,22 @@ static int own_cpu(void) {
 static smx_policy policy;
 static smx_atomic inside = 0, was_crowded = 0;
 static smx_atomic rest_began = 0, always = 0;
+/* The time that the thread has spent in calls that could have used threads. The one that imports the module needs not
+   earn its team: it is the one that makes most calls. */
+static THREAD_LOCAL int64_t spent = 0;
 static int64_t together_ended = 0; /* the end of the last call that used threads; only the owner reads or writes it */
 static smx_atomic together = 0, alone = 0;
+
+void smx_threads_begin(int limit) {
+    SMX_WRITE(runtime_at_import, omp_get_max_threads());
+    SMX_WRITE(most_at_import, omp_get_thread_limit());
+    SMX_WRITE(limit_set, limit);
+    smx_policy_begin(&policy, now());
+    spent = INT64_MAX / 2;
+#ifdef HAS_FORK
+    pthread_atfork(NULL, NULL, in_child);
+#endif
+}
 
 int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     call->start = now();
@@ -144,7 +155,9 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     const int is_awake = call->start - SMX_READ(rest_began) < AWAKE;
     if (!is_awake && work < WORTH_WAKING)
         return call->threads = 1;
-    const int wanted = smx_policy_width(&policy, call->start, smx_get_threads());
+    int wanted = smx_policy_width(&policy, call->start, smx_get_threads());
+    if (!smx_policy_is_worth_a_team(spent, (int64_t)SHARE * call->work))
+        wanted = 1;
     if (wanted == 1)
         SMX_FETCH_ADD(alone, 1);
     else if (call->start - together_ended > AWAKE || policy.state == SMX_PROBING)
@@ -155,6 +168,7 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
 void smx_call_leave(smx_call *call) {
     const int64_t end = now();
     SMX_WRITE(rest_began, end);
+    spent += end - call->start;
     if (call->threads > 1)
         SMX_FETCH_ADD(together, 1);
     if (call->is_owner && !SMX_READ(always)) {

@@ -185,5 +185,7 @@ cdef extern from "policy.h":
         int width
         int is_crowded
 
+    void smx_policy_begin(smx_policy *policy, int64_t now)
+    int smx_policy_is_worth_a_team(int64_t spent, int64_t expected)
     int smx_policy_width(smx_policy *policy, int64_t now, int limit)
     void smx_policy_learn(smx_policy *policy, const smx_measurement *call)

@@ -8,9 +8,8 @@ from libc.string cimport memset
 from softmax_ext._csrc cimport (
     SMX_COMPILER, SMX_OP_COUNT, SMX_OPENMP_RUNTIME, SMX_SETTLED, smx_always_use_threads, smx_ask_runtime,
     smx_buffers_begin, smx_count_calls, smx_get_buffer_limit, smx_get_threads, smx_last_cache, smx_level, smx_levels,
-    smx_measurement, smx_openmp_version, smx_policy, smx_policy_learn, smx_policy_width, smx_run_begin,
-    smx_scratch_begin,
-    smx_set_buffer_limit, smx_threads_begin,
+    smx_measurement, smx_openmp_version, smx_policy, smx_policy_begin, smx_policy_is_worth_a_team, smx_policy_learn,
+    smx_policy_width, smx_run_begin, smx_scratch_begin, smx_set_buffer_limit, smx_threads_begin,
 )
 
 from softmax_ext._buffers import default_buffer_limit
@@ -62,6 +61,15 @@ cdef class _Policy:
 
     def __cinit__(self):
         memset(&self._state, 0, sizeof(self._state))
+
+    def begin(self, now):
+        """The program begins now."""
+        smx_policy_begin(&self._state, now)
+
+    @staticmethod
+    def is_worth_a_team(spent, expected):
+        """True if a thread that has spent so long in calls, and is to make another, may have threads of its own."""
+        return bool(smx_policy_is_worth_a_team(spent, expected))
 
     def width(self, now, limit):
         """The number of threads of a call that begins now."""

@@ -113,6 +113,22 @@ def test_a_busy_machine_is_left_alone(machine):
     assert late[late[:, 2] > 1][:, 1].sum() < 0.05 * late[:, 1].sum()
 
 
+def test_a_program_that_begins_goes_alone_for_a_moment():
+    """Threads of the BLAS that NumPy's import has started spin then, and hold a processor."""
+    policy = _Policy()
+    policy.begin(7 * S)
+    assert [policy.width(7 * S + t, 2) for t in (0, 10 * MS, 59 * MS)] == [1, 1, 1]
+    assert policy.width(7 * S + 61 * MS, 2) == 2
+
+
+def test_a_thread_earns_its_team():
+    """The runtime starts a team for each thread that makes calls. One that makes a few short ones is not worth it."""
+    assert not _Policy.is_worth_a_team(0, 400 * US)
+    assert not _Policy.is_worth_a_team(2 * MS, 400 * US)
+    assert _Policy.is_worth_a_team(5 * MS, 20 * US)
+    assert _Policy.is_worth_a_team(0, 10 * MS)
+
+
 def both_interrupted(rng, now, serial, width, awake):
     """A compiler takes the processor of either thread for a slice, now and then; of one thread only once in a while."""
     took = quiet(rng, now, serial, width, awake)
