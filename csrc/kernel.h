@@ -176,6 +176,12 @@ typedef int smx_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
                        void *constants);
 typedef void smx_write(const smx_tile *tile, const void *constants);
 
+/* Does reduce, finish and write of rows one after the other, a vector of packed rows at a time: what a row costs beside
+   its elements is then hidden behind other rows. The tile has one piece of reals, no mask and no temperature. Returns
+   the number of rows that are done. It stops at a row of which finish has more to say than its constants; that row and
+   those behind it are untouched. */
+typedef int smx_whole(const smx_tile *tile);
+
 /* A row of the table of operations. */
 typedef struct {
     const char *name;
@@ -193,6 +199,7 @@ typedef struct {
     smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not support the walk */
     smx_finish *finish;
     smx_write *write[SMX_WALKS];
+    smx_whole *whole[SMX_WALKS]; /* NULL: rows of the walk are done by reduce, finish and write alone */
     smx_hidden hidden;
     int min_elements_per_thread; /* elements that take some 8 us: with fewer, a thread costs more than it helps */
 } smx_op_kernels;
@@ -215,6 +222,14 @@ typedef struct {
                             ptrdiff_t element_stride, int beyond_cache);
     void (*columns_to_rows)(const void *block, ptrdiff_t element_stride, void *rows, ptrdiff_t row_stride, int count,
                             ptrdiff_t n, int beyond_cache);
+    /* The same two for rows of different lengths, up to SMX_SHORT. Row r is length[r] contiguous reals, which begin at
+       number start[r] of an array of `end` reals. No row is longer than the row before, and the lengths go on up to the
+       next multiple of row_multiple. A copy to columns fills shorter rows up to n elements with the number `fill`, and
+       writes lines up to the next multiple of 4. */
+    void (*segments_to_columns)(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
+                                int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride);
+    void (*columns_to_segments)(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
+                                const uint8_t *length, int count);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

@@ -343,6 +343,19 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
     return is && may(SMX_UNIFORM);
 }
 
+/* The function that does rows from their sums to their results. Its tiles in ROWS need not fit the first-level cache
+   as a whole. */
+static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
+    const int is_plain = j->uniform && j->temperature == j->plan->kernels->no_temperature;
+    j->whole = is_plain && may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
+    if (!j->whole)
+        return;
+    const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
+    const ptrdiff_t most = walk == SMX_WALK_PACKED ? SMX_TILE_ROWS : SMX_ROWS_AT_ONCE;
+    j->tile_rows = (int)smx_max(j->tile_rows, smx_min(most, smx_round_down(share, c->sums)));
+    count_tiles(j, 0);
+}
+
 /* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */
 static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
@@ -380,12 +393,7 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
         c->op->inputs * j->block_bytes + j->saved_bytes + j->partial_bytes + j->stage_bytes + j->mask_bytes;
 }
 
-void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
-    smx_facts c;
-    smx_look_at(&c, plan, rows, n);
-    const route *r = find_route(&c);
-    j->plan = plan;
-    j->op = c.op;
+void smx_set_temperature(smx_job *j, const smx_plan *plan) {
     j->temperature = plan->kernels->no_temperature;
     if (plan->temperature != 1) {
         const smx_fpstate before = smx_enter_fpstate();
@@ -393,6 +401,15 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         smx_leave_fpstate(before);
         j->temperature = j->own_temperature;
     }
+}
+
+void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
+    smx_facts c;
+    smx_look_at(&c, plan, rows, n);
+    const route *r = find_route(&c);
+    j->plan = plan;
+    j->op = c.op;
+    smx_set_temperature(j, plan);
     j->real_size = (ptrdiff_t)plan->kernels->real_size;
     j->rows = rows;
     j->n = n;
@@ -401,8 +418,8 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->route = r->name;
     j->layout = r->layout;
     j->reduce = c.op->reduce[r->walk];
-    j->open_piece = smx_open_piece;
-    j->write_piece = smx_write_piece;
+    j->find_mask = smx_find_mask_of_rows;
+    j->store_numbers = smx_store_numbers_of_rows;
     cut(j, &c, r);
     /* Rows that are found one by one have no row stride, so they are neither "along" nor "adjacent". */
     for (int k = 0; k < c.op->inputs; k++) {
@@ -437,6 +454,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         j->next_is_known[k] = is_next_known(j, &c, r->walk, k);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
+    choose_whole(j, &c, r->walk);
     measure_scratch(j, &c, r->walk);
 }
 

@@ -40,6 +40,7 @@ CHECKS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "softmax": lambda of, x, g: of.softmax(x),
     "softmax masked": lambda of, x, g: of.softmax(x, where=g > 0),
     "segment_softmax": lambda of, x, g: of.segment_softmax(x, _segments(x)),
+    "segment_logsumexp": lambda of, x, g: of.segment_logsumexp(x, _segments(x), where=g > -2),
     "log_softmax": lambda of, x, g: of.log_softmax(x),
     "logsumexp": lambda of, x, g: of.logsumexp(x),
     "logsumexp weighted": lambda of, x, g: of.logsumexp(x, b=np.abs(g)),

@@ -36,19 +36,65 @@ def _array_and_axis(
     value: ArrayLike, axis: SupportsIndex, name: str, unmask: str
 ) -> tuple[NDArray[Any], int, np.dtype[Any]]: ...
 def _temperature(value: object) -> float: ...
-def _segmented_array(value: ArrayLike, name: str, unmask: str) -> NDArray[Any]: ...
+def _segmented_array(value: ArrayLike, name: str) -> NDArray[Any]: ...
 def _as_array(
     value: ArrayLike, name: str, unmask: str = ..., empty: DTypeLike | None = None
 ) -> NDArray[Any]: ...
 def _flag(value: object, name: str) -> bool: ...
 def _described(value: object, array: NDArray[Any]) -> str: ...
-def _segment_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: Out | None) -> NDArray[Any]: ...
-def _segment_log_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: Out | None) -> NDArray[Any]: ...
+def _simple_indptr(indptr: ArrayLike, length: int) -> NDArray[np.intp] | None: ...
+def _segment_softmax(
+    x: NDArray[Any],
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_log_softmax(
+    x: NDArray[Any],
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_logsumexp(
+    x: NDArray[Any],
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
 def _segment_softmax_vjp(
-    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: Out | None
+    y: NDArray[Any],
+    g: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
 ) -> NDArray[Any]: ...
 def _segment_log_softmax_vjp(
-    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: Out | None
+    y: NDArray[Any],
+    g: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_softmax_jvp(
+    y: NDArray[Any],
+    v: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_log_softmax_jvp(
+    y: NDArray[Any],
+    v: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
 ) -> NDArray[Any]: ...
 def _real_array(value: ArrayLike, name: str, unmask: str = ...) -> NDArray[Any]: ...
 def _shown(value: object) -> str: ...

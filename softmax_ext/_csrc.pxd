@@ -110,6 +110,9 @@ cdef extern from "plan.h":
     void smx_turn_route(int number, int off)
     void smx_turn_option(int number, int off)
 
+cdef extern from "ragged.h":
+    bint smx_are_segments(const ptrdiff_t *indptr, ptrdiff_t segments, ptrdiff_t length)
+
 cdef extern from "scratch.h":
     void smx_scratch_begin()
 

@@ -214,11 +214,12 @@ cdef inline void _set_simple_operand(
 
 cdef object _run_fast(
     int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1,
-    bint keepdims=False, object initial=None
+    bint keepdims=False, object initial=None, cnp.ndarray indptr=None
 ):
     """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
 
-    An operation that has two results returns a pair.
+    An operation that has two results returns a pair. With a checked indptr the rows are the segments that it cuts the
+    first axis into; the operation then has a result for each element.
 
     inner_count rows lie side by side: it is the product of the lengths of the axes behind the row's.
     """
@@ -258,6 +259,9 @@ cdef object _run_fast(
     _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
     if where is not None:
         _set_mask(&plan.mask, where, x, None)
+    if indptr is not None:
+        plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
+        plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
     if type(initial) is float:
         initial_double = initial
         initial_float = <float>initial_double

@@ -35,8 +35,11 @@ __all__ = [
     "log_softmax_vjp",
     "logsumexp",
     "segment_log_softmax",
+    "segment_log_softmax_jvp",
     "segment_log_softmax_vjp",
+    "segment_logsumexp",
     "segment_softmax",
+    "segment_softmax_jvp",
     "segment_softmax_vjp",
     "softmax",
     "softmax_entropy",
@@ -412,7 +415,7 @@ def softmax_jacobian(y, axis=-1, *, temperature=1.0):
     return _round(jacobian / np.longdouble(temperature), result)
 
 
-def segment_softmax(x, indptr):
+def segment_softmax(x, indptr, *, where=None, temperature=1.0):
     """Return `softmax` of each segment ``x[indptr[k]:indptr[k + 1]]``, along the first axis.
 
     Parameters
@@ -421,6 +424,8 @@ def segment_softmax(x, indptr):
         As in `softmax`, of at least one dimension.
     indptr : array_like of integers
         From 0 to ``len(x)``, never decreasing.
+    where, temperature
+        As in `softmax`.
 
     Returns
     -------
@@ -432,31 +437,59 @@ def segment_softmax(x, indptr):
     >>> segment_softmax([0.0, 0.0, 5.0], [0, 2, 2, 3])
     array([0.5, 0.5, 1. ])
     """
-    return _by_segment(softmax, indptr, _array(x))
+    return np.concatenate(_by_segment(softmax, indptr, [_array(x)], where, temperature))
 
 
-def segment_log_softmax(x, indptr):
+def segment_log_softmax(x, indptr, *, where=None, temperature=1.0):
     """Return `log_softmax` of each segment, as `segment_softmax` does."""
-    return _by_segment(log_softmax, indptr, _array(x))
+    return np.concatenate(_by_segment(log_softmax, indptr, [_array(x)], where, temperature))
 
 
-def segment_softmax_vjp(y, g, indptr):
+def segment_logsumexp(x, indptr, *, where=None, temperature=1.0):
+    """Return `logsumexp` of each segment: an array with as many rows as there are segments.
+
+    Examples
+    --------
+    >>> segment_logsumexp([0.0, 5.0], [0, 0, 1, 2])
+    array([-inf,   0.,   5.])
+    """
+    # The first result is that of no elements, for its type.
+    results = _by_segment(logsumexp, indptr, [_array(x)], where, temperature)
+    return np.array(results)[1:]
+
+
+def segment_softmax_vjp(y, g, indptr, *, where=None, temperature=1.0):
     """Return `softmax_vjp` of each segment of `y` and of `g`, broadcast to it."""
-    y, g = _array(y, "y"), _array(g, "g")
-    return _by_segment(softmax_vjp, indptr, y, np.broadcast_to(g, y.shape))
+    return np.concatenate(_by_segment(softmax_vjp, indptr, _pair(y, g), where, temperature))
 
 
-def segment_log_softmax_vjp(y, g, indptr):
+def segment_log_softmax_vjp(y, g, indptr, *, where=None, temperature=1.0):
     """Return `log_softmax_vjp` of each segment of `y` and of `g`, broadcast to it."""
+    return np.concatenate(_by_segment(log_softmax_vjp, indptr, _pair(y, g), where, temperature))
+
+
+def segment_softmax_jvp(y, v, indptr, *, where=None, temperature=1.0):
+    """Return `softmax_jvp` of each segment of `y` and of `v`, broadcast to it."""
+    return segment_softmax_vjp(y, v, indptr, where=where, temperature=temperature)
+
+
+def segment_log_softmax_jvp(y, v, indptr, *, where=None, temperature=1.0):
+    """Return `log_softmax_jvp` of each segment of `y` and of `v`, broadcast to it."""
+    return np.concatenate(_by_segment(log_softmax_jvp, indptr, _pair(y, v), where, temperature))
+
+
+def _pair(y, g):
     y, g = _array(y, "y"), _array(g, "g")
-    return _by_segment(log_softmax_vjp, indptr, y, np.broadcast_to(g, y.shape))
+    return [y, np.broadcast_to(g, y.shape)]
 
 
-def _by_segment(function, indptr, *arrays):
-    result = np.empty(arrays[0].shape, np.result_type(*arrays).newbyteorder("="))
-    for start, end in itertools.pairwise(indptr):
-        result[start:end] = function(*(a[start:end] for a in arrays), axis=0)
-    return result
+def _by_segment(function, indptr, arrays, where, temperature):
+    """Return a list: the results of a segment of no elements, which comes first, and of all segments."""
+    where = np.broadcast_to(True if where is None else where, arrays[0].shape)
+    return [
+        function(*(a[start:end] for a in arrays), axis=0, where=where[start:end], temperature=temperature)
+        for start, end in [(0, 0), *itertools.pairwise(indptr)]
+    ]
 
 
 # The arithmetic, on rows: longdouble arrays whose last axis is the row ----------------------------

@@ -138,7 +138,7 @@ _LOSS = {
     "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0, "where": None,
     "temperature": 1.0, "sample_weight": None,
 }  # fmt: skip
-_SEGMENTS = {"out": None}
+_SEGMENTS = {"out": None, "where": None, "temperature": 1.0}
 
 _LISTED = [
     Operation("softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), 0), measure="result"),
@@ -173,12 +173,23 @@ _LISTED = [
     Operation("segment_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="softmax"),
     Operation("segment_log_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="log_softmax"),
     Operation(
+        "segment_logsumexp", "segments", ("x", "indptr"), _SEGMENTS, elementwise=False, of_segments="logsumexp"
+    ),
+    Operation(
         "segment_softmax_vjp", "segments", ("y", "g", "indptr"), _SEGMENTS,
         forward="softmax", of_segments="softmax_vjp",
     ),
     Operation(
         "segment_log_softmax_vjp", "segments", ("y", "g", "indptr"), _SEGMENTS,
         forward="log_softmax", of_segments="log_softmax_vjp",
+    ),
+    Operation(
+        "segment_softmax_jvp", "segments", ("y", "v", "indptr"), _SEGMENTS,
+        forward="softmax", of_segments="softmax_jvp", same_as="segment_softmax_vjp",
+    ),
+    Operation(
+        "segment_log_softmax_jvp", "segments", ("y", "v", "indptr"), _SEGMENTS,
+        forward="log_softmax", of_segments="log_softmax_jvp",
     ),
 ]  # fmt: skip
 
@@ -198,9 +209,11 @@ ELEMENTWISE = names(lambda o: o.kind == "rows" and o.elementwise)
 #: Functions of rows without a second name of another, where calling both would only take time.
 DISTINCT = names(lambda o: o.kind == "rows" and not o.same_as)
 DISTINCT_ELEMENTWISE = names(lambda o: o.kind == "rows" and o.elementwise and not o.same_as)
-#: The functions that others apply to segments.
+#: The functions that others apply to segments, without second names: of one array, and of y and a vector.
 SEGMENT_MAPS = [OPERATIONS[n].of_segments for n in names(lambda o: o.of_segments and not o.forward)]
-SEGMENT_DERIVATIVES = [OPERATIONS[n].of_segments for n in names(lambda o: o.of_segments and o.forward)]
+SEGMENT_DERIVATIVES = [
+    OPERATIONS[n].of_segments for n in names(lambda o: o.of_segments and o.forward and not o.same_as)
+]
 
 
 def signature(function):

@@ -107,6 +107,19 @@ SMX_INLINE real scale_up_of(const exp_temperature *t) {
     return real_from_bits(bits_of_real(t->inverse) & ~fraction) * (real)((real_bits)1 << FRACTION_BITS);
 }
 
+/* The sum of rows of one piece as the plain formula takes it. Returns 0 if it is not for the plain formula alone, or if
+   results may be NaN. */
+SMX_INLINE int plain_sum(pair total, enum summand what, vec *constant) {
+    const vec d = v_mul(sum_renormalize(total).high, v_set1(1 / SUM_SCALE(what))), size = v_abs(d);
+    if (what != GRADIENT) {
+        *constant = d;
+        return v_all_le(size, v_set1(MODERATE_SUM));
+    }
+    *constant = v_mul(d, power_of_two(v_set1(SCALED_REFERENCE - HEADROOM)));
+    return v_all_le(v_select_le(v_set1(LEAST_FACTOR), size, v_set1(0), size), v_set1(0)) &&
+           v_all_le(size, v_set1(MOST_FACTOR));
+}
+
 /* Sets the constants of log_softmax_vjp of LANES rows. Returns 1 if the plain formula will do. */
 SMX_INLINE int put_factor(real *constant, pair d, int is_tempered) {
     const vec size = v_abs(d.high), usual = v_set1(SCALED_REFERENCE), zero = v_set1(0);
@@ -136,9 +149,12 @@ SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
     for (int row = 0; row < rows; row += LANES) {
         real *constant = constants + row;
         pair total = read_sum(partials, 0, rows, row);
-        for (ptrdiff_t i = 1; i < pieces; i++) {
+        sum_of_pieces sum = sum_of_pieces_begin();
+        for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
             const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0);
-            total = sum_add_sum(total, read_sum(partial, 0, rows, row));
+            sum.few = sum_add_sum(sum.few, read_sum(partial, 0, rows, row));
+            sum = sum_of_pieces_next(sum, i, pieces);
+            total = sum.total;
         }
         /* If the sum is infinite, the part that its roundings lost is NaN. */
         const pair s = sum_renormalize(total);
@@ -299,6 +315,47 @@ WRITES(softmax_vjp, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_vjp, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
 
+/* ---- whole rows ------------------------------------------------------------------------------------------------- */
+
+SMX_INLINE int whole_rows(const smx_tile *tile, const write_spec *spec, write_mode mode, int packed,
+                          enum summand what) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const vec largest = largest_of_exp(t);
+    const int at_once = packed ? LANES : 1;
+    for (int row = 0; row < tile->rows; row += at_once) {
+        const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
+        vec constant;
+        pair total;
+        if (packed) {
+            prefetch_next_packed(tile, row);
+            total = derivative_sum_end(sum_of_packed(y, g, tile->n, tile->rows - row, what));
+        } else {
+            total = derivative_sum_lanes(lanes_of_row((const char *)y, (const char *)g, NULL, tile->n,
+                                                      out_row_to_prefetch(tile, row), tile->next[0].start != NULL,
+                                                      largest, SMX_REAL, NO_MASK, what));
+            total = pair_of(v_set1(v_first(total.high)), v_set1(v_first(total.low)));
+        }
+        if (!plain_sum(total, what, &constant))
+            return row;
+        apply_to_stretch(spec, stretch_of(tile, spec, row, at_once, mode, packed), &constant, mode, packed, t);
+    }
+    return tile->rows;
+}
+#define WHOLE(op, walk, packed, what, inputs, ...)                                                                     \
+    static int op##_whole_##walk(const smx_tile *tile) {                                                               \
+        const write_spec spec = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                    \
+        if (!tile->stream)                                                                                             \
+            return whole_rows(tile, &spec, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0), packed, what);                     \
+        const int done = whole_rows(tile, &spec, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1), packed, what);               \
+        v_stream_end();                                                                                                \
+        return done;                                                                                                   \
+    }
+WHOLE(softmax_vjp, rows, 0, PRODUCT, 2, &tile->in[0], &tile->in[1])
+WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
+WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
+WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
+WHOLE(log_softmax_jvp, rows, 0, EXP_PRODUCT, 1, &tile->in[1])
+
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
 #define SOFTMAX_VJP_ROW                                                                                                \
@@ -317,6 +374,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
+     .whole = {[SMX_WALK_ROWS] = softmax_vjp_whole_rows, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                \
      .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
@@ -336,6 +394,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_columns},                                              \
+     .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed},        \
      .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 
@@ -354,5 +413,6 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_columns},                                              \
+     .whole = {[SMX_WALK_ROWS] = log_softmax_jvp_whole_rows},                                                          \
      .hidden = HIDDEN(-INFINITY, 0, 0, 0),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}

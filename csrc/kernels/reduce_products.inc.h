@@ -2,24 +2,17 @@
 
 /* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
-/* Long rows. */
-SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking masking,
-                                enum summand what) {
-    const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
-    const ptrdiff_t n = tile->n, size = size_of(storage);
-    const vec largest = largest_of_exp(tile->temperature);
-    lanes_of_rows high_lanes, low_lanes;
-    vec high = v_set1(0), low = high;
-    for (int row = 0; row < rows; row++) {
-        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row_stride * size;
-        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row_stride * size;
-        const unsigned char *mask = mask_of(tile, row);
-        const real *out = is_plain(storage, masking) ? out_row_to_prefetch(tile, row) : NULL;
-        derivative_sum s[GROUPS];
-        vec y_of[IN_STEP], g_of[IN_STEP];
-        for (int k = 0; k < GROUPS; k++)
-            s[k] = derivative_sum_begin();
-        ptrdiff_t i = 0;
+/* The sum of a long row of n elements, in lanes: the first result of ADD_PAIRWISE_SUMS. out: where the row's results go,
+   if they are to be prefetched. */
+SMX_INLINE derivative_sum lanes_of_row(const char *y, const char *g, const unsigned char *mask, ptrdiff_t n,
+                                       const real *out, int beyond_cache, vec largest, enum smx_storage storage,
+                                       enum masking masking, enum summand what) {
+    const ptrdiff_t size = size_of(storage);
+    derivative_sum s[GROUPS];
+    vec y_of[IN_STEP], g_of[IN_STEP];
+    for (int k = 0; k < GROUPS; k++)
+        s[k] = derivative_sum_begin();
+    ptrdiff_t i = 0;
 /* Adds `count` times SUMS elements; `left` elements exist. */
 #define VISIBLE(x, at, left)                                                                                           \
     ((left) > 0 ? load_visible(x + (at) * size, mask_at(mask, at, masking), left, storage, masking) : v_set1(0))
@@ -32,33 +25,50 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
         }                                                                                                              \
         s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what);                                             \
     }
-        for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
-            if (what == GRADIENT && tile->next[0].start) /* the arguments of the exponentials, which only write reads */
-                prefetch(y + i * size, 4 * SUMS * size);
-            if (out)
-                prefetch(out + i, 4 * SUMS * (ptrdiff_t)sizeof(real));
-            ADD_GROUPS(4, 4 * SUMS)
-        }
-        const ptrdiff_t left = n - i;
-        if (left > 3 * SUMS)
-            ADD_GROUPS(4, left)
-        else if (left > 2 * SUMS)
-            ADD_GROUPS(3, left)
-        else if (left > SUMS)
-            ADD_GROUPS(2, left)
-        else if (left > 0)
-            ADD_GROUPS(1, left)
+    for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
+        if (what == GRADIENT && beyond_cache) /* the arguments of the exponentials, which only write reads */
+            prefetch(y + i * size, 4 * SUMS * size);
+        if (out)
+            prefetch(out + i, 4 * SUMS * (ptrdiff_t)sizeof(real));
+        ADD_GROUPS(4, 4 * SUMS)
+    }
+    const ptrdiff_t left = n - i;
+    if (left > 3 * SUMS)
+        ADD_GROUPS(4, left)
+    else if (left > 2 * SUMS)
+        ADD_GROUPS(3, left)
+    else if (left > SUMS)
+        ADD_GROUPS(2, left)
+    else if (left > 0)
+        ADD_GROUPS(1, left)
 #undef ADD_GROUPS
 #undef VISIBLE
-        ADD_PAIRWISE_SUMS(s, GROUPS);
+    ADD_PAIRWISE_SUMS(s, GROUPS);
+    return s[0];
+}
+
+/* Long rows. */
+SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking masking,
+                                enum summand what) {
+    const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
+    const ptrdiff_t size = size_of(storage);
+    const vec largest = largest_of_exp(tile->temperature);
+    lanes_of_rows high_lanes, low_lanes;
+    vec high = v_set1(0), low = high;
+    for (int row = 0; row < rows; row++) {
+        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row_stride * size;
+        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row_stride * size;
+        const real *out = is_plain(storage, masking) ? out_row_to_prefetch(tile, row) : NULL;
+        const derivative_sum s = lanes_of_row(y, g, mask_of(tile, row), tile->n, out, tile->next[0].start != NULL,
+                                              largest, storage, masking, what);
 #if REAL_BITS == 64
         if (at_once) {
-            v_store(high_lanes[row], s[0].high);
-            v_store(low_lanes[row], s[0].low);
+            v_store(high_lanes[row], s.high);
+            v_store(low_lanes[row], s.low);
             continue;
         }
 #endif
-        const pair total = derivative_sum_lanes(s[0]);
+        const pair total = derivative_sum_lanes(s);
         put_row(partial, 0, rows, row, &high, total.high);
         put_row(partial, 1, rows, row, &low, total.low);
     }
@@ -233,38 +243,41 @@ SMX_INLINE derivative_sum derivative_sum_of_rows(const real *x, const real *y, p
 }
 #endif
 
-/* Packed rows of up to SMX_SHORT elements. */
+/* The sums of LANES packed rows of up to SMX_SHORT elements, of which `left` are there. */
+SMX_INLINE derivative_sum sum_of_packed(const real *y, const real *g, ptrdiff_t n, int left, enum summand what) {
+#if REAL_BITS == 32
+    if (what == PRODUCT)
+        return exact_sum_end(derivative_sum_of_rows(y, g, n, left), what);
+#endif
+    if (left >= LANES && n > 1)
+        return sum_of_strip(y, g, n, what);
+    const int rows = left < LANES ? left : LANES;
+    real y_block[SMX_SHORT * LANES], g_block[SMX_SHORT * LANES];
+    vec y_of[IN_STEP], g_of[IN_STEP];
+    derivative_sum s = derivative_sum_begin();
+    if (what != GRADIENT)
+        rows_to_columns(y, n, rows, n, y_block, LANES, 0);
+    rows_to_columns(g, n, rows, n, g_block, LANES, 0);
+    for (ptrdiff_t j = 0; j < n; j += 4) {
+        for (int m = 0; m < 4; m++) {
+            g_of[m] = j + m < n ? v_load(g_block + (j + m) * LANES) : v_set1(0);
+            y_of[m] = what == GRADIENT || j + m >= n ? v_set1(0) : v_load(y_block + (j + m) * LANES);
+        }
+        s = derivative_sum_add(s, y_of, g_of, 4, v_set1(0), what);
+    }
+    return s;
+}
+SMX_INLINE void prefetch_next_packed(const smx_tile *tile, int row) {
+    for (int k = 0; k < 2; k++)
+        if (tile->next[k].start)
+            prefetch(next_row(tile, k, row), LANES * tile->n * (ptrdiff_t)sizeof(real));
+}
+
 SMX_INLINE void sum_reduce_packed(const smx_tile *tile, real *partial, enum summand what) {
-    const ptrdiff_t n = tile->n;
     for (int row = 0; row < tile->rows; row += LANES) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        const int left = tile->rows - row;
-        derivative_sum s = derivative_sum_begin();
-        for (int k = 0; k < 2; k++)
-            if (tile->next[k].start)
-                prefetch(next_row(tile, k, row), LANES * n * (ptrdiff_t)sizeof(real));
-#if REAL_BITS == 32
-        if (what == PRODUCT)
-            s = exact_sum_end(derivative_sum_of_rows(y, g, n, left), what);
-        else
-#endif
-            if (left >= LANES && n > 1)
-            s = sum_of_strip(y, g, n, what);
-        else {
-            const int rows = left < LANES ? left : LANES;
-            real y_block[SMX_SHORT * LANES], g_block[SMX_SHORT * LANES];
-            vec y_of[IN_STEP], g_of[IN_STEP];
-            if (what != GRADIENT)
-                rows_to_columns(y, n, rows, n, y_block, LANES, 0);
-            rows_to_columns(g, n, rows, n, g_block, LANES, 0);
-            for (ptrdiff_t j = 0; j < n; j += 4) {
-                for (int m = 0; m < 4; m++) {
-                    g_of[m] = j + m < n ? v_load(g_block + (j + m) * LANES) : v_set1(0);
-                    y_of[m] = what == GRADIENT || j + m >= n ? v_set1(0) : v_load(y_block + (j + m) * LANES);
-                }
-                s = derivative_sum_add(s, y_of, g_of, 4, v_set1(0), what);
-            }
-        }
+        prefetch_next_packed(tile, row);
+        const derivative_sum s = sum_of_packed(y, g, tile->n, tile->rows - row, what);
         store_pair(partial, 0, tile->rows, row, derivative_sum_end(s));
     }
 }

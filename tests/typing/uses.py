@@ -15,8 +15,11 @@ from softmax_ext import (
     log_softmax_vjp,
     logsumexp,
     segment_log_softmax,
+    segment_log_softmax_jvp,
     segment_log_softmax_vjp,
+    segment_logsumexp,
     segment_softmax,
+    segment_softmax_jvp,
     segment_softmax_vjp,
     softmax,
     softmax_jacobian,
@@ -125,6 +128,10 @@ assert_type(segment_log_softmax([1.0, 2.0], [0, 2]), NDArray[np.float64])
 assert_type(segment_softmax(single, [0, 2], out=double), NDArray[np.float64])
 assert_type(segment_softmax_vjp(single, single, [0, 2]), NDArray[np.float32])
 assert_type(segment_log_softmax_vjp(double, single, [0, 2]), NDArray[np.float64])
+assert_type(segment_logsumexp(single, [0, 2], where=[True, False, True], temperature=2), NDArray[np.float32])
+assert_type(segment_logsumexp(single, [0, 2], out=double[:1]), NDArray[np.float64])
+assert_type(segment_softmax_jvp(single, single, [0, 2], temperature=np.float32(2)), NDArray[np.float32])
+assert_type(segment_log_softmax_jvp([0.0, 1.0], single[:, 0], [0, 2], where=None), NDArray[np.float64])
 
 # Settings.
 assert_type(softmax_ext.show_config(mode="dicts"), dict[str, Any])
