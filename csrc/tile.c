@@ -327,7 +327,7 @@ void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows) {
         smx_open_tile(w, number);
     if (j->whole) {
         if (!w->is_open)
-            j->open_piece(w, 0, NULL);
+            smx_open_piece(w, 0, NULL);
         w->is_open = 1;
         const int done = j->whole(&w->tile);
         if (done == w->tile.rows)
