@@ -71,7 +71,7 @@ enum {
     SMX_PARTIALS = 8,      /* numbers in a partial; each has room for the tile's rows, rounded up to row_multiple */
     SMX_CONSTANTS = 11,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
     SMX_SHIFT = 10,        /* the constant that holds the shift if finish returns SMX_TOO_LARGE */
-    SMX_TEMPERATURE = 9,   /* doubles that hold a temperature's constants */
+    SMX_TEMPERATURE = 13,  /* doubles that hold a temperature's constants */
     SMX_LOOKAHEAD = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold the maxima found ahead and what follows from them */
     SMX_MAX_INPUTS = 3
 };

@@ -78,6 +78,17 @@ static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
     return smx_run_rows(alone);
 }
 
+/* The results of a segment without elements, one for each of its rows. */
+static void put_nothing(const job *j, ptrdiff_t k) {
+    const smx_operand *out = &j->plan->out;
+    const ptrdiff_t size = j->columns.real_size;
+    const double value = j->columns.op->hidden.out;
+    const float narrow = (float)value;
+    for (ptrdiff_t r = 0; r < j->segments.inner_count; r++)
+        smx_copy_elements(smx_find_row(j->plan, out, r) + k * out->inner[0], 0,
+                          size == 4 ? (const char *)&narrow : (const char *)&value, 0, 1, size, out->swapped);
+}
+
 /* Does segment k, a row of n elements, without a plan, which would take longer than the kernels do. Returns 0 if the
    values need another pass. */
 static int do_row(worker *r, ptrdiff_t k, ptrdiff_t n) {
@@ -203,8 +214,11 @@ static void do_part(worker *r, int part) {
     r->window.end = j->plan->indptr[last];
     for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
         const ptrdiff_t n = smx_segment_length(j->plan, k), end = j->plan->indptr[k + 1];
-        if (n == 0)
+        if (n == 0) {
+            if (!j->columns.op->elementwise)
+                put_nothing(j, k);
             continue;
+        }
         if (!smx_fits_window(&r->window, n)) {
             const int is_left = !is_for_all_threads(j, k), is_row = is_left && j->has_rows && n <= LONGEST_ROW;
             if (is_left && !(is_row && do_row(r, k, n)))

@@ -343,8 +343,8 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
     return is && may(SMX_UNIFORM);
 }
 
-/* The function that does rows from their sums to their results. Its tiles in ROWS need not fit the first-level cache
-   as a whole. */
+/* The function that does rows from their sums to their results. Its tiles need not fit the first-level cache as a
+   whole. Packed rows are one stretch of memory, which the processor foresees by itself. */
 static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_plain = j->uniform && j->temperature == j->plan->kernels->no_temperature;
     j->whole = is_plain && may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
@@ -354,6 +354,8 @@ static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const ptrdiff_t most = walk == SMX_WALK_PACKED ? SMX_TILE_ROWS : SMX_ROWS_AT_ONCE;
     j->tile_rows = (int)smx_max(j->tile_rows, smx_min(most, smx_round_down(share, c->sums)));
     count_tiles(j, 0);
+    if (walk == SMX_WALK_PACKED)
+        j->prefetches = 0;
 }
 
 /* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */

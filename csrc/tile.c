@@ -67,6 +67,7 @@ static void move_to_rows(smx_worker *w, ptrdiff_t first, ptrdiff_t rows) {
     }
     w->tile.out.start = (char *)w->tile.out.start + by * j->plan->out.outer[0];
 }
+
 static void move_tile(smx_worker *w, ptrdiff_t number) {
     const smx_job *j = w->job;
     const ptrdiff_t first = number * j->tile_rows;

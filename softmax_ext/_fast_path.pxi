@@ -219,7 +219,7 @@ cdef object _run_fast(
     """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
 
     An operation that has two results returns a pair. With a checked indptr the rows are the segments that it cuts the
-    first axis into; the operation then has a result for each element.
+    first axis into.
 
     inner_count rows lie side by side: it is the product of the lengths of the axes behind the row's.
     """
@@ -239,7 +239,12 @@ cdef object _run_fast(
     cdef bint elementwise = plan.kernels.op[op].elementwise
     for d in range(axis + 1, ndim):
         inner_count *= cnp.PyArray_DIM(x, d)
-    if out is None and not elementwise:
+    if out is None and not elementwise and indptr is not None:
+        shape[0] = cnp.PyArray_DIM(indptr, 0) - 1
+        for d in range(1, ndim):
+            shape[d] = cnp.PyArray_DIM(x, d)
+        out = cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+    elif out is None and not elementwise:
         out = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
     elif out is None and elements * itemsize >= SMX_BUFFER_LEAST:
         out = _empty_like(x, None)

@@ -85,9 +85,7 @@ cdef object _run_general(
     if x.size > 0:
         # The plan wants the row's axes in every operand. Nothing reads their strides where there is one number a row.
         with_row_axes = target
-        if not elementwise and indptr is not None:
-            target[indptr[1:] == indptr[:-1]] = kernels.hidden.out
-        elif not elementwise and not keepdims:
+        if not elementwise and not keepdims and indptr is None:
             with_row_axes = np.expand_dims(target, tuple(row_axes))
         if indptr is not None:
             plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
@@ -259,7 +257,8 @@ def _simple_indptr(indptr, ptrdiff_t length):
 cdef object _run_segment_map(int op, object x, object indptr, object out, object where, object temperature):
     cdef double divisor = _temperature(temperature)
     cdef int axis = _simple_axis(0, x)
-    if _is_simple_map(x, axis, where, out, None, divisor) and _storage_of(x) == SMX_REAL:
+    cdef bint fits_out = out is None or op != SMX_LOGSUMEXP
+    if fits_out and _is_simple_map(x, axis, where, out, None, divisor) and _storage_of(x) == SMX_REAL:
         return _run_fast(op, x, None, where, out, 0, divisor, False, None, indptr)
     return _run_map(op, x, 0, where, out, None, False, divisor, indptr)
 
@@ -283,7 +282,7 @@ def _segment_log_softmax(x, indptr, out, where, temperature):
 
 
 def _segment_logsumexp(x, indptr, out, where, temperature):
-    return _run_map(SMX_LOGSUMEXP, x, 0, where, out, None, False, _temperature(temperature), indptr)
+    return _run_segment_map(SMX_LOGSUMEXP, x, indptr, out, where, temperature)
 
 
 def _segment_softmax_vjp(y, g, indptr, out, where, temperature):

@@ -50,6 +50,9 @@
 #define MIN_ELEMENTS_PER_THREAD(thousands) ((thousands) * 1024 * 32 / REAL_BITS)
 #define HIDDEN(first, second, out, follows_from_in) {{first, second}, out, follows_from_in}
 
+#define JOIN_(a, b, c, d) a##b##c##d
+#define JOIN(a, b, c, d) JOIN_(a, b, c, d)
+
 /* The operations. Each file defines its rows of the table as macros, because in C11 no constant object can initialize
    another. */
 #include "op_softmax.inc.h"
@@ -64,8 +67,6 @@
 #include "adjust.inc.h"
 #include "transfer.inc.h"
 
-#define JOIN_(a, b, c, d) a##b##c##d
-#define JOIN(a, b, c, d) JOIN_(a, b, c, d)
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 

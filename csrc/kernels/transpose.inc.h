@@ -95,10 +95,12 @@ static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_
             v_load_columns(at, j, column);
             for (int k = 0; k < 4; k++) {
                 const uint8_t here = (uint8_t)(j + k);
-                unsigned char is_in[LANES];
+                int longer = 0; /* so many of the rows, which are the first ones */
                 for (int lane = 0; lane < LANES; lane++)
-                    is_in[lane] = length[row + lane] > here;
-                v_store(to + (j + k) * element_stride, v_select_bytes(is_in, LANES, column[k], filler));
+                    longer += length[row + lane] > here;
+                const vec last_longer = v_set1((real)(longer - 1));
+                v_store(to + (j + k) * element_stride,
+                        v_select_le(v_load(lane_numbers), last_longer, column[k], filler));
             }
         }
         for (; j < n; j++)

@@ -1,12 +1,12 @@
 /* The loops of every write: they apply a formula to each element of a tile. */
 
-/* n contiguous elements: a row, or up to LANES packed rows of row_length elements, each of whose lanes looks up the
-   constants of its row: their number is that of the element divided by row_length. */
+/* n contiguous elements: a row; or up to LANES packed rows, each of whose lanes looks up the constants of its row, whose
+   number is that of the element divided by the length of a row. */
 typedef struct {
     const char *in[SMX_MAX_INPUTS];
     char *out;
     const unsigned char *mask;
-    ptrdiff_t n, row_length;
+    ptrdiff_t n;
     ptrdiff_t to_next; /* elements to the same place of the next tile, whose output is prefetched; 0: it is not */
 } stretch;
 
@@ -20,31 +20,39 @@ SMX_INLINE stretch stretch_of(const smx_tile *tile, const write_spec *spec, int 
     s.out = (char *)spec->to->start + row * spec->to->row_stride * size_of(mode.to);
     s.mask = mask_of(tile, row);
     s.n = (left < count ? left : count) * tile->n;
-    s.row_length = tile->n;
     s.to_next = packed && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
     return s;
 }
 
+/* For packed rows: the lanes' elements, and one row's part of a quotient by the row's length. */
+typedef struct {
+    vec first, reciprocal;
+} row_numbers;
+SMX_INLINE row_numbers row_numbers_of(ptrdiff_t row_length) {
+    /* minus half a row, because the quotient is rounded to nearest */
+    const row_numbers r = {v_add(v_load(lane_numbers), v_set1((1 - (real)row_length) / 2)),
+                           v_set1(1 / (real)row_length)};
+    return r;
+}
+
 /* Applies spec to a stretch. Hidden elements become 0. */
 SMX_INLINE void apply_to_stretch(const write_spec *spec, stretch at, const vec *row_constants, write_mode mode,
-                                 int packed, const exp_temperature *t) {
+                                 int packed, row_numbers numbers, const exp_temperature *t) {
     const ptrdiff_t from_size = size_of(mode.from), to_size = size_of(mode.to), n = at.n;
-    const real row_length = (real)at.row_length;
     vec y[IN_STEP];
     terms term[IN_STEP];
     char *out = at.out;
     for (int k = 0; k < spec->constant_count; k++)
         for (int s = 0; s < IN_STEP; s++)
             term[s].c[k] = row_constants[k];
-    /* minus half a row, because the quotient is rounded to nearest */
-    vec position = v_add(v_load(lane_numbers), v_set1((1 - row_length) / 2));
+    vec position = numbers.first;
     ptrdiff_t i = 0;
 #define VALUES(count, left)                                                                                            \
     for (int s = 0; s < (count); s++) {                                                                                \
         for (int k = 0; k < spec->inputs; k++)                                                                         \
             term[s].v[k] = load_stored(at.in[k] + (i + s * LANES) * from_size, left, mode.from);                       \
         if (packed) {                                                                                                  \
-            const vec index = v_fma(position, v_set1(1 / row_length), v_set1(ROUNDER));                                \
+            const vec index = v_fma(position, numbers.reciprocal, v_set1(ROUNDER));                                    \
             for (int k = 0; k < spec->constant_count; k++)                                                             \
                 term[s].c[k] = v_permute(row_constants[k], index);                                                     \
             position = v_add(position, v_set1(LANES));                                                                 \
@@ -94,13 +102,15 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const write_spec *spec, cons
     const int at_once = packed ? LANES : 1;
     /* A copy, because the compiler must assume that what is written to memory might be the original. */
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const row_numbers numbers = row_numbers_of(tile->n);
     for (int row = 0; row < tile->rows; row += at_once) {
         vec row_constants[SMX_CONSTANTS];
         for (int k = 0; k < spec->constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             row_constants[k] = packed ? v_load(constant) : v_set1(*constant);
         }
-        apply_to_stretch(spec, stretch_of(tile, spec, row, at_once, mode, packed), row_constants, mode, packed, t);
+        apply_to_stretch(spec, stretch_of(tile, spec, row, at_once, mode, packed), row_constants, mode, packed, numbers,
+                         t);
     }
 }
 
