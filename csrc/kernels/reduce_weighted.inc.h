@@ -62,9 +62,9 @@ SMX_INLINE leader no_leader(void) {
     return none;
 }
 
-/* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW of them, with their small parts, below half of the
+/* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, below half of the
    power of two in START. */
-enum { FEW = 16 };
+enum { FEW_TERMS = 16 };
 #define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
 
 typedef struct {
@@ -77,7 +77,7 @@ SMX_INLINE weighted_sum weighted_sum_begin(void) {
     return s;
 }
 /* done: terms of each partial sum. */
-SMX_INLINE int is_few(ptrdiff_t done) { return done % FEW != 0; }
+SMX_INLINE int is_few(ptrdiff_t done) { return done % FEW_TERMS != 0; }
 SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
     const vec start = v_set1(WEIGHTED_SUM_START);
     s.total = sum_add_sum(s.total, pair_of(v_sub(s.few.high, start), s.few.low));
