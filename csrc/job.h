@@ -182,6 +182,7 @@ static inline int smx_has_row_results(const smx_job *j) { return !j->op->element
 /* ---- transfer.c ------------------------------------------------------------------------------------------------- */
 
 smx_load smx_load_gathered, smx_load_half, smx_load_masked, smx_load_transposed, smx_load_lines, smx_load_compact_lines;
+smx_load smx_load_scattered_lines;
 smx_store smx_store_scattered, smx_store_half, smx_store_transposed, smx_store_half_lines;
 
 /* Views of the tile's rows: in an array, from element number start on; and in a block. */

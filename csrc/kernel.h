@@ -213,6 +213,9 @@ typedef struct {
                             ptrdiff_t element_stride, int beyond_cache);
     void (*columns_to_rows)(const void *block, ptrdiff_t element_stride, void *rows, ptrdiff_t row_stride, int count,
                             ptrdiff_t n, int beyond_cache);
+    /* Copies reals that are `step` bytes apart, at any address, into contiguous ones, as far as vectors do it well: the
+       first ones, whose number is returned. If swapped, the bytes of each are reversed. */
+    ptrdiff_t (*gather)(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

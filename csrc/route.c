@@ -76,7 +76,7 @@ static int are_few(ptrdiff_t rows, ptrdiff_t n, int sums) { return rows <= sums 
 
 /* True if rows lie side by side, and fill half of the lanes of the widest vector or more. With fewer rows, empty lanes
    cost more than gathering rows does. */
-static int are_worth_columns(const smx_facts *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
+static int are_worth_columns(const smx_facts *c) { return c->by_lines[0] && 2 * c->neighbours >= c->sums; }
 
 /* How many long rows, side by side, fit into blocks that stay in the second-level cache. */
 static ptrdiff_t rows_of_long_block(const smx_facts *c) {
@@ -97,11 +97,11 @@ static int fits_packed(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half &&
            smx_has_long_spans(c) && smx_are_all_packed(c);
 }
-/* Some input has to be copied element by element. Copies of packed rows take less time than turning them into columns. */
+/* Some input has to be copied row by row. Copies of packed rows take less time than turning them into columns. */
 static int fits_packed_blocks(const smx_facts *c) {
     int needs_copy = 0;
     for (int k = 0; k < c->op->inputs; k++)
-        needs_copy |= !c->along[k] && !c->adjacent[k];
+        needs_copy |= !c->along[k] && !c->by_lines[k];
     return smx_is_short(c) && c->n > 1 && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && smx_has_long_spans(c) &&
            needs_copy;
 }
@@ -232,6 +232,8 @@ static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (columns && c->adjacent[k])
         return j->compact ? smx_load_compact_lines : smx_load_lines;
+    if (columns && c->by_lines[k])
+        return smx_load_scattered_lines;
     if (columns)
         return smx_load_transposed;
     if (is_half)
@@ -408,6 +410,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     for (int k = 0; k < c.op->inputs; k++) {
         c.along[k] &= j->constant_stride;
         c.adjacent[k] &= j->constant_stride;
+        c.by_lines[k] &= j->constant_stride;
     }
     c.out_along &= j->constant_stride;
     c.out_adjacent &= j->constant_stride;

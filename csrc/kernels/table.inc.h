@@ -92,6 +92,7 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
     .columns_to_lines = columns_to_lines,
     .rows_to_columns = rows_to_columns,
     .columns_to_rows = columns_to_rows,
+    .gather = gather,
     .no_temperature = &no_temperature,
     .set_temperature = set_temperature,
     .subtract = subtract,
