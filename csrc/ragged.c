@@ -265,7 +265,7 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->open_piece = open_columns;
     c->write_piece = write_columns;
     c->saves = c->op->saves;
-    c->looks_ahead = c->uniform = 0;
+    c->looks_ahead = c->uniform = c->keeps_pieces = 0;
     c->prefetches = smx_beyond_cache(c->op->inputs + 1, elements * c->real_size);
     /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
     c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;

@@ -6,7 +6,7 @@
        route         rows                              walk of reduce    where they are read
        tiny          all of a small call, contiguous   (see below)       in place, or a block
        packed        short and packed, derivatives     PACKED            in place
-       packed blocks short, derivatives, to be copied  PACKED            blocks without padding
+       packed blocks short, derivatives, copied        PACKED            blocks without padding
        few           few short ones, contiguous        SHORT_ROWS        in place
        short lines   short, side by side               SHORT_COLUMNS     in place if they fit the cache, else a block
        short         any other short ones              SHORT_COLUMNS     a block, into which they are transposed
@@ -17,8 +17,8 @@
 
    A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
 
-   Only reals are read in place. An array of another storage, byte order or alignment goes through a block, and so does
-   a masked one. Derivatives compute so little that a block would cost half as much again, so their kernels read masks
+   Rows are side by side if they are nearer to one another than the elements of a row are. Only native reals are read in
+   place. An array of another storage, byte order or alignment goes through a block, and so does a masked one. Derivatives compute so little that a block would cost half as much again, so their kernels read masks
    and 16 bits themselves. */
 
 #include "arch.h"
@@ -35,6 +35,9 @@ enum {
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
+    /* The most bytes of blocks that keep all pieces of a row: a part of the second-level cache, or of the last one. From
+       there, they come in less time than they would take to be copied once more. */
+    KEPT_PIECES = 1024 * 1024,
     /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
        first-level cache; the other half is for the second block and for results. */
     ROWS_BLOCK = 16 * 1024,
@@ -373,6 +376,14 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
     const ptrdiff_t block = smx_round_up(j->pitch * (columns ? piece : j->tile_rows) * j->real_size, 64);
     /* Every input has a block, even if only one input needs it. The shift needs one, too. */
     j->block_bytes = needs_block || c->op->may_shift ? block : 0;
+    j->piece_bytes = block;
+    int is_loaded = c->is_masked && !j->masks_in_kernel;
+    for (int k = 0; k < c->op->inputs; k++)
+        is_loaded |= !j->in_place[k];
+    j->keeps_pieces = j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
+                      c->op->inputs * j->pieces * block <= KEPT_PIECES && may(SMX_KEEP_PIECES);
+    if (j->keeps_pieces)
+        j->block_bytes *= j->pieces;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
     j->mask_bytes = c->is_masked ? smx_round_up(j->tile_rows * piece, 64) : 0;

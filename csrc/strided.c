@@ -202,6 +202,9 @@ void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restric
         COPY_ELEMENTS(uint64_t, swap64);
 }
 
+/* Fewer numbers are copied sooner one by one. */
+enum { WORTH_VECTORS = 16 };
+
 void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_step, const char *from,
                       ptrdiff_t from_step, ptrdiff_t n) {
     const ptrdiff_t size = smx_item_size(plan, operand);
@@ -212,7 +215,7 @@ void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to
         from_step = -from_step;
     }
     ptrdiff_t done = 0;
-    if (to_step == size && operand->storage == SMX_REAL)
+    if (n >= WORTH_VECTORS && to_step == size && operand->storage == SMX_REAL)
         done = plan->kernels->gather(from, from_step, n, operand->swapped, to);
     if (done < n)
         smx_copy_elements(to + done * to_step, to_step, from + done * from_step, from_step, n - done, size,
