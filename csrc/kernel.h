@@ -107,8 +107,9 @@ typedef struct {
     int exponent, divisor_exponent;
 } smx_targets;
 
-/* A loss counts 2^(SMX_LOSS_UNIT exponent) times its number, where the number alone would be out of range. */
-enum { SMX_LOSS_UNIT = 64 };
+/* A loss counts 2^(SMX_LOSS_UNIT exponent) times its number, where the number alone would be out of range. The exponent
+   SMX_OUT_OF_REACH says that the targets of a row of floats are too large for its gradient to be made in float. */
+enum { SMX_LOSS_UNIT = 64, SMX_OUT_OF_REACH = 127 };
 
 /* The rows that the next reduce is likely to read, in the next piece or tile. While reduce adds up the exponentials of
    its own rows, it finds the maxima of those, because the loop has loads to spare. */

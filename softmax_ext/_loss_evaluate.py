@@ -1,4 +1,4 @@
-"""Cross-entropy evaluated: losses of rows reduced to one, the gradient stored, rows repeated whose loss is infinite."""
+"""Cross-entropy evaluated: losses of rows reduced to one, the gradient stored, rows repeated that are out of range."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _UNMASK = "pass {0}.data, and where=~np.ma.getmaskarray({0})"
 
 # Products of two numbers that are this power of two smaller than any float64 are far from overflow.
 SAFE_EXPONENT = 520
+
+# SMX_OUT_OF_REACH of csrc/kernel.h, and the smallest power of two at which targets may be.
+OUT_OF_REACH, LEAST_OUT_OF_REACH = 127, 20
 
 
 def evaluate(
@@ -58,7 +61,7 @@ def _evaluate_in_own_state(
         if with_gradient:
             gradient = out if _is_written_directly(out, call) else _core._empty_like(call.x, dtype)
         losses, exponents = call.run(gradient)
-        losses, exponents = _repeat_infinite(call, losses, exponents, gradient)
+        losses, exponents = _repeat_out_of_range(call, losses, exponents, gradient)
     if dead is not None:
         losses = np.where(dead, losses.dtype.type(np.inf), losses)
     if gradient is not None and out is not None:
@@ -100,25 +103,40 @@ def _is_written_directly(out: Any, call: Call) -> bool:
         return False
     if any(np.may_share_memory(out, a) for a in rows):
         return False
+    if not any(np.may_share_memory(out, a) for a in elements):
+        return True
+    # A row that is out of range is computed again, but there is none if all numbers are small.
     limit = 2.0**30 if dtype.itemsize == 4 else 2.0**400
-    # A row whose loss is infinite is computed again, but not if all numbers are so small that it is in truth.
-    return all(
-        not np.may_share_memory(out, a) or max(float(np.max(b)), -float(np.min(b))) < limit
-        for a in elements
-        for b in elements
+    return all(_largest(a) < limit for a in elements) and (
+        dtype.itemsize == 8 or _exponent_of_targets(call) < LEAST_OUT_OF_REACH
     )
 
 
-def _repeat_infinite(
+def _largest(array: NDArray[Any]) -> float:
+    return max(float(np.max(array)), -float(np.min(array)))
+
+
+def _exponent_of_targets(call: Call) -> float:
+    """Return an exponent that no row's sum of targets over the divisor exceeds."""
+    per_row = [call.factor, call.scale] if call.q is None else [call.q, call.scale]
+    sizes = [_largest(a) for a in (call.weight, *per_row) if a is not None]
+    classes = call.x.shape[call.axis]
+    exponents = [math.log2(size) if size > 0 else -math.inf for size in (*sizes, float(classes))]
+    divisor = math.log2(call.divisor[0]) + call.divisor[1] + math.log2(call.temperature)
+    return sum(exponents) + call.exponent - divisor
+
+
+def _repeat_out_of_range(
     call: Call, losses: NDArray[Any], exponents: NDArray[Any], gradient: NDArray[Any] | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Compute rows with an infinite loss once more, in a range in which no step on the way is infinite.
+    """Compute rows once more that have an infinite loss or a gradient out of reach, in a range in which no step is.
 
     float32 is computed in float64. In float64, logits and temperature get the same factor, and so do probabilities.
     """
-    if math.isfinite(_core._mean_of_losses(losses, exponents, 1.0, 0)):
+    out_of_reach = np.asarray(exponents == OUT_OF_REACH)
+    if not out_of_reach.any() and math.isfinite(_core._mean_of_losses(losses, exponents, 1.0, 0)):
         return losses, exponents
-    at = np.asarray(losses == np.inf)
+    at = out_of_reach | np.asarray(losses == np.inf)
     is_double = call.x.dtype.itemsize == 8
     if not at.any() or (is_double and call.temperature < 2.0**-380):
         return losses, exponents
@@ -152,6 +170,6 @@ def _repeat_infinite(
     losses[at], exponents[at] = rows_losses, rows_exponents
     if gradient is not None:
         before = np.moveaxis(gradient, call.axis, -1)[at]
-        is_right = np.isfinite(before).all(axis=-1, keepdims=True)  # only the loss was out of range
-        np.moveaxis(gradient, call.axis, -1)[at] = np.where(is_right, before, rows_gradient)
+        only_loss = np.isfinite(before).all(axis=-1, keepdims=True) & ~out_of_reach[at][..., None]
+        np.moveaxis(gradient, call.axis, -1)[at] = np.where(only_loss, before, rows_gradient)
     return losses, exponents

@@ -121,8 +121,9 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
     return all < 0 || any;
 }
 
-/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small, both
-   are computed 2^LIFT times too large. Then log(1 + z) is z. */
+/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small beside
+   T, both are computed 2^LIFT times too large. Then log(1 + z) is z. Beside a larger S, what log(1 + z) loses is
+   negligible. */
 #define LIFT (REAL_BITS == 32 ? 192 : 1536)
 #define LIFT_BELOW (REAL_BITS == 32 ? -100 : -900)
 #define LIFT_UP_TO v_set1((real)(REAL_BITS == 32 ? 0x1p-100 : 0x1p-900))
@@ -134,9 +135,10 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
    ordinary size. */
+#define NOT_RAISED 256 /* see row_powers_of: T times an exponential that is 0 here is below any number */
 #define ORDINARY (REAL_BITS == 32 ? 0x1p30f : (real)0x1p200)
 SMX_INLINE vec even_exponent(vec t) {
-    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(1 / ORDINARY), largest = v_set1(ORDINARY);
+    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(1 / ORDINARY), largest = v_set1(NOT_RAISED);
     if (v_all_le(least, size) && v_all_le(size, largest))
         return zero;
     const vec half = v_rounded(v_mul(apart_of(v_min(size, HUGEST)).exponent, v_set1((real)0.5)));
@@ -145,20 +147,29 @@ SMX_INLINE vec even_exponent(vec t) {
     return v_select_le(least, size, v_select_le(size, largest, zero, even), even);
 }
 
-/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, post is left for
-   the end, and `others` is what the row's other targets are multiplied by. */
+/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is what the
+   exponentials themselves are larger by, post is left for the end, and `others` is what the row's other targets are
+   multiplied by. Exponentials that are raised are not 0 where their product with T counts; those that reduce has saved
+   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double: the package does so for the rows of
+   which finish says that they are SMX_OUT_OF_REACH. */
+#define MOST_RAISED (REAL_BITS == 32 ? 90 : 900)
+#define REACH_ALONE (REAL_BITS == 32 ? 20 : 900)
+
 typedef struct {
-    vec power, post;
+    vec power, raise, post;
     two_powers others;
 } row_powers;
 
-SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent) {
+SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent, int alone) {
     const vec zero = v_set1(0), whole = v_add(t_exponent, exponent);
     const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), whole, zero, whole);
     row_powers powers;
     const vec limit = v_set1(LARGEST_EXPONENT);
     powers.post = v_select_le(whole, limit, not_less, v_sub(whole, limit));
-    powers.power = bounded_power(v_sub(whole, powers.post));
+    const vec in_factor = v_sub(whole, powers.post), most = v_set1(MOST_RAISED), half = v_set1((real)0.5);
+    const vec raise = v_rounded(v_mul(v_max(zero, v_min(most, in_factor)), half));
+    powers.raise = alone ? zero : v_add(raise, raise); /* even, as references are */
+    powers.power = bounded_power(v_sub(in_factor, powers.raise));
     powers.others = two_powers_of(v_sub(exponent, powers.post));
     return powers;
 }
@@ -182,15 +193,20 @@ SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm,
         divide_by_temperature(&sums, t, exponent);
     const vec max_reference = exp_reference(total->m.first, t), below = v_sub(total->reference, max_reference);
     if (!v_all_le(v_set1(LIFT_BELOW), below)) {
-        const vec zero = v_set1(0), lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
-                                                       v_select_le(sums.s.high, LIFT_UP_TO, v_set1(LIFT), zero));
+        const vec t_size = v_max(v_set1(1), v_abs(sums.t.high)), t_down = v_sub(v_set1(0), even_exponent(t_size));
+        const vec zero = v_set1(0),
+                  lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
+                                     v_select_le(sums.s.high, v_mul(LIFT_UP_TO, t_size), v_set1(LIFT), zero));
         const pair divisor = sum_renormalize(exp_of(total->m.first, exp_scale_of(max_reference, t)));
-        const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift)), s = pair_scaled(sums.s, lift);
+        const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift));
+        const vec t_scale = v_select_le(lift, zero, zero, t_down); /* a large T and its S would be too large */
+        const pair s = pair_scaled(sums.s, v_add(lift, t_scale));
+        sums.t = pair_scaled(sums.t, t_scale);
         logarithm.high = v_select_le(lift, zero, logarithm.high, z.high);
         logarithm.low = v_select_le(lift, zero, logarithm.low, z.low);
         sums.s.high = v_select_le(lift, zero, sums.s.high, s.high);
         sums.s.low = v_select_le(lift, zero, sums.s.low, s.low);
-        *exponent = v_sub(*exponent, lift);
+        *exponent = v_sub(*exponent, v_add(lift, t_scale));
     }
     pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
     loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
@@ -246,7 +262,7 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
     const vec mean_exponent = v_set1((real)(targets->exponent - divisor_exponent));
-    const row_powers ordinary = row_powers_of(zero, mean_exponent);
+    const row_powers ordinary = row_powers_of(zero, mean_exponent, alone);
     tile_logarithms logs;
     int flags = 0;
     log_over_maximum(&logs, tile, pieces, partials, NULL); /* the shift matters to initial terms alone */
@@ -270,11 +286,19 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         const pair t_apart = alone ? sums.t : pair_scaled(sums.t, v_sub(zero, t_exponent));
         row_powers powers = ordinary;
         if (!v_all_le(v_add(v_abs(scale_exponent), v_abs(t_exponent)), zero))
-            powers = row_powers_of(t_exponent, v_add(scale_exponent, mean_exponent));
+            powers = row_powers_of(t_exponent, v_add(scale_exponent, mean_exponent), alone);
 
         /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
+        const vec reach = v_set1(alone ? REACH_ALONE : MOST_RAISED);
+        const vec whole = v_add(t_exponent, v_add(scale_exponent, mean_exponent));
+        if (REAL_BITS == 32 && !v_all_le(whole, reach)) {
+            real *left = constant + LOSS_EXPONENT * SMX_TILE_ROWS;
+            v_store(left, v_select_le(whole, reach, v_load(left), v_set1(SMX_OUT_OF_REACH)));
+            flags |= SMX_SCALED;
+        }
+
         const vec max_reference = exp_reference(total.m.first, t);
-        const exp_scale exponentials = exp_scale_of(max_reference, t);
+        const exp_scale exponentials = exp_scale_of(v_sub(max_reference, powers.raise), t);
         const pair sum = sum_with_maximum(total, max_reference, t);
         const pair weight = pair_times(t_apart, pair_of(mean, mean_low));
         const vec factor = exp_factor(v_div(weight.high, sum.high));
