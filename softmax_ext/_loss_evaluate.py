@@ -117,13 +117,12 @@ def _largest(array: NDArray[Any]) -> float:
 
 
 def _exponent_of_targets(call: Call) -> float:
-    """Return an exponent that no row's sum of targets over the divisor exceeds."""
-    per_row = [call.factor, call.scale] if call.q is None else [call.q, call.scale]
-    sizes = [_largest(a) for a in (call.weight, *per_row) if a is not None]
-    classes = call.x.shape[call.axis]
-    exponents = [math.log2(size) if size > 0 else -math.inf for size in (*sizes, float(classes))]
+    """Return an exponent that no row's targets, nor what they are multiplied by, exceed over the divisor."""
+    targets = call.factor if call.q is None else call.q
+    sizes = [1.0 if a is None else max(1.0, _largest(a)) for a in (call.weight, targets)]
+    sizes += [call.x.shape[call.axis], 1.0 if call.scale is None else _largest(call.scale)]
     divisor = math.log2(call.divisor[0]) + call.divisor[1] + math.log2(call.temperature)
-    return sum(exponents) + call.exponent - divisor
+    return sum(math.log2(max(size, 2.0**-200)) for size in sizes) + call.exponent - divisor
 
 
 def _repeat_out_of_range(

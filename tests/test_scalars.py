@@ -22,9 +22,6 @@ CALLS = {
     "softmax_vjp temperature": lambda value: softmax_ext.softmax_vjp(P, X, temperature=value),
     "log_softmax_jvp temperature": lambda value: softmax_ext.log_softmax_jvp(np.log(P), X, temperature=value),
     "softmax_jacobian temperature": lambda value: softmax_ext.softmax_jacobian(P, temperature=value),
-    "segment_softmax temperature": lambda value: softmax_ext.segment_softmax(
-        X[0], [0, 1, 3], temperature=value
-    ),
     "cross_entropy temperature": lambda value: cross_entropy(X, [1], temperature=value),
     "cross_entropy label_smoothing": lambda value: cross_entropy(X, [1], label_smoothing=value),
     "cross_entropy_with_grad label_smoothing": (

@@ -134,11 +134,11 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 #define LARGEST_EXPONENT (REAL_BITS == 32 ? 120 : 1000)
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
-   ordinary size. */
-#define NOT_RAISED 256 /* see row_powers_of: T times an exponential that is 0 here is below any number */
-#define ORDINARY (REAL_BITS == 32 ? 0x1p30f : (real)0x1p200)
+   ordinary size. An exponential that counts as 0 is below any number if it is multiplied by 256, but not if by more. */
+#define LEAST_ORDINARY ((real)(REAL_BITS == 32 ? 0x1p-30 : 0x1p-200))
+#define MOST_ORDINARY 256
 SMX_INLINE vec even_exponent(vec t) {
-    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(1 / ORDINARY), largest = v_set1(NOT_RAISED);
+    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(LEAST_ORDINARY), largest = v_set1(MOST_ORDINARY);
     if (v_all_le(least, size) && v_all_le(size, largest))
         return zero;
     const vec half = v_rounded(v_mul(apart_of(v_min(size, HUGEST)).exponent, v_set1((real)0.5)));
@@ -150,8 +150,9 @@ SMX_INLINE vec even_exponent(vec t) {
 /* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is what the
    exponentials themselves are larger by, post is left for the end, and `others` is what the row's other targets are
    multiplied by. Exponentials that are raised are not 0 where their product with T counts; those that reduce has saved
-   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double: the package does so for the rows of
-   which finish says that they are SMX_OUT_OF_REACH. */
+   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double, and so have targets that are
+   multiplied by so much that subnormal ones would count: the package does so for the rows of which finish says that they
+   are SMX_OUT_OF_REACH. */
 #define MOST_RAISED (REAL_BITS == 32 ? 90 : 900)
 #define REACH_ALONE (REAL_BITS == 32 ? 20 : 900)
 
@@ -288,15 +289,18 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         if (!v_all_le(v_add(v_abs(scale_exponent), v_abs(t_exponent)), zero))
             powers = row_powers_of(t_exponent, v_add(scale_exponent, mean_exponent), alone);
 
-        /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
-        const vec reach = v_set1(alone ? REACH_ALONE : MOST_RAISED);
-        const vec whole = v_add(t_exponent, v_add(scale_exponent, mean_exponent));
-        if (REAL_BITS == 32 && !v_all_le(whole, reach)) {
-            real *left = constant + LOSS_EXPONENT * SMX_TILE_ROWS;
-            v_store(left, v_select_le(whole, reach, v_load(left), v_set1(SMX_OUT_OF_REACH)));
-            flags |= SMX_SCALED;
+        if (REAL_BITS == 32) {
+            const vec reach = v_set1(alone ? REACH_ALONE : MOST_RAISED), beside = v_add(scale_exponent, mean_exponent);
+            const vec whole = v_sub(v_add(t_exponent, beside), reach);
+            const vec beyond = alone ? whole : v_max(whole, v_sub(beside, v_set1(FRACTION_BITS)));
+            if (!v_all_le(beyond, zero)) {
+                real *left = constant + LOSS_EXPONENT * SMX_TILE_ROWS;
+                v_store(left, v_select_le(beyond, zero, v_load(left), v_set1(SMX_OUT_OF_REACH)));
+                flags |= SMX_SCALED;
+            }
         }
 
+        /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
         const vec max_reference = exp_reference(total.m.first, t);
         const exp_scale exponentials = exp_scale_of(v_sub(max_reference, powers.raise), t);
         const pair sum = sum_with_maximum(total, max_reference, t);
@@ -312,6 +316,7 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
         v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, exponentials.rounder);
         v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, exponentials.floor);
 
+        int are_finite = v_all_le(v_abs(factor), HUGEST); /* the targets, and what they are multiplied by */
         const vec share = v_mul(scale.fraction, mean), share_low = v_mul(scale.fraction, mean_low);
         if (tile->label) {
             const vec target = alone ? factor_apart.fraction : label_factor;
@@ -319,17 +324,21 @@ SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void
             v_store(constant + LOSS_LABEL * SMX_TILE_ROWS, scaled_twice(value, powers.others));
         } else {
             const vec value = v_mul(scale.fraction, v_set1((real)(targets->keep / divisor)));
-            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, scaled_twice(value, powers.others));
+            const vec keep = scaled_twice(value, powers.others);
+            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, keep);
+            are_finite &= v_all_le(keep, HUGEST);
         }
         if (!alone) {
             vec value = v_mul(scale.fraction, v_set1((real)(targets->spread / divisor)));
             if (tile->spread)
                 value = v_mul(v_load_first((const real *)tile->spread + row, rows - row, zero), share);
-            v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, scaled_twice(value, powers.others));
+            const vec spread = scaled_twice(value, powers.others);
+            v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, spread);
+            are_finite &= v_all_le(spread, HUGEST);
         }
         v_store(constant + LOSS_POST * SMX_TILE_ROWS, powers.post);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
-        if (!v_all_le(v_abs(factor), HUGEST)) /* targets that are not finite */
+        if (!are_finite)
             flags |= SMX_NOT_FINITE;
     }
     if (has_ignored(tile))
@@ -366,7 +375,9 @@ SMX_INLINE void target_loss_grad_of(const terms *term, int count, const exp_temp
     EACH {
         const vec *c = term[k].c,
                   share = v_fma(c[LOSS_KEEP - LOSS_SOFTMAX], term[k].v[2], c[LOSS_SPREAD - LOSS_SOFTMAX]);
-        y[k] = softmax_minus(e[k].power, e[k].p, c, v_mul(term[k].v[1], share));
+        /* a weight of 0 makes 0 of any share, which may be infinite */
+        const vec weight = term[k].v[1], target = v_select_le(weight, v_set1(0), v_set1(0), v_mul(weight, share));
+        y[k] = softmax_minus(e[k].power, e[k].p, c, target);
     }
 }
 
