@@ -149,7 +149,7 @@ def read_options():
         action="append",
         default=[],
         metavar="NAME",
-        help="one case, as softmax:float32:128x1000:axis=-1, with :wide for wide logits; repeatable",
+        help="one case, as softmax:float32:128x1000:axis=-1, with :wide for wide logits, or :masked; repeatable",
     )
     add(
         "--sweep",

@@ -22,15 +22,17 @@ OPERATIONS = (
     "cross_entropy",
 )
 DTYPES = ("float32", "float64")
-HALF_DTYPES = ("float16", "bfloat16")  # only in cases that are asked for by name
-# Standard deviation of the logits. "wide" reaches results that are subnormal or zero.
+HALF_DTYPES = ("float16", "bfloat16")
+# Standard deviation of the logits. "wide" reaches results that are subnormal or zero. "masked" hides some of them.
 DATA = {
     "ordinary": dict.fromkeys((*DTYPES, *HALF_DTYPES), 3.0),
+    "masked": dict.fromkeys((*DTYPES, *HALF_DTYPES), 3.0),
     "wide": {"float32": 40.0, "float64": 300.0, "float16": 8.0, "bfloat16": 40.0},
 }
 # Numbers that a peer has in memory at once, as multiples of the logits: inputs, results, the answer in float64.
 COPIES = 8
 CHECKED_ROWS = 64
+VISIBLE = 0.75  # Share of the logits that a mask leaves, drawn one by one.
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def parse(name):
         raise ValueError(f"axis {axis} is out of range for shape {shape} in {name!r}")
     if op == "cross_entropy" and (len(lengths) != 2 or axis not in (-1, 1)):
         raise ValueError(f"cross_entropy is measured on two axes, over the last, not {name!r}")
+    if data == "masked" and op not in plain.MASKED:
+        raise ValueError(f"masks are measured for {', '.join(plain.MASKED)}, not {name!r}")
     if axis == len(lengths) - 1:
         axis = -1
     return Case(op, dtype, lengths, axis, data)
@@ -152,7 +156,7 @@ def make(case):
     -------
     dict of str to ndarray
         ``x`` (logits), or ``y`` and ``g`` for a vector-Jacobian product; ``labels`` for
-        cross-entropy.
+        cross-entropy; ``where`` for a mask.
     """
     # The operation is not in the seed: softmax and log_softmax see the same logits.
     rng = np.random.default_rng(zlib.crc32(f"{case.dtype}:{case.label}".encode()))
@@ -169,6 +173,8 @@ def make(case):
         return {"y": y.astype(case.dtype), "g": g.astype(case.dtype, copy=False)}
     if case.op == "cross_entropy":
         return {"x": x, "labels": rng.integers(case.shape[-1], size=case.shape[0])}
+    if case.data == "masked":
+        return {"x": x, "where": rng.random(case.shape) < VISIBLE}
     return {"x": x}
 
 
@@ -189,8 +195,9 @@ def expected(case, arrays):
     if case.op == "cross_entropy":
         gradient = plain.cross_entropy(arrays["x"].astype(np.float64), arrays["labels"])[1]
         return first_rows(gradient, case.axis)
-    rows = [first_rows(array, case.axis).astype(np.float64) for array in arrays.values()]
-    right = getattr(plain, case.op)(*rows)
+    rows = {name: first_rows(array, case.axis) for name, array in arrays.items()}
+    rows |= {name: array.astype(np.float64) for name, array in rows.items() if name != "where"}
+    right = getattr(plain, case.op)(**rows)
     return right[:, np.newaxis] if case.op == "logsumexp" else right
 
 
@@ -226,7 +233,17 @@ def _cells():
         "cross_entropy": few,
         "logsumexp": few,
     }
-    return [parse(f"{op}:{dtype}:{shape}") for op in shapes for dtype in DTYPES for shape in shapes[op]]
+    cells = [(op, dtype, shape) for op in shapes for dtype in DTYPES for shape in shapes[op]]
+    forward = ("softmax", "log_softmax", "logsumexp")
+    cells += [(op, dtype, "128x1000:wide") for op in forward for dtype in DTYPES]
+    masked = ("128x1000:masked", "100000x10:masked")
+    cells += [(op, dtype, shape) for op in plain.MASKED for dtype in DTYPES for shape in masked]
+    # A logarithm of a sum in 16 bits is nobody's wish.
+    half = [op for op in OPERATIONS if op != "logsumexp"]
+    cells += [
+        (op, dtype, shape) for op in half for dtype in HALF_DTYPES for shape in ("128x1000", "32x128256")
+    ]
+    return [parse(":".join(cell)) for cell in cells]
 
 
 # 10 and 3 classes, ImageNet's 1000, a vocabulary of 128,256, attention over 4096 positions,

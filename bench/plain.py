@@ -6,16 +6,20 @@ a peer computes the right thing at all. They are not the accuracy's reference: `
 
 import numpy as np
 
+MASKED = ("softmax", "log_softmax")  # what takes a mask here
 
-def softmax(x, axis=-1):
-    """exp(x) / sum(exp(x)) along `axis`."""
+
+def softmax(x, axis=-1, where=None):
+    """exp(x) / sum(exp(x)) along `axis`, over what `where` leaves."""
+    x = x if where is None else np.where(where, x, -np.inf)
     y = np.exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
     return y
 
 
-def log_softmax(x, axis=-1):
+def log_softmax(x, axis=-1, where=None):
     """The logarithm of `softmax`."""
+    x = x if where is None else np.where(where, x, -np.inf)
     y = x - x.max(axis=axis, keepdims=True)
     y -= np.log(np.exp(y).sum(axis=axis, keepdims=True))
     return y

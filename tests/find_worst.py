@@ -39,7 +39,8 @@ def errors(function, genes, temperature, truth=ulp.wide):
     """Return the largest error of each row."""
     rows = rows_of(function, genes)
     got = ulp.call(softmax_ext, function, *rows, temperature=temperature)
-    return ulp.errors(function, got, truth(function, *rows, temperature=temperature), *rows).max(axis=-1)
+    true = truth(function, *rows, temperature=temperature)
+    return ulp.errors(function, got, true, *rows, temperature=temperature).max(axis=-1)
 
 
 def rows_of(function, genes):

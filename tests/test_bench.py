@@ -58,6 +58,62 @@ def test_types_of_16_bits_are_measured(tmp_path, dtype):
     assert all(record["seconds"] and not record["error"] for record in ours.values()), ours
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_torch_is_given_types_of_16_bits_and_masks(dtype):
+    pytest.importorskip("torch")
+    from bench import cases, peers
+
+    torch = peers.load("torch", 1)
+    for name in (f"softmax:{dtype}:8x10", f"softmax_vjp:{dtype}:8x10", "log_softmax:float32:8x10:masked"):
+        case = cases.parse(name)
+        arrays = cases.make(case)
+        for call in torch.calls(case.op, case.axis, arrays)["own"]:
+            result = torch.as_numpy(eval(call.statement, dict(call.names)))
+            rows = cases.first_rows(result, -1).astype(float)
+            np.testing.assert_allclose(rows, cases.expected(case, arrays), rtol=6e-2, atol=1e-2)
+
+
+def test_masks_and_wide_logits_are_cells():
+    from bench.cases import CELLS, make, parse
+
+    assert {cell.data for cell in CELLS} == {"ordinary", "wide", "masked"}
+    assert {cell.dtype for cell in CELLS} == {"float32", "float64", "float16", "bfloat16"}
+    shares = make(parse("softmax:float32:64x1000:masked"))["where"].mean(axis=1)
+    assert shares.min() > 0.5
+    assert shares.max() < 1
+    with pytest.raises(ValueError, match="masks are measured for"):
+        parse("softmax_vjp:float32:8x10:masked")
+
+
+def test_a_bound_that_something_disturbed_is_measured_again():
+    from bench.worker import TRIES, Session
+
+    class Timer:
+        """Calls of 1 ms, but the disturbed ones."""
+
+        def __init__(self, disturbed):
+            self.left = disturbed
+
+        def timeit(self, number):
+            self.left -= 1
+            return number * (1.0 if self.left >= 0 else 1e-3)
+
+        def repeat(self, repeat, number):
+            return [self.timeit(number) for _ in range(repeat)]
+
+    class Peer:
+        is_bound = True
+
+    for peer, disturbed, right in (
+        (Peer(), 2, 1e-3),
+        (Peer(), 2 + TRIES, 1.0),  # it lasts: that is what the bound is now
+        (object(), 2, 1.0),  # contestants get no second chance
+    ):
+        session = Session(peer)
+        session.timers, session.usual = {"own": (Timer(disturbed), 1)}, {"own": 1e-3}
+        assert session.turn() == {"own": right}
+
+
 def test_no_ratio_is_shown_as_zero_and_none_is_endless():
     from bench.report import moved, times
 

@@ -255,3 +255,16 @@ def test_any_numbers(name, data):
     temperature = data.draw(st.floats(2.0**-widest, 2.0**widest))
     y = forward(name, x)
     assert errors(name, y, g, call(name, y, g, temperature), temperature) <= 6
+
+
+@pytest.mark.slow
+def test_the_sum_of_very_many_pieces():
+    """Each piece of the row adds nine tenths of half a last place of the sum, and what is lost of it adds up."""
+    n, piece = 1 << 28, 4096
+    g = np.full(n, 921.49 * 2.0**-34 / piece, np.float32)
+    total = 1 + float(g[-1]) * (n - piece)
+    g[:piece] = 0
+    g[0] = 1
+    y = np.broadcast_to(np.float32(0), n)
+    got = softmax_ext.log_softmax_vjp(y, g, out=g)[0]
+    assert abs(float(got) - (1 - total)) <= 6 * 2.0**-24 * (1 + total)

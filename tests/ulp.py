@@ -105,7 +105,7 @@ def _scale(x, exponent):
 # Errors -------------------------------------------------------------------------------------------
 
 
-def errors(name, got, truth, *rows):
+def errors(name, got, truth, *rows, temperature=1.0):
     """Return the error of each element in the unit of its measure, which `operations.py` explains.
 
     Each product of a row may be subnormal and lose half of the subnormals' spacing, whatever u is: a quarter of
@@ -118,7 +118,7 @@ def errors(name, got, truth, *rows):
         return truth.distance(got, spacing(truth.exponent, dtype))
     if result.measure == "row":
         (x,) = rows
-        top = np.frexp(x.max(axis=-1, keepdims=True).astype(np.float64))[1]
+        top = np.frexp(x.max(axis=-1, keepdims=True).astype(np.float64) / temperature)[1]
         return truth.distance(got, spacing(np.maximum(truth.exponent, top), dtype))
     info = np.finfo(dtype)
     scale = result.scale(*(a.astype(np.float64) for a in rows), total=_row_sums)

@@ -45,6 +45,11 @@ def call(statement, **names):
     return Call(statement, names)
 
 
+def as_argument(name):
+    """Write an array of a case as an argument: a mask has a keyword."""
+    return f"{name}={name}" if name == "where" else name
+
+
 def load(name, threads):
     """Import a peer's library, for a number of threads.
 
@@ -59,7 +64,8 @@ def load(name, threads):
     Peer
         With ``version``; ``calls(op, axis, arrays)``, a dict from the names of `FORMS` to a list of
         `Call`, of which the fastest counts (no list: the peer does not offer it); and
-        ``as_numpy(result)``.
+        ``as_numpy(result)``. ``knows_masks`` is true if it may be given ``where``, and ``is_bound`` if it
+        is what a time is held against, not a contestant.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 import numpy as np
 
 import softmax_ext
-from bench.peers import call
+from bench.peers import as_argument, call
 
 
 class Peer:
@@ -11,6 +11,7 @@ class Peer:
 
     version = softmax_ext.__version__
     functions = softmax_ext
+    knows_masks = True
 
     def __init__(self, threads):
         softmax_ext.set_num_threads(threads)
@@ -23,7 +24,7 @@ class Peer:
             return {}
         names = {function: getattr(softmax_ext, function), "axis": axis, **arrays}
         # The last axis is the default, and left out by those who want it.
-        words = ", ".join([*arrays, *([] if axis == -1 else ["axis"])])
+        words = ", ".join([as_argument(name) for name in arrays] + ([] if axis == -1 else ["axis=axis"]))
         forms = {"own": [call(f"{function}({words})", **names)]}
         if op != "cross_entropy":
             x = next(iter(arrays.values()))

@@ -20,10 +20,6 @@ SMX_INLINE vec decisive(vec maximum, vec initial, vec sum) {
     return v_select_le(initial, HUGEST, of_elements, not_finite);
 }
 
-/* Pieces are added up by so many, and then these sums. So what the additions lose grows with this number and with that of
-   these sums, not with the number of pieces. */
-enum { PIECES_AT_ONCE = 512 };
-
 SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const real *partials, const real *shift,
                                  int row) {
     const exp_temperature *t = tile->temperature;
@@ -41,28 +37,23 @@ SMX_INLINE exp_total exp_combine(const smx_tile *tile, ptrdiff_t pieces, const r
     const initial_term initial = initial_beside(tile, row, shift, total.m.first, t);
     total.reference = reference_of(total.m, initial.reference, t);
     total.s = pair_of(v_set1(0), v_set1(0));
-    pair few = total.s;
     if (pieces == 1)
         total.s = sum_renormalize(read_sum(partials, PARTIAL_TERMS, rows, row));
+    sum_of_pieces sum = sum_of_pieces_begin();
     for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const largest m = read_largest(partials + i * size, rows, row);
         const pair s = read_sum(partials + i * size, PARTIAL_TERMS, rows, row);
         const vec scale = power_of_two(v_sub(reference_of(m, initial.reference, t), total.reference));
-        few = sum_add_sum(few, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
+        sum.few = sum_add_sum(sum.few, pair_of(v_mul(s.high, scale), v_mul(s.low, scale)));
         /* The piece left out its maximum if that stood alone. Unless it is the row's maximum as well, it belongs to the
            sum. */
         const pair e = exp_of(v_min(m.first, total.m.second), exp_scale_of(total.reference, t));
         const vec alone = v_select_le(m.first, m.second, v_set1(0), v_set1(1));
         const vec counts = v_keep_le(m.first, total.m.second, alone);
-        few = sum_add(few, v_mul(e.high, counts));
-        few.low = v_fma(e.low, counts, few.low);
-        /* This is done after each piece: otherwise, after a hundred thousand pieces, low would be so large that it is
-           rounded as coarsely as high is. */
-        few = sum_renormalize(few);
-        if ((i + 1) % PIECES_AT_ONCE == 0 || i + 1 == pieces) {
-            total.s = sum_renormalize(sum_add_sum(total.s, few));
-            few = pair_of(v_set1(0), v_set1(0));
-        }
+        sum.few = sum_add(sum.few, v_mul(e.high, counts));
+        sum.few.low = v_fma(e.low, counts, sum.few.low);
+        sum = sum_of_pieces_next(sum, i, pieces);
+        total.s = sum.total;
     }
     total.decides = tile->initial ? decisive(total.m.first, initial.value, total.s.high) : total.m.first;
     return total;
@@ -106,10 +97,7 @@ SMX_INLINE pair pair_scaled(pair s, vec exponent) {
 /* z = sum of the other exponentials / exp(maximum / T) */
 SMX_INLINE pair others_over_maximum(exp_total total, const exp_temperature *t) {
     const vec max_reference = exp_reference(total.m.first, t);
-    const exp_parts e = exp_parts_of(total.m.first, exp_scale_of(max_reference, t));
-    const pair product = two_product(e.power, e.p);
-    pair divisor = sum_renormalize(pair_of(e.power, product.high));
-    divisor.low = v_add(divisor.low, product.low);
+    const pair divisor = exp_divisor(total.m.first, exp_scale_of(max_reference, t));
     const pair z = pair_scaled(quotient(total.s, divisor), v_sub(total.reference, max_reference));
     /* Where the maximum is tied, z counts it at least twice. */
     const vec tied = v_select_le(total.m.first, total.m.second, v_set1(-1), v_set1(0));
@@ -145,7 +133,7 @@ SMX_INLINE pair pair_if_initial_leads(exp_total total, initial_term initial, con
 
 /* z with an initial term: the sum of all terms but the largest, relative to that. */
 SMX_INLINE pair others_over_largest(exp_total total, initial_term initial, const exp_temperature *t) {
-    const pair leader = sum_renormalize(initial_exponential(initial, total.reference));
+    const pair leader = initial_exponential(initial, total.reference);
     const pair all_elements = sum_with_maximum(total, total.reference, t);
     const pair behind_initial = quotient(all_elements, leader);
     total.s = sum_add_initial(total.s, initial, total.reference);
@@ -175,9 +163,19 @@ SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, pt
         logs->logarithm[row / LANES] = log_of_1_plus(logs->logarithm[row / LANES]);
 }
 
+/* high + low, rounded; but to a power of two from up to three quarters of a last place above it. Below a power of two,
+   numbers are half as far apart. There a true value may be near the power, and high + low above it by more than that
+   half: as usually rounded, the result would be beyond the power, more than two ULP of the true value away
+   (docs/accuracy.md, lemma 9). */
+SMX_INLINE vec rounded_at_powers(pair v) {
+    const vec value = v_add(v.high, v.low), less = v_add(v.high, v_fnma(v.high, v_set1(REAL_EPSILON / 4), v.low));
+    return v_select_le(v_significand(less), v_set1(1), less, value);
+}
+
 /* log sum exp(x / T), from the logarithm of the sum relative to the row's largest term. shift: NULL, or what was
    subtracted from the rows. The maximum is divided by T as a pair. If the quotient is infinite, the part that its
-   rounding lost is NaN, and v_min makes a number of it. */
+   rounding lost is NaN, and v_min makes a number of it. Powers of two need care only where the two parts of the sum
+   cancel and the result is still the larger of it and the maximum. */
 SMX_INLINE vec logsumexp_of(exp_total total, initial_term initial, pair logarithm, const real *shift, int row,
                             const exp_temperature *t) {
     const vec zero = v_set1(0), inverse = v_set1(t->inverse);
@@ -185,7 +183,9 @@ SMX_INLINE vec logsumexp_of(exp_total total, initial_term initial, pair logarith
     pair leader = two_product(maximum.high, inverse);
     leader.low = v_fma(maximum.low, inverse, v_fma(maximum.high, v_set1(t->inverse_low), leader.low));
     leader = pair_if_initial_leads(total, initial, t, pair_of(initial.value, zero), leader);
-    const pair sum = sum_add_sum(leader, logarithm);
-    const vec value = v_add(sum.high, v_min(sum.low, HUGEST));
-    return canonical_nan(if_in_range(total, t, value, total.decides));
+    pair sum = sum_add_sum(leader, logarithm);
+    sum.low = v_min(sum.low, HUGEST);
+    const vec value = v_add(sum.high, sum.low), at_powers = rounded_at_powers(sum);
+    const vec finite = v_select_le(v_abs(leader.high), at_powers, at_powers, value);
+    return canonical_nan(if_in_range(total, t, finite, total.decides));
 }

@@ -56,7 +56,7 @@ SMX_INLINE initial_term initial_beside(const smx_tile *tile, int row, const real
    too small to matter itself. */
 SMX_INLINE pair initial_exponential(initial_term initial, vec reference) {
     const vec bounded = v_min(initial.exponent.high, v_set1(LARGE));
-    pair e = exp_of(bounded, exp_scale_of(reference, &no_temperature));
+    pair e = exp_divisor(bounded, exp_scale_of(reference, &no_temperature));
     const vec low = v_select_le(v_abs(initial.exponent.high), v_set1(LARGE), initial.exponent.low, v_set1(0));
     e.low = v_fma(v_add(e.high, e.low), low, e.low);
     return e;

@@ -136,9 +136,12 @@ SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
     for (int row = 0; row < rows; row += LANES) {
         real *constant = constants + row;
         pair total = read_sum(partials, 0, rows, row);
-        for (ptrdiff_t i = 1; i < pieces; i++) {
+        sum_of_pieces sum = sum_of_pieces_begin();
+        for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
             const real *partial = (const real *)partials + i * partial_at(SMX_PARTIALS, rows, 0);
-            total = sum_add_sum(total, read_sum(partial, 0, rows, row));
+            sum.few = sum_add_sum(sum.few, read_sum(partial, 0, rows, row));
+            sum = sum_of_pieces_next(sum, i, pieces);
+            total = sum.total;
         }
         /* If the sum is infinite, the part that its roundings lost is NaN. */
         const pair s = sum_renormalize(total);

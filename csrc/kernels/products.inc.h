@@ -36,8 +36,8 @@ typedef pair derivative_sum;
 #define EXP_SUM_REFERENCE (REAL_BITS == 32 ? -56 : -474)
 
 /* exp(y) times its scale becomes 0 below 2^-213 or 2^-1559, so g has to be small enough for that to be right, too, also
-   after a division by T. */
-#define LARGEST_OF_EXP ((real)(REAL_BITS == 32 ? 0x1p36 : 0x1p450))
+   after a division by T, and for 2^31 such terms: together they are at most half of the smallest subnormal number. */
+#define LARGEST_OF_EXP ((real)(REAL_BITS == 32 ? 0x1p32 : 0x1p450))
 SMX_INLINE vec largest_of_exp(const exp_temperature *t) {
     return v_set1(t->inverse > 1 ? LARGEST_OF_EXP / t->inverse : LARGEST_OF_EXP);
 }

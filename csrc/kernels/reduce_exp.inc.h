@@ -40,9 +40,14 @@ SMX_INLINE vec gap_unit(const exp_temperature *t) {
     return power_of_two(v_sub(v_exponent_field(v_set1(t->inverse)), v_set1(BIAS)));
 }
 
-/* The sum of terms times gaps starts at a larger number than that of the terms: the gap of the largest term is at most
-   NEGLIGIBLE, and from there on terms fall faster than gaps grow. */
-#define GAPS_SUM_START (LARGEST_GAP * EXP_SUM_START)
+/* The sum of terms times gaps starts at a larger number than that of the terms: by a power of two that is above the gap
+   of the largest term, for beyond that gap terms fall faster than gaps grow. A larger start would cost digits: what the
+   roundings of the sum lose is in proportion to it. Where the largest term is negligible, its gap may be more than
+   LARGEST_GAP, but its term is as much smaller. */
+SMX_INLINE vec gaps_start(vec gap) {
+    const vec size = v_max(v_set1(1), v_min(gap, v_set1(LARGEST_GAP)));
+    return v_mul(power_of_two(v_sub(v_exponent_field(size), v_set1(BIAS - 1))), v_set1(EXP_SUM_START));
+}
 
 /* The scale of the terms (exp_scale_with), the number at which their sum starts, and the square root of the factor that
    brings the sum to the scale of `reference_of`. */
@@ -77,10 +82,10 @@ SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) 
 }
 
 /* How elements become terms of a sum: the scale of the exponentials, the largest element that counts (unless all do),
-   and the number at which the sum starts; for gaps, their unit and the maximum in it. */
+   and the number at which the sum starts; for gaps, their unit, the maximum in it, and where their sum starts. */
 typedef struct {
     exp_scale scale;
-    vec second, start, unit, maximum;
+    vec second, start, unit, maximum, gaps_start;
     enum sum_of what;
 } term_rule;
 
@@ -88,13 +93,20 @@ SMX_INLINE term_rule term_rule_of(largest m, vec rounder, vec floor, vec start, 
                                   const exp_temperature *t) {
     const vec unit = what == OTHERS_WITH_GAPS ? gap_unit(t) : v_set1(1);
     /* The maximum is -inf if all elements are; then any finite number will do. */
-    const term_rule rule = {exp_scale_with(rounder, floor, t),  m.second, start, unit,
-                            v_mul(v_max(floor, m.first), unit), what};
+    const vec maximum = v_mul(v_max(floor, m.first), unit);
+    const term_rule rule = {exp_scale_with(rounder, floor, t),
+                            m.second,
+                            start,
+                            unit,
+                            maximum,
+                            what == OTHERS_WITH_GAPS ? gaps_start(v_fnma(v_max(floor, m.second), unit, maximum))
+                                                     : start,
+                            what};
     return rule;
 }
 
 SMX_INLINE running_sums running_sums_begin(const term_rule *rule) {
-    const running_sums s = {exp_sum_begin(rule->start), exp_sum_begin(v_set1(GAPS_SUM_START))};
+    const running_sums s = {exp_sum_begin(rule->start), exp_sum_begin(rule->gaps_start)};
     return s;
 }
 /* done: elements of the piece that are in the sums. */
@@ -106,8 +118,7 @@ SMX_INLINE running_sums running_sums_settle(running_sums s, const term_rule *rul
     return s;
 }
 SMX_INLINE row_sums running_sums_end(running_sums s, const term_rule *rule, int is_short) {
-    const row_sums end = {exp_sum_end(s.terms, rule->start, is_short),
-                          exp_sum_end(s.gaps, v_set1(GAPS_SUM_START), is_short)};
+    const row_sums end = {exp_sum_end(s.terms, rule->start, is_short), exp_sum_end(s.gaps, rule->gaps_start, is_short)};
     return end;
 }
 

@@ -76,8 +76,17 @@ SMX_INLINE target_sums target_add_sums(target_sums a, target_sums b) {
 /* The partial of a piece: first that of the exponentials, then T, then S. */
 enum { PARTIAL_T = 4, PARTIAL_S = 6 };
 
-/* The reference of a piece's S. It is finite, even if all elements are -inf. */
-SMX_INLINE vec piece_maximum(vec first) { return v_max(v_sub(v_set1(0), HUGEST), first); }
+/* What a piece's S is relative to: its largest element, which is finite here even if all elements are -inf. The maximum of
+   a row that is shifted is 0, and x was rounded when it was shifted. There S is relative to 0, so that no difference is
+   rounded a second time. shift: NULL, or what was subtracted from the rows. */
+SMX_INLINE vec target_reference(vec first, const real *shift, int row) {
+    const vec zero = v_set1(0), finite = v_max(v_sub(zero, HUGEST), first);
+    return shift ? v_select_le(v_abs(v_load(shift + row)), zero, finite, zero) : finite;
+}
+/* The same for rows from `row` on, from what their piece has left. */
+SMX_INLINE vec target_reference_of(const real *partial, int rows, const real *shift, int row) {
+    return target_reference(v_load(partial + partial_at(0, rows, row)), shift, row);
+}
 
 SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inputs) {
     const int rows = tile->rows;
@@ -85,8 +94,11 @@ SMX_INLINE void target_reduce_rows(const smx_tile *tile, real *partial, int inpu
     const real *spreads = tile->spread;
     const vec keep = v_set1((real)tile->targets->keep), zero = v_set1(0);
     vec t_high = zero, t_low = zero, s_high = zero, s_low = zero;
+    real references[SMX_TILE_ROWS];
+    for (int row = 0; row < rows; row += LANES)
+        v_store(references + row, target_reference_of(partial, rows, tile->again, row));
     for (int row = 0; row < rows; row++) {
-        const vec maximum = piece_maximum(v_set1(partial[partial_at(0, rows, row)]));
+        const vec maximum = v_set1(references[row]);
         const vec spread = v_set1(spreads ? spreads[row] : (real)tile->targets->spread);
         const real *in[SMX_MAX_INPUTS];
         for (int k = 0; k < inputs; k++)
@@ -121,7 +133,7 @@ SMX_INLINE void target_reduce_columns(const smx_tile *tile, real *partial, int s
     const real *spreads = tile->spread;
     const vec keep = v_set1((real)tile->targets->keep), zero = v_set1(0);
     for (int row = 0; row < rows; row += LANES) {
-        const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
+        const vec maximum = target_reference_of(partial, rows, tile->again, row);
         const vec spread =
             spreads ? v_load_first(spreads + row, rows - row, zero) : v_set1((real)tile->targets->spread);
         target_sums sums[SUMS];
@@ -176,7 +188,7 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
         const vec x = v_load(found->x + row), given = v_load(found->target + row);
         const int are_fractions = v_all_le(v_abs(v_mul(given, v_sub(given, v_set1(1)))), zero); /* all are 0 or 1 */
         const vec target = alone && !are_fractions ? apart_of(given).fraction : given;
-        const vec maximum = piece_maximum(v_load(partial + partial_at(0, rows, row)));
+        const vec maximum = target_reference_of(partial, rows, tile->again, row);
         const vec gap = v_select_le(v_abs(target), zero, zero, v_sub(maximum, x));
         pair t = pair_of(zero, zero), s = t;
         if (!alone) {
@@ -189,18 +201,26 @@ SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *pa
 }
 
 /* S and T of the rows whose maximum is `maximum`. */
-SMX_INLINE target_sums target_combine(const real *partials, ptrdiff_t pieces, int rows, int row, vec maximum) {
+SMX_INLINE target_sums target_combine(const real *partials, ptrdiff_t pieces, int rows, const real *shift, int row,
+                                      vec maximum) {
     target_sums total = target_begin();
-    for (ptrdiff_t i = 0; i < pieces; i++) {
+    sum_of_pieces sum_t = sum_of_pieces_begin(), sum_s = sum_t;
+    if (pieces == 1) {
+        total.t = read_sum(partials, PARTIAL_T, rows, row);
+        total.s = read_sum(partials, PARTIAL_S, rows, row);
+    }
+    for (ptrdiff_t i = 0; pieces > 1 && i < pieces; i++) {
         const real *partial = partials + i * partial_at(SMX_PARTIALS, rows, 0);
         const pair t = read_sum(partial, PARTIAL_T, rows, row);
-        const vec gap = v_sub(maximum, piece_maximum(v_load(partial + partial_at(0, rows, row))));
-        total.t = sum_add_sum(total.t, t);
-        total.s = sum_add_sum(total.s, read_sum(partial, PARTIAL_S, rows, row));
-        if (pieces > 1) {
-            total.s = sum_add_product(total.s, t.high, gap);
-            total.s.low = v_fma(t.low, gap, total.s.low);
-        }
+        const vec gap = v_sub(maximum, target_reference_of(partial, rows, shift, row));
+        sum_t.few = sum_add_sum(sum_t.few, t);
+        sum_s.few = sum_add_sum(sum_s.few, read_sum(partial, PARTIAL_S, rows, row));
+        sum_s.few = sum_add_product(sum_s.few, t.high, gap);
+        sum_s.few.low = v_fma(t.low, gap, sum_s.few.low);
+        sum_t = sum_of_pieces_next(sum_t, i, pieces);
+        sum_s = sum_of_pieces_next(sum_s, i, pieces);
+        total.t = sum_t.total;
+        total.s = sum_s.total;
     }
     total.t = sum_renormalize(total.t);
     return total;

@@ -60,6 +60,37 @@ SMX_INLINE pair sum_renormalize(pair s) {
     return pair_of(high, v_sub(s.low, v_sub(high, s.high)));
 }
 
+/* The same, unless high is infinite: then low may be NaN, and high stays. */
+SMX_INLINE pair sum_renormalize_finite(pair s) {
+    const pair sum = sum_renormalize(s);
+    return pair_of(v_select_le(sum.high, sum.high, sum.high, s.high), sum.low);
+}
+
+/* The sum of a row's pieces. Each addition is followed by sum_of_pieces_next, which renormalizes: otherwise, after many
+   thousand pieces, low would be so large that it is rounded as coarsely as high is. Pieces are added up by
+   PIECES_AT_ONCE, and then these sums: so what the additions lose grows with this number and with that of these sums,
+   not with the number of pieces. */
+enum { PIECES_AT_ONCE = 512 };
+
+typedef struct {
+    pair total, few;
+} sum_of_pieces;
+
+SMX_INLINE sum_of_pieces sum_of_pieces_begin(void) {
+    const pair zero = pair_of(v_set1(0), v_set1(0));
+    const sum_of_pieces none = {zero, zero};
+    return none;
+}
+/* After piece i of so many has been added to s.few. */
+SMX_INLINE sum_of_pieces sum_of_pieces_next(sum_of_pieces s, ptrdiff_t i, ptrdiff_t pieces) {
+    s.few = sum_renormalize_finite(s.few);
+    if ((i + 1) % PIECES_AT_ONCE == 0 || i + 1 == pieces) {
+        s.total = sum_renormalize_finite(sum_add_sum(s.total, s.few));
+        s.few = pair_of(v_set1(0), v_set1(0));
+    }
+    return s;
+}
+
 /* A sum of exponentials, each of two parts, M and M p. It starts at a power of two, and no term has a larger exponent
    (EXP_SUM_START, times the power of two of the largest term), so that the cheaper Fast2Sum is exact for every term, in
    any order of the terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly by
@@ -107,6 +138,15 @@ SMX_INLINE pair exp_sum_end(exp_sum sum, vec start, int is_short) {
     if (!is_short)
         s = sum_add_smaller(s, sum.small);
     return pair_of(v_sub(s.high, start), s.low);
+}
+
+/* exp(x / T) as exp_of has it, but renormalized, and the product of its two parts is not rounded. */
+SMX_INLINE pair exp_divisor(vec x, exp_scale scale) {
+    const exp_parts e = exp_parts_of(x, scale);
+    const pair product = two_product(e.power, e.p);
+    pair divisor = sum_renormalize(pair_of(e.power, product.high));
+    divisor.low = v_add(divisor.low, product.low);
+    return divisor;
 }
 
 /* The partial sums of a piece, pairwise, where s is `count` vectors that hold a partial sum each: s[0] becomes the

@@ -106,10 +106,8 @@ def draw(saved, colours):
                     label=name,
                     zorder=width,
                 )
-        panel.axhline(2, color=colours["soft"], ls="--", lw=1)
-        panel.text(
-            lines["range"][-1], 1.45, "2 ULP: the promise", ha="right", color=colours["soft"], fontsize=8
-        )
+        panel.axhline(1.5, color=colours["soft"], ls="--", lw=1)
+        panel.text(lines["range"][-1], 1.02, "1.5 ULP: proven", ha="right", color=colours["soft"], fontsize=8)
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")
         panel.set_xticks(lines["range"], [str(size) for size in lines["range"]])

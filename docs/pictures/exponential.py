@@ -63,6 +63,7 @@ def draw(saved, colours):
     above.plot(x, np.exp(x), color=colours["ink"], lw=1.2)
     above.annotate("exp(x)", (1.0, np.exp(1.0)), (0.72, 2.75), color=colours["ink"])
     above.annotate("C M, M: eighths of a power of two", (0.62, 1.75), (0.68, 1.28), color="#3a8fd0")
+    above.annotate("M a power of two", (0, 1), (0.68, 0.98), color="#d55e00")
     above.set_yticks([1, 1.5, 2, 3, 4])
     above.set_ylabel("exp(x) and C M")
     above.set_title("exp(x) = C M (1 + p): M is exact, four bits, and C = 31/32 cancels")

@@ -12,16 +12,20 @@ import os
 import subprocess
 import tempfile
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from tools import KERNELS, Failed, cells, dyadic, exact, gappa, largest, pattern, sollya, ufp, up
 
 CELLS = 32
+HALF = Fraction(1, 2)
+NEAR = 1024  # the largest |x / T| of terms that count beside a maximum near 0
 
 
 class Cell(NamedTuple):
     j: int
+    d: tuple  # the interval of the reduced argument
     low: Fraction  # of R
     error: Fraction  # of 1 + p, relative, in u
     product: Fraction  # half a last place of M p, relative to M exp(R), in u
@@ -30,21 +34,22 @@ class Cell(NamedTuple):
     p: Fraction  # the largest |p|
 
 
-def reach(t, tempered):
-    """Return the largest |x / T - n ln2 / 8| there may be, as a fraction of ln2 / 8.
+def reach(t, tempered, most=None):
+    """Return the largest |x / T - n ln2 / 8| there may be, as a fraction of ln2 / 8; for |x / T| <= most, if given.
 
     The integer is the nearest to held * steps, exactly. What `steps` lacks of 8 / (T ln2) is known without a
     temperature; with one it is u of it at most in float, 2 u in double (log2 e is rounded, and the quotient).
     |held / T| is at most LARGE, or not further below the floor than the floor is below LARGE.
     """
     (ln2,) = sollya("print(round(log(2), 200, RD));")
-    most = t.large + (t.bias + t.headroom + 2) * ln2
+    most = most or t.large + (t.bias + t.headroom + 2) * ln2
     off = (t.u if t.bits == 32 else 2 * t.u) if tempered else abs(t.log2e * ln2 - 1) + t.u**3
     return Fraction(1, 2) + up(8 * most / ln2 * off) + t.u
 
 
-def bounds(t, tempered):
-    """Return the cells of a type, without or with a temperature that is not 1."""
+@cache
+def bounds(t, tempered, most=None):
+    """Return the cells of a type, without or with a temperature that is not 1; of |x / T| <= most, if given."""
     u = t.u
     ln2, *rests = sollya(
         "print(round(log(2), 200, RU));"
@@ -53,7 +58,7 @@ def bounds(t, tempered):
             for j in range(8)
         )
     )
-    half = up(reach(t, tempered) * ln2 / 8, 60)
+    half = up(reach(t, tempered, most) * ln2 / 8, 60)
     # n times what the pair of a step lacks: known without a temperature, else roundings of its second part.
     steps = 8 * (t.large + (t.bias + t.headroom + 2)) / ln2
     of_step = abs((t.ln2_high + t.ln2_low) / ln2 - 1) + Fraction(1, 2**150)
@@ -78,7 +83,7 @@ def bounds(t, tempered):
     answers = sollya(ask)
     factor_error = inverse_rest(t)
     out = []
-    for (j, a, _), results, approximation, least in zip(
+    for (j, a, b), results, approximation, least in zip(
         work, found, answers[::2], answers[1::2], strict=True
     ):
         roundings, shift, p = results["p - P"], results["r - R"], results["p"]
@@ -89,6 +94,7 @@ def bounds(t, tempered):
         out.append(
             Cell(
                 j=j,
+                d=(a, b),
                 low=t.rest[j] + a,
                 error=up(error / u),
                 product=up(ufp(m * size) / (m * least)),
@@ -98,6 +104,20 @@ def bounds(t, tempered):
             )
         )
     return out
+
+
+def error_between(t, tempered, low, high):
+    """Return the largest E of exp(x / T) for x / T in [low, high], of [-1/2, 0]."""
+    (ln2,) = sollya("print(round(log(2), 200, RN));")
+    if low < -HALF:
+        return max(c.error for c in bounds(t, tempered))
+    worst = Fraction(0)
+    for c in bounds(t, tempered, NEAR):
+        for n in range(c.j - 8, 1, 8):  # x / T >= -1/2: n >= -6
+            at = n * ln2 / 8
+            if c.d[0] + at <= high and c.d[1] + at >= low:
+                worst = max(worst, c.error)
+    return worst
 
 
 def exhausted():

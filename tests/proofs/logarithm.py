@@ -20,7 +20,10 @@ class Cell(NamedTuple):
 
 
 def pieces_of(t):
-    """Return (k, f low, f high): all f for k = 1 and 2, positive ones for k = 0, finer where f is small."""
+    """Return (k, f low, f high): all f for k = 1 and 2, positive ones for k = 0, finer where f is small.
+
+    Some are cut where the logarithm is a power of two, since there its last place changes.
+    """
     tiny = Fraction(1, 2**14)
     most = t.sqrt2 - 1 + 2 * t.u
     least = t.sqrt2 / 2 - 1 - 2 * t.u
@@ -35,6 +38,12 @@ def pieces_of(t):
             out += [(k, a, b) for a, b in cells(edge, edge * 2, 2 if k else 8)]
             edge *= 2
         out += [(k, a, b) for a, b in cells(edge, most, 24 if k else 64)]
+    powers = sollya("".join(f"print(round(exp(2^(-{e})) - 1, 40, RU));" for e in (2, 3)))
+    for cut in powers:
+        for i, (k, a, b) in enumerate(out):
+            if k == 0 and a < cut < b:
+                out[i : i + 1] = [(k, a, cut), (k, cut, b)]
+                break
     return out
 
 

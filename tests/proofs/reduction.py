@@ -84,7 +84,23 @@ def sums_are_exact(t):
         raise Failed(f"{t.name}: the start does not come off")
     if largest * 2**t.headroom * 2**31 >= Fraction(2) ** t.bias:
         raise Failed(f"{t.name}: a sum may overflow")
-    return f"terms <= {float(largest)}, start {start}"
+    return f"terms <= {float(largest)}, start {start}, of gaps {gaps_start_above(t)} times as large"
+
+
+def gaps_start_above(t):
+    """Return the start of a sum of terms times gaps over that of terms and the power of two not above the largest gap.
+
+    Prove that no term has a larger exponent than the start. M is at most 1.061 2^(n / 8), and the largest term's is at
+    most 2.25 2^H. A term that is v steps below the largest, whose gap is g, is at most 2^H times
+    2.25 2^(-v / 8) (g + 0.1 + 0.087 v). For g >= 0.9 that is largest at v = 0; for less it is 2.25 * 1.1 at most.
+    """
+    k = pattern(r"v_set1\(BIAS - (\d+)\)\)\), v_set1\(EXP_SUM_START\)", "gaps_start")
+    above = Fraction(2) ** int(k)
+    largest = Fraction(9, 4) * Fraction(11, 10)  # times max(1, g) 2^H
+    # 2 ufp(max(1, g)) is more than max(1, g)
+    if largest > 2 * start_of_sum() * above / 2:
+        raise Failed(f"{t.name}: a term times its gap may be beyond the start of their sum")
+    return above
 
 
 def factor_is_short(t):
