@@ -279,6 +279,10 @@ static void fail(const char *what, const smx_plan *plan, const char *level, cons
     fprintf(stderr, "FAILED: %s; %s, %zu bytes, temperature %a%s%s, level %s, %d threads, at %td; shape", what,
             plan->kernels->op[plan->op].name, plan->kernels->real_size, plan->temperature,
             plan->initial.data ? ", initial terms" : "", plan->mask.data ? ", masked" : "", level, plan->threads, at);
+    if (plan->kernels->op[plan->op].has_targets)
+        fprintf(stderr, "; targets %a %a %a %d %d%s%s", plan->targets.keep, plan->targets.spread, plan->targets.divisor,
+                plan->targets.exponent, plan->targets.divisor_exponent, plan->scale.data ? ", scales" : "",
+                plan->spread.data ? ", spreads" : "");
     for (int d = 0; d < h->dims; d++)
         fprintf(stderr, "%s %td", d == h->outer_dims ? " |" : "", h->size[d]);
     for (int k = 0; k < ARRAYS; k++) {
