@@ -1,4 +1,4 @@
-# Cross-entropy: the call that _loss_evaluate.py makes for all arguments, the fast path for simple ones, and sums over rows.
+# Cross-entropy: the call that _loss_call.py makes for all arguments, the fast path for simple ones, and sums over rows.
 
 from libc.stdint cimport int8_t
 from libc.string cimport memset
