@@ -18,6 +18,7 @@ static const char *const options[SMX_OPTIONS] = {
     [SMX_WRITE_TRANSPOSED] = "write transposed",
     [SMX_READ_LINES] = "read lines",
     [SMX_WHOLE_ROWS] = "whole rows",
+    [SMX_KEEP_PIECES] = "keep pieces",
 };
 
 const char *smx_option_name(int number) { return number < SMX_OPTIONS ? options[number] : NULL; }

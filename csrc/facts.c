@@ -4,6 +4,8 @@
 
 #include "strided.h"
 
+static ptrdiff_t size_of(ptrdiff_t x) { return x < 0 ? -x : x; }
+
 void smx_look_at(smx_facts *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     c->plan = plan;
     c->op = &plan->kernels->op[plan->op];
@@ -19,6 +21,7 @@ void smx_look_at(smx_facts *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n
         const int is_native = smx_is_native(plan, x, 1);
         c->along[k] = is_native && plan->inner_dims == 1 && x->inner[0] == size;
         c->adjacent[k] = is_native && smx_row_bytes(c, x) == size;
+        c->by_lines[k] = c->adjacent[k] || size_of(smx_row_bytes(c, x)) < size_of(x->inner[plan->inner_dims - 1]);
         c->has_half |= x->storage != SMX_REAL;
     }
     const ptrdiff_t size = smx_item_size(plan, &plan->out);

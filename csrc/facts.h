@@ -6,14 +6,15 @@
 #include "job.h"
 
 /* What the routes ask about a call. `along`: each row is contiguous. `adjacent`: rows are side by side. Both are true
-   only of numbers that are native: aligned, in the byte order of this machine. */
+   only of numbers that are native: aligned, in the byte order of this machine. `by_lines`: rows are nearer to one another
+   than the elements of a row are, so an array is better read line by line, whatever its byte order and alignment. */
 typedef struct {
     const smx_plan *plan;
     const smx_op_kernels *op;
     ptrdiff_t rows, n; /* n: elements of a row */
     ptrdiff_t neighbours; /* rows along the last outer axis */
     int sums; /* SUMS, the lanes of the widest vector of any level: kernels->row_multiple */
-    int along[SMX_MAX_INPUTS], adjacent[SMX_MAX_INPUTS], out_along, out_adjacent;
+    int along[SMX_MAX_INPUTS], adjacent[SMX_MAX_INPUTS], by_lines[SMX_MAX_INPUTS], out_along, out_adjacent;
     int has_half; /* some array has numbers of 16 bits */
     int is_masked;
 } smx_facts;

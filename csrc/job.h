@@ -48,6 +48,7 @@ enum smx_option {
     SMX_WRITE_TRANSPOSED, /* SMX_TRANSPOSED is used */
     SMX_READ_LINES, /* COLUMNS are reduced in place, without a block */
     SMX_WHOLE_ROWS, /* rows are done one after the other, from their sums to their results */
+    SMX_KEEP_PIECES, /* the blocks of all pieces of a row are kept for write */
     SMX_OPTIONS
 };
 
@@ -92,10 +93,12 @@ struct smx_job {
     int uniform; /* tiles are opened by adding to the pointers of the tile before */
     int masks_in_kernel; /* kernels apply the mask, if its strides allow it */
     int row_results_adjacent; /* the results of one number a row are contiguous */
+    int keeps_pieces; /* blocks have room for all pieces of a tile, and write finds what reduce has loaded */
     int compact; /* lines follow one another in the arrays, and do so in blocks, too: blocks have no padding */
 
     /* Scratch memory, in bytes. */
     ptrdiff_t pitch; /* of a block, not in bytes but in reals */
+    ptrdiff_t piece_bytes; /* of a piece in a block */
     ptrdiff_t block_bytes, saved_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
 };
 
@@ -108,7 +111,9 @@ typedef struct {
 /* A thread at work on a job. */
 struct smx_worker {
     const smx_job *job;
-    char *block[SMX_MAX_INPUTS], *saved, *partials;
+    char *block[SMX_MAX_INPUTS], *saved, *partials; /* block: of the open piece */
+    char *first_block[SMX_MAX_INPUTS];
+    int holds_pieces; /* the blocks hold all pieces of the tile as they are to be opened, so none is loaded */
     char *stage, *mask_block; /* rows on their way to or from a block of columns; bytes of the mask */
     smx_view mask; /* of the open piece, strides in bytes */
     smx_tile tile;
@@ -191,6 +196,7 @@ static inline int smx_has_row_results(const smx_job *j) { return !j->op->element
 /* ---- transfer.c ------------------------------------------------------------------------------------------------- */
 
 smx_load smx_load_gathered, smx_load_half, smx_load_masked, smx_load_transposed, smx_load_lines, smx_load_compact_lines;
+smx_load smx_load_scattered_lines;
 smx_store smx_store_scattered, smx_store_half, smx_store_transposed, smx_store_half_lines;
 
 /* Views of the tile's rows: in an array, from element number start on; and in a block. */

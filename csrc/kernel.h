@@ -109,8 +109,9 @@ typedef struct {
     int exponent, divisor_exponent;
 } smx_targets;
 
-/* A loss counts 2^(SMX_LOSS_UNIT exponent) times its number, where the number alone would be out of range. */
-enum { SMX_LOSS_UNIT = 64 };
+/* A loss counts 2^(SMX_LOSS_UNIT exponent) times its number, where the number alone would be out of range. The exponent
+   SMX_OUT_OF_REACH says that the targets of a row of floats are too large for its gradient to be made in float. */
+enum { SMX_LOSS_UNIT = 64, SMX_OUT_OF_REACH = 127 };
 
 /* The rows that the next reduce is likely to read, in the next piece or tile. While reduce adds up the exponentials of
    its own rows, it finds the maxima of those, because the loop has loads to spare. */
@@ -230,6 +231,9 @@ typedef struct {
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride);
     void (*columns_to_segments)(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
                                 const uint8_t *length, int count);
+    /* Copies reals that are `step` bytes apart, at any address, into contiguous ones, as far as vectors do it well: the
+       first ones, whose number is returned. If swapped, the bytes of each are reversed. */
+    ptrdiff_t (*gather)(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

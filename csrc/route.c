@@ -6,7 +6,7 @@
        route         rows                              walk of reduce    where they are read
        tiny          all of a small call, contiguous   (see below)       in place, or a block
        packed        short and packed, derivatives     PACKED            in place
-       packed blocks short, derivatives, to be copied  PACKED            blocks without padding
+       packed blocks short, derivatives, copied        PACKED            blocks without padding
        few           few short ones, contiguous        SHORT_ROWS        in place
        short lines   short, side by side               SHORT_COLUMNS     in place if they fit the cache, else a block
        short         any other short ones              SHORT_COLUMNS     a block, into which they are transposed
@@ -17,8 +17,8 @@
 
    A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
 
-   Only reals are read in place. An array of another storage, byte order or alignment goes through a block, and so does
-   a masked one. Derivatives compute so little that a block would cost half as much again, so their kernels read masks
+   Rows are side by side if they are nearer to one another than the elements of a row are. Only native reals are read in
+   place. An array of another storage, byte order or alignment goes through a block, and so does a masked one. Derivatives compute so little that a block would cost half as much again, so their kernels read masks
    and 16 bits themselves. */
 
 #include "arch.h"
@@ -35,6 +35,9 @@ enum {
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
+    /* The most bytes of blocks that keep all pieces of a row: a part of the second-level cache, or of the last one. From
+       there, they come in less time than they would take to be copied once more. */
+    KEPT_PIECES = 1024 * 1024,
     /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
        first-level cache; the other half is for the second block and for results. */
     ROWS_BLOCK = 16 * 1024,
@@ -76,7 +79,7 @@ static int are_few(ptrdiff_t rows, ptrdiff_t n, int sums) { return rows <= sums 
 
 /* True if rows lie side by side, and fill half of the lanes of the widest vector or more. With fewer rows, empty lanes
    cost more than gathering rows does. */
-static int are_worth_columns(const smx_facts *c) { return c->adjacent[0] && 2 * c->neighbours >= c->sums; }
+static int are_worth_columns(const smx_facts *c) { return c->by_lines[0] && 2 * c->neighbours >= c->sums; }
 
 /* How many long rows, side by side, fit into blocks that stay in the second-level cache. */
 static ptrdiff_t rows_of_long_block(const smx_facts *c) {
@@ -97,11 +100,11 @@ static int fits_packed(const smx_facts *c) {
     return smx_is_short(c) && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && !c->has_half &&
            smx_has_long_spans(c) && smx_are_all_packed(c);
 }
-/* Some input has to be copied element by element. Copies of packed rows take less time than turning them into columns. */
+/* Some input has to be copied row by row. Copies of packed rows take less time than turning them into columns. */
 static int fits_packed_blocks(const smx_facts *c) {
     int needs_copy = 0;
     for (int k = 0; k < c->op->inputs; k++)
-        needs_copy |= !c->along[k] && !c->adjacent[k];
+        needs_copy |= !c->along[k] && !c->by_lines[k];
     return smx_is_short(c) && c->n > 1 && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && smx_has_long_spans(c) &&
            needs_copy;
 }
@@ -232,6 +235,8 @@ static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
     if (columns && c->adjacent[k])
         return j->compact ? smx_load_compact_lines : smx_load_lines;
+    if (columns && c->by_lines[k])
+        return smx_load_scattered_lines;
     if (columns)
         return smx_load_transposed;
     if (is_half)
@@ -386,6 +391,14 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
     const ptrdiff_t block = smx_round_up(j->pitch * (columns ? piece : j->tile_rows) * j->real_size, 64);
     /* Every input has a block, even if only one input needs it. The shift needs one, too. */
     j->block_bytes = needs_block || c->op->may_shift ? block : 0;
+    j->piece_bytes = block;
+    int is_loaded = c->is_masked && !j->masks_in_kernel;
+    for (int k = 0; k < c->op->inputs; k++)
+        is_loaded |= !j->in_place[k];
+    j->keeps_pieces = j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
+                      c->op->inputs * j->pieces * block <= KEPT_PIECES && may(SMX_KEEP_PIECES);
+    if (j->keeps_pieces)
+        j->block_bytes *= j->pieces;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
     j->mask_bytes = c->is_masked ? smx_round_up(j->tile_rows * piece, 64) : 0;
@@ -427,6 +440,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     for (int k = 0; k < c.op->inputs; k++) {
         c.along[k] &= j->constant_stride;
         c.adjacent[k] &= j->constant_stride;
+        c.by_lines[k] &= j->constant_stride;
     }
     c.out_along &= j->constant_stride;
     c.out_adjacent &= j->constant_stride;

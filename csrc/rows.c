@@ -33,7 +33,8 @@ static smx_worker *open_worker(const smx_job *j) {
     w->is_open = 0;
     w->lookahead_item = -1;
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
-        w->block[k] = scratch;
+        w->block[k] = w->first_block[k] = scratch;
+    w->holds_pieces = 0;
     w->saved = w->stage = scratch;
     scratch += j->saved_bytes + j->stage_bytes;
     w->mask_block = scratch;

@@ -178,46 +178,58 @@ static uint64_t swap64(uint64_t x) { return (uint64_t)swap32((uint32_t)x) << 32 
         }                                                                                                              \
     } while (0)
 
-/* Contiguous elements. They are swapped as so many numbers of 16 bits, whose order is reversed: compilers make vectors of
-   that without an instruction for bytes, which not every machine has. */
-SMX_INLINE void swap_run(char *restrict to, const char *restrict from, ptrdiff_t n, ptrdiff_t halves) {
-    for (ptrdiff_t i = 0; i < n; i++, to += 2 * halves, from += 2 * halves)
-        for (ptrdiff_t k = 0; k < halves; k++) {
-            uint16_t x;
-            memcpy(&x, from + 2 * k, 2);
-            x = swap16(x);
-            memcpy(to + 2 * (halves - 1 - k), &x, 2);
-        }
+/* Contiguous numbers of 16 bits. Compilers make vectors of this loop. */
+static void swap_halves(char *restrict to, const char *restrict from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint16_t x;
+        memcpy(&x, from + 2 * i, 2);
+        x = swap16(x);
+        memcpy(to + 2 * i, &x, 2);
+    }
 }
 
 void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restrict from, ptrdiff_t from_step,
                        ptrdiff_t n, ptrdiff_t size, int swapped) {
-    if (to_step == size && from_step == size && (!swapped || n >= 16)) {
-        if (!swapped)
-            memcpy(to, from, (size_t)(n * size));
-        else if (size == 2)
-            swap_run(to, from, n, 1);
-        else if (size == 4)
-            swap_run(to, from, n, 2);
-        else
-            swap_run(to, from, n, 4);
-    } else if (size == 2) {
+    if (to_step == size && from_step == size && !swapped)
+        memcpy(to, from, (size_t)(n * size));
+    else if (to_step == 2 && from_step == 2 && size == 2)
+        swap_halves(to, from, n);
+    else if (size == 2)
         COPY_ELEMENTS(uint16_t, swap16);
-    } else if (size == 4) {
+    else if (size == 4)
         COPY_ELEMENTS(uint32_t, swap32);
-    } else {
+    else
         COPY_ELEMENTS(uint64_t, swap64);
-    }
 }
 
-void smx_copy_rows(char *restrict to, ptrdiff_t to_row, ptrdiff_t to_step, const char *restrict from,
-                   ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, int swapped) {
+/* Fewer numbers are copied sooner one by one. */
+enum { WORTH_VECTORS = 16 };
+
+void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_step, const char *from,
+                      ptrdiff_t from_step, ptrdiff_t n) {
+    const ptrdiff_t size = smx_item_size(plan, operand);
+    if (to_step == -size) { /* the same copy from its other end, where the results are contiguous upwards */
+        to += (n - 1) * to_step;
+        from += (n - 1) * from_step;
+        to_step = size;
+        from_step = -from_step;
+    }
+    ptrdiff_t done = 0;
+    if (n >= WORTH_VECTORS && to_step == size && operand->storage == SMX_REAL)
+        done = plan->kernels->gather(from, from_step, n, operand->swapped, to);
+    if (done < n)
+        smx_copy_elements(to + done * to_step, to_step, from + done * from_step, from_step, n - done, size,
+                          operand->swapped);
+}
+
+void smx_copy_rows(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_row, ptrdiff_t to_step,
+                   const char *from, ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n) {
     if (to_row == n * to_step && from_row == n * from_step) {
         n *= rows;
         rows = 1;
     }
     for (ptrdiff_t r = 0; r < rows; r++)
-        smx_copy_elements(to + r * to_row, to_step, from + r * from_row, from_step, n, size, swapped);
+        smx_copy_numbers(plan, operand, to + r * to_row, to_step, from + r * from_row, from_step, n);
 }
 
 /* How many of n elements, from number i on, lie on one span of `span` elements. */
@@ -234,8 +246,8 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
                 ptrdiff_t to_step) {
     while (n > 0) {
         const ptrdiff_t count = smx_constant_stride_run(plan, first, n);
-        smx_copy_elements(to, to_step, row + smx_inner_offset(plan, from, first), from->inner[plan->inner_dims - 1],
-                          count, smx_item_size(plan, from), from->swapped);
+        smx_copy_numbers(plan, from, to, to_step, row + smx_inner_offset(plan, from, first),
+                         from->inner[plan->inner_dims - 1], count);
         to += count * to_step;
         first += count;
         n -= count;
@@ -246,8 +258,8 @@ void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff
                  ptrdiff_t from_step) {
     while (n > 0) {
         const ptrdiff_t count = smx_constant_stride_run(plan, first, n);
-        smx_copy_elements(row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from, from_step,
-                          count, smx_item_size(plan, to), to->swapped);
+        smx_copy_numbers(plan, to, row + smx_inner_offset(plan, to, first), to->inner[plan->inner_dims - 1], from,
+                         from_step, count);
         from += count * from_step;
         first += count;
         n -= count;

@@ -25,12 +25,16 @@ void smx_gather(const smx_plan *plan, const smx_operand *from, const char *row, 
 void smx_scatter(const smx_plan *plan, const smx_operand *to, char *row, ptrdiff_t first, ptrdiff_t n, const char *from,
                  ptrdiff_t from_step);
 
-/* Copies rows of n elements of 2, 4 or 8 bytes. Rows and elements are a constant number of bytes apart, at both ends. If
-   swapped, the bytes of each element are reversed. */
-void smx_copy_rows(char *restrict to, ptrdiff_t to_row, ptrdiff_t to_step, const char *restrict from,
-                   ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, int swapped);
+/* Copies rows of n numbers, as the operand keeps them, between it and memory in the order of this machine. Rows and
+   numbers are a constant number of bytes apart, at both ends. */
+void smx_copy_rows(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_row, ptrdiff_t to_step,
+                   const char *from, ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n);
 
 /* The same for a single row. */
+void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_step, const char *from,
+                      ptrdiff_t from_step, ptrdiff_t n);
+
+/* Copies elements of 2, 4 or 8 bytes one by one. If swapped, the bytes of each element are reversed. */
 void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restrict from, ptrdiff_t from_step,
                        ptrdiff_t n, ptrdiff_t size, int swapped);
 

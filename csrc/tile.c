@@ -115,10 +115,13 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
         if (j->in_place[k] && !shift && (!is_masked || kernels_mask)) {
             w->tile.in[k] = smx_view_array(w, &plan->in[k], start);
         } else {
-            j->load[k](w, k, start);
+            if (j->keeps_pieces)
+                w->block[k] = w->first_block[k] + piece * j->piece_bytes;
+            if (!w->holds_pieces)
+                j->load[k](w, k, start);
             w->tile.in[k] = smx_view_block(j, w->block[k]);
         }
-    if (shift)
+    if (shift && !w->holds_pieces)
         plan->kernels->subtract(&w->tile, shift);
     w->tile.saved[0].start = NULL;
     if (j->saves) {
@@ -313,11 +316,13 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
     if (!j->op->elementwise)
         return;
     const int takes_shift_back = state->shifted && j->op->writes_unshifted;
+    w->holds_pieces = j->keeps_pieces && !takes_shift_back;
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1 || takes_shift_back)
             smx_open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);
         smx_write_piece(w, piece);
     }
+    w->holds_pieces = 0;
 }
 
 void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows) {

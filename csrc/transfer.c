@@ -73,8 +73,8 @@ static void gather_rows(const smx_worker *w, const smx_operand *from, ptrdiff_t 
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
     if (j->constant_stride && plan->inner_dims == 1) {
-        smx_copy_rows(to, row, step, find_row(w, from, 0) + start * from->inner[0], from->outer[plan->outer_dims - 1],
-                      from->inner[0], w->tile.rows, w->tile.n, smx_item_size(plan, from), from->swapped);
+        smx_copy_rows(plan, from, to, row, step, find_row(w, from, 0) + start * from->inner[0],
+                      from->outer[plan->outer_dims - 1], from->inner[0], w->tile.rows, w->tile.n);
         return;
     }
     for (ptrdiff_t r = 0; r < w->tile.rows; r++)
@@ -85,8 +85,8 @@ static void scatter_rows(const smx_worker *w, const smx_operand *to, ptrdiff_t s
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
     if (j->constant_stride && plan->inner_dims == 1) {
-        smx_copy_rows(find_row(w, to, 0) + start * to->inner[0], to->outer[plan->outer_dims - 1], to->inner[0], from,
-                      row, step, w->tile.rows, w->tile.n, smx_item_size(plan, to), to->swapped);
+        smx_copy_rows(plan, to, find_row(w, to, 0) + start * to->inner[0], to->outer[plan->outer_dims - 1],
+                      to->inner[0], from, row, step, w->tile.rows, w->tile.n);
         return;
     }
     for (ptrdiff_t r = 0; r < w->tile.rows; r++)
@@ -211,6 +211,26 @@ void smx_load_lines(smx_worker *w, int k, ptrdiff_t start) {
         plan->kernels->lines_to_columns(
             from->storage, first + smx_inner_offset(plan, from, start + i), stride, w->tile.rows, count,
             (char *)block.start + i * block.element_stride * j->real_size, block.element_stride, j->prefetches);
+    }
+    mask_block(w, k, &block);
+}
+
+/* Rows whose lines are not contiguous, or not native, line by line into COLUMNS. Numbers of 16 bits become reals in the
+   memory of their line. */
+void smx_load_scattered_lines(smx_worker *w, int k, ptrdiff_t start) {
+    const smx_job *j = w->job;
+    const smx_plan *plan = j->plan;
+    const smx_operand *from = &plan->in[k];
+    const smx_view block = smx_view_block(j, w->block[k]);
+    const ptrdiff_t rows = w->tile.rows, size = smx_item_size(plan, from);
+    const ptrdiff_t step = from->outer[plan->outer_dims - 1], line_bytes = block.element_stride * j->real_size;
+    const char *first = find_row(w, from, 0);
+    char *line = block.start;
+    for (ptrdiff_t i = start; i < start + w->tile.n; i++, line += line_bytes) {
+        char *numbers = line + rows * (j->real_size - size);
+        smx_copy_numbers(plan, from, numbers, size, first + smx_inner_offset(plan, from, i), step, rows);
+        if (from->storage != SMX_REAL)
+            plan->kernels->from_half(from->storage, numbers, rows, line);
     }
     mask_block(w, k, &block);
 }

@@ -1,4 +1,4 @@
-# Cross-entropy: the call that _loss.py makes for all arguments, the fast path for simple ones, and sums over rows.
+# Cross-entropy: the call that _loss_call.py makes for all arguments, the fast path for simple ones, and sums over rows.
 
 from libc.stdint cimport int8_t
 from libc.string cimport memset
@@ -190,7 +190,7 @@ def _row_losses(
 ):
     """Return the cross-entropy of each row along the axis, as numbers and exponents, and fill in the gradient.
 
-    This is for _loss.py, which checks the arguments.
+    This is for _loss_call.py, whose arguments have been checked.
 
     x : float32 or float64, not empty, in any byte order.
     weight : of each class, contiguous and of x's type, or None.

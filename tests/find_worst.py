@@ -5,7 +5,7 @@
 A genetic search over rows of a few elements, of which every error of a long row can be seen too: it
 starts from random rows of all scales, keeps the worst of them, and changes these by a few units in
 the last place, by a random step, or by mixing two. Each length has a share of the time. With --temperature each start
-has a random temperature, and its rows that scale; of a derivative the whole search has one. Errors are
+has a random temperature, and its rows that scale; of a derivative or a loss the whole search has one. Errors are
 measured with longdouble during the search and with MPFR at its end (`ulp.py`); so the search needs
 a longdouble wider than float64, or float32 rows. With ``--any-size`` the targets of cross-entropy are of any
 magnitude, all alike or each by itself.
@@ -28,10 +28,11 @@ from softmax_ext import _reference
 POPULATION = 4096
 SURVIVORS = 256
 LENGTHS = (2, 3, 4, 6, 12)
-#: Functions of one array that have a temperature. (Results of derivatives and losses are measured at 1.)
+#: Functions of one array that have a temperature, and results whose temperature is that of the whole search.
 TEMPERED = [
     name for name, o in operations.OPERATIONS.items() if o.takes("temperature") and name in operations.OF_ONE
 ]
+TEMPERED_AS_A_WHOLE = [*operations.DERIVATIVES, *operations.LOSSES]
 
 
 def errors(function, genes, temperature, truth=ulp.wide):
@@ -114,9 +115,9 @@ def main(argv=None):
     if not ulp.WIDE_ENOUGH[dtype]:
         sys.exit("longdouble is no wider than float64 here")
 
-    if options.temperature and function not in (*TEMPERED, *operations.DERIVATIVES):
+    if options.temperature and function not in (*TEMPERED, *TEMPERED_AS_A_WHOLE):
         sys.exit(f"{function} has no temperature")
-    if options.temperature and function in operations.DERIVATIVES:
+    if options.temperature and function in TEMPERED_AS_A_WHOLE:
         of_all = float(2 ** np.random.default_rng(options.seed).uniform(-12, 12))
         print(f"  T = {of_all.hex()}", file=sys.stderr)
         operations.RESULTS[function] = operations.tempered(function, of_all)

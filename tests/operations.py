@@ -237,7 +237,7 @@ class Result:
     #: have a temperature take it as a keyword.
     call: Callable
     scale: Callable | None = None
-    #: Of a derivative.
+    #: Of a derivative or a loss.
     temperature: float = 1.0
     #: True if the second array may be negative.
     has_signs: bool = False
@@ -264,31 +264,32 @@ def _of_rows(operation):
 
 
 def tempered(name, temperature):
-    """Return the result of a derivative with a temperature."""
-    operation = OPERATIONS[name]
+    """Return the result of a derivative or a loss with a temperature."""
+    result = RESULTS[name]
+    by = temperature if name in LOSSES else 1.0  # of the logits
 
     def call(module, *rows):
-        return getattr(module, name)(*rows, temperature=temperature)
+        return result.call(module, *rows, temperature=temperature)
 
-    def scale(*rows, total):
-        return operation.scale(*rows, total=total) / temperature
+    def scale(x, *rows, total):
+        return result.scale(x / by, *rows, total=total) / temperature
 
-    return replace(RESULTS[name], call=call, scale=scale, temperature=temperature)
+    return replace(result, call=call, scale=scale, temperature=temperature)
 
 
-def _loss_of_rows(module, x, labels=None):
+def _loss_of_rows(module, x, labels=None, **options):
     """Return the losses and the gradient; without probabilities as labels, class 0 is every row's."""
     labels = np.zeros(len(x), int) if labels is None else labels
-    loss, gradient = module.cross_entropy_with_grad(x, labels, reduction="none")
+    loss, gradient = module.cross_entropy_with_grad(x, labels, reduction="none", **options)
     return loss[:, None], gradient
 
 
-def _loss(*arguments):
-    return _loss_of_rows(*arguments)[0]
+def _loss(*arguments, **options):
+    return _loss_of_rows(*arguments, **options)[0]
 
 
-def _loss_gradient(*arguments):
-    return _loss_of_rows(*arguments)[1]
+def _loss_gradient(*arguments, **options):
+    return _loss_of_rows(*arguments, **options)[1]
 
 
 def _weighted(module, x, b):
@@ -306,6 +307,7 @@ RESULTS = {name: _of_rows(OPERATIONS[name]) for name in DISTINCT} | {
         Result("target_loss_grad", ("x", "q"), None, "terms", _loss_gradient, _loss_scale),
     ]
 }
+LOSSES = [name for name in RESULTS if "loss" in name]
 #: Those of one array, and those of two.
 OF_ONE = [name for name, result in RESULTS.items() if len(result.arguments) == 1]
 OF_TWO = [name for name, result in RESULTS.items() if len(result.arguments) == 2]

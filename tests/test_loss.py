@@ -12,7 +12,7 @@ from layouts import LAYOUTS
 from numpy.testing import assert_allclose, assert_array_equal
 
 import softmax_ext
-from softmax_ext import _reference, cross_entropy, cross_entropy_with_grad
+from softmax_ext import _loss_arguments, _reference, cross_entropy, cross_entropy_with_grad
 
 TYPES = [np.float32, np.float64]
 LN2 = np.log(2)
@@ -139,7 +139,7 @@ def test_one_row():
 def test_nothing_counts(dtype, isa):
     for x in (np.ones((4, 3), dtype), np.full((4, 3), np.nan, dtype), np.zeros((0, 3), dtype)):
         labels = np.full(len(x), -1)
-        for reduction in softmax_ext._loss.REDUCTIONS:
+        for reduction in _loss_arguments.REDUCTIONS:
             loss, gradient = cross_entropy_with_grad(x, labels, ignore_index=-1, reduction=reduction)
             assert_array_equal(loss, np.zeros(len(x)) if reduction == "none" else 0)
             assert_array_equal(gradient, np.zeros_like(x))
@@ -325,7 +325,7 @@ def test_labels_of_no_class():
 # Derivatives ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reduction", softmax_ext._loss.REDUCTIONS)
+@pytest.mark.parametrize("reduction", _loss_arguments.REDUCTIONS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["labels", "probabilities"])
@@ -391,7 +391,7 @@ def test_against_the_reference(data, shape, dtype):
     if x.size:
         x = data.draw(st.sampled_from(list(LAYOUTS.values())))(x)
     kwargs = {
-        "reduction": data.draw(st.sampled_from(softmax_ext._loss.REDUCTIONS)),
+        "reduction": data.draw(st.sampled_from(_loss_arguments.REDUCTIONS)),
         "label_smoothing": data.draw(st.sampled_from([0, 0, 0.1, 0.5, 1])),
     }
     w = np.ones(classes)
@@ -445,7 +445,7 @@ def test_against_pytorch():
     q = rng.dirichlet(np.ones(5), size=(6, 7)).swapaxes(1, 2)
     weight = rng.uniform(0.1, 3, size=5)
     for kind in (labels, q):
-        for reduction in softmax_ext._loss.REDUCTIONS:
+        for reduction in _loss_arguments.REDUCTIONS:
             for w in (None, weight):
                 for s in (0.0, 0.3):
                     for ignored in (None, 2) if kind is labels else (None,):
@@ -610,7 +610,7 @@ def test_keywords_together(data, shape, dtype):
     classes, others = shape[axis], tuple(np.delete(shape, axis))
     x = (rng.normal(size=shape) * data.draw(st.sampled_from([1, 1, 30]))).astype(dtype)
     kwargs = {
-        "reduction": data.draw(st.sampled_from(softmax_ext._loss.REDUCTIONS)),
+        "reduction": data.draw(st.sampled_from(_loss_arguments.REDUCTIONS)),
         "label_smoothing": data.draw(st.sampled_from([0, 0.1, 1])),
         "temperature": data.draw(st.sampled_from([1, 1, 0.5, 2.7])),
     }

@@ -163,6 +163,52 @@ def test_tiny_smoothing(isa):
     assert_right(np.float32([[90, 1, 2]]), [0], "none", weight=np.full(3, 1e30, np.float32), smoothing=1e-40)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_subnormal_logarithm_decides_beside_huge_targets(dtype, isa):
+    gap, huge, others = (95, 1e30, 1e-20) if dtype is np.float32 else (735, 1e300, 1e-50)
+    x = np.array([[0, -gap, -3], [0, -gap, -gap - 2]], dtype)
+    for t in (huge, huge * 1e-8, 1.0):
+        q = np.array([[t, 0, 0], [t, others, 0]], dtype)
+        assert_right(x, q, "none")
+        assert_right(x, q, "sum", temperature=1.0)
+        assert_right(x, q, "mean", sample_weight=np.array([1, 0.25], dtype))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_gradients_of_negligible_probabilities_times_huge_targets(dtype, isa):
+    gaps, sizes = (
+        ((104, 120, 170), (2e3, 1e15, 1e30, 3e38)) if dtype is np.float32 else ((750, 790), (1e60, 1e250))
+    )
+    for gap in gaps:
+        for size in sizes:
+            for shape in ((1, 3), (20, 3), (3, 90)):
+                x = np.full(shape, -gap, dtype)
+                x[:, 1] = 0
+                q = np.zeros(shape, dtype)
+                q[:, 1] = size
+                rows = slice(None, None, 7)  # the truth is slow
+                _, gradient = cross_entropy_with_grad(x, q, reduction="none")
+                _, want, scales = truth(x[rows], q[rows], "none")
+                for i in (0, 1, shape[1] - 1):
+                    for got, row, scale in zip(gradient[rows, i], want, scales, strict=True):
+                        assert_near(got, row[i], scale[i], 6, dtype)
+                again = x.copy()
+                cross_entropy_with_grad(again, q, reduction="none", out=again)
+                assert again.tobytes() == gradient.tobytes()
+
+
+def test_labels_of_huge_weight(isa):
+    """Results that are subnormal may be lost in float64, or from smaller weights; all others are right."""
+    x = np.float32([[0, -120, -1], [-120, 0, -130], [1, 2, 3]])
+    for size in (3e6, 1e20, 3e38):
+        weight = np.float32([size, size, 1])
+        _, gradient = assert_right(x, [0, 1, 2], "none", weight=weight)
+        again = x.copy()
+        cross_entropy_with_grad(again, [0, 1, 2], reduction="none", weight=weight, out=again)
+        assert again.tobytes() == gradient.tobytes()
+        assert_right(x, [0, 1, 2], "none", sample_weight=np.float32([size, 1, 1]))
+
+
 # Anything -------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,7 @@ def test_affinity_bounds_the_number_of_threads(python):
 def test_as_many_threads_run_as_were_set(python):
     """Seen from outside: the runtime's pool stays after a parallel call."""
     script = """
+        import time
         time.sleep(0.1)  # a program that has just begun goes alone
         before = len(os.listdir("/proc/self/task"))
         for n in (1, 3):

@@ -169,6 +169,44 @@ def test_products(data, name, shape, y_type, g_type):
 
 
 @several
+@given(
+    st.data(),
+    st.sampled_from(DERIVATIVES),
+    hnp.array_shapes(min_dims=1, max_dims=3, max_side=9) | long_shapes,
+    st.sampled_from([np.float32, np.float64]),
+    st.just(1.0) | st.builds(np.ldexp, st.floats(0.5, 1), st.integers(-800, 800)).map(float),
+)
+def test_products_of_any_size(data, name, shape, dtype, temperature):
+    """Gradients of any size, all alike or each by itself, at any temperature: 6 u of the natural scale."""
+    info = np.finfo(dtype)
+    if np.finfo(np.longdouble).maxexp <= info.maxexp:
+        pytest.skip("longdouble is no wider")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    axis = data.draw(axes(len(shape)))
+    spread = data.draw(st.sampled_from([0.1, 3, 100]))
+    y = getattr(_reference, OPERATIONS[name].forward)((rng.normal(size=shape) * spread).astype(dtype), axis)
+    exponents = rng.integers(
+        info.minexp - info.nmant, info.maxexp, size=data.draw(st.sampled_from([(), shape]))
+    )
+    g = np.ldexp(rng.choice([-1, 1], size=shape) * rng.uniform(1, 1.999, size=shape), exponents).astype(dtype)
+    kwargs = {**data.draw(masks(shape)), "temperature": temperature}
+    wide = y.astype(np.longdouble), g.astype(np.longdouble)
+    want = getattr(_reference, name)(*wide, axis, **kwargs)
+    seen = kwargs.get("where", True)
+
+    def total(terms):
+        return np.sum(np.where(seen, terms, 0), axis=axis, keepdims=True)
+
+    scale = OPERATIONS[name].scale(wide[0], np.abs(wide[1]), total=total) / np.longdouble(temperature)
+    got = getattr(softmax_ext, name)(y, g, axis, **kwargs)
+    bound = 3 * np.longdouble(info.eps) * scale + 2 * np.longdouble(info.smallest_subnormal)
+    with np.errstate(all="ignore"):
+        near = np.abs(got - want) <= bound
+    # Beyond the range: the result, or two terms that cancel.
+    assert np.all(near | (np.abs(want) + bound >= np.longdouble(info.max))), (got, want)
+
+
+@several
 @given(st.data(), hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
 def test_jacobian(data, shape):
     x = data.draw(arrays(shape, np.dtype(data.draw(st.sampled_from(["f4", "f8"])))))

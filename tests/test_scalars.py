@@ -12,10 +12,17 @@ import softmax_ext
 from softmax_ext import cross_entropy, cross_entropy_with_grad, log_softmax, softmax
 
 X = np.array([[0.5, -1.0, 3.0]])
+P = np.array([[0.5, 0.125, 0.375]])
 
 CALLS = {
     "softmax temperature": lambda value: softmax(X, temperature=value),
     "log_softmax temperature": lambda value: log_softmax(X, temperature=value),
+    "logsumexp temperature": lambda value: softmax_ext.logsumexp(X, temperature=value),
+    "softmax_entropy temperature": lambda value: softmax_ext.softmax_entropy(X, temperature=value),
+    "softmax_vjp temperature": lambda value: softmax_ext.softmax_vjp(P, X, temperature=value),
+    "log_softmax_jvp temperature": lambda value: softmax_ext.log_softmax_jvp(np.log(P), X, temperature=value),
+    "softmax_jacobian temperature": lambda value: softmax_ext.softmax_jacobian(P, temperature=value),
+    "cross_entropy temperature": lambda value: cross_entropy(X, [1], temperature=value),
     "cross_entropy label_smoothing": lambda value: cross_entropy(X, [1], label_smoothing=value),
     "cross_entropy_with_grad label_smoothing": (
         lambda value: cross_entropy_with_grad(X, [1], label_smoothing=value)[1]

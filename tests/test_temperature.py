@@ -192,6 +192,54 @@ def test_extremes(temperature, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("count", [1, 20, 2100])  # of each number: rows of every way through the kernels
+def test_differences_beyond_the_range_whose_quotient_is_within(dtype, count):
+    """x - max is infinite, (x - max) / T is not: of every member of the family, with masks and initial terms."""
+    info = np.finfo(dtype)
+    top, t, half = info.max, 8.0, float(info.max) / 8
+    close = {"rtol": 4 * info.eps, "atol": 0}
+    x = np.repeat(np.array([top, -top], dtype), count)
+    log_count = np.log(count)  # beside the logits: lost to rounding, but for softmax
+    is_top = x > 0
+    log_p = np.where(is_top, -log_count, -2 * half)
+    for rows, axis in ((np.stack([x] * 3), -1), (np.stack([x] * 3, axis=1), 0)):
+        shape = [1, -1] if axis == -1 else [-1, 1]
+        want, p = log_p.reshape(shape), (is_top / count).reshape(shape)
+        np.testing.assert_allclose(log_softmax(rows, axis, temperature=t), want + 0 * rows, **close)
+        np.testing.assert_allclose(softmax(rows, axis, temperature=t), p + 0 * rows, **close)
+        np.testing.assert_allclose(softmax_ext.logsumexp(rows, axis, temperature=t), [half] * 3, **close)
+        entropy = softmax_ext.softmax_entropy(rows, axis, temperature=t)
+        np.testing.assert_allclose(entropy, [log_count] * 3, **close)
+        for function in (softmax, log_softmax):
+            _, total = function(rows, axis, temperature=t, return_logsumexp=True)
+            np.testing.assert_allclose(total.ravel(), [half] * 3, **close)
+        # Cross-entropy: of labels, of probabilities, smoothed.
+        labels = np.full(3, 2 * count - 1)
+        targets = np.zeros_like(rows)
+        targets[(slice(None), -1) if axis == -1 else (-1, slice(None))] = 1
+        gradient = (p - targets) / t
+        for given_labels in (labels, targets):
+            loss, found = softmax_ext.cross_entropy_with_grad(
+                rows, given_labels, axis, reduction="none", temperature=t
+            )
+            np.testing.assert_allclose(loss, [2 * half] * 3, **close)
+            np.testing.assert_allclose(found, gradient, rtol=0, atol=2 * info.eps / t)
+            smooth = softmax_ext.cross_entropy(
+                rows, given_labels, axis, reduction="none", temperature=t, label_smoothing=0.5
+            )
+            np.testing.assert_allclose(smooth, [1.5 * half] * 3, **close)
+        # Hidden elements, and an initial term that is the largest.
+        seen = ~np.isnan(np.where(is_top & (np.arange(len(x)) > 0), np.nan, x)).reshape(shape)
+        holes = np.where(seen, rows, dtype(np.nan))
+        found = log_softmax(holes, axis, temperature=t, where=seen)
+        np.testing.assert_allclose(
+            found, np.where(seen, np.where(p > 0, 0, -2 * half), -np.inf) + 0 * rows, **close
+        )
+        found = log_softmax(rows, axis, temperature=t, initial=dtype(3 * half))
+        np.testing.assert_allclose(found, np.where(p > 0, -2 * half, -4 * half) + 0 * rows, **close)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 def test_rows_beyond_the_reduction(dtype):
     """|max / T| so large that x - max is taken first."""
     x = np.array([[1e6, 1e6 - 1, 999_990], [-1e9, -1e9, -2e9], [3e20, 3e20, 1]], dtype)

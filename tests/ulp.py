@@ -162,8 +162,12 @@ def exact(function, *rows, temperature=1.0):
     """Return the truth for 2-D arrays of rows (x; or y and g), from MPFR; of x / temperature."""
     with gmpy2.context(gmpy2.get_context(), precision=BITS):
         formula = _EXACT[function]
-        by, divisor = mpfr(temperature), mpfr(operations.RESULTS[function].temperature)
-        lists = (([mpfr(float(v)) / by for v in row] for row in array) for array in rows)
+        by, divisor = [mpfr(temperature)] * len(rows), mpfr(operations.RESULTS[function].temperature)
+        if function in operations.LOSSES:  # the temperature is that of the logits, and of their gradient
+            by[0], divisor = divisor, divisor if function.endswith("grad") else mpfr(1)
+        lists = (
+            ([mpfr(float(v)) / t for v in row] for row in array) for array, t in zip(rows, by, strict=True)
+        )
         return Truth.of_mpfr([[v / divisor for v in formula(*row)] for row in zip(*lists, strict=True)])
 
 

@@ -119,8 +119,9 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
     return all < 0 || any;
 }
 
-/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small, both
-   are computed 2^LIFT times too large. Then log(1 + z) is z. */
+/* If the second largest element is so far below the maximum that log(1 + z) may be subnormal, and S is as small beside
+   T, both are computed 2^LIFT times too large. Then log(1 + z) is z. Beside a larger S, what log(1 + z) loses is
+   negligible. */
 #define LIFT (REAL_BITS == 32 ? 192 : 1536)
 #define LIFT_BELOW (REAL_BITS == 32 ? -100 : -900)
 #define LIFT_UP_TO v_set1((real)(REAL_BITS == 32 ? 0x1p-100 : 0x1p-900))
@@ -128,13 +129,14 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 /* The exponent of T / divisor is part of the factor of the exponentials if it is in this range, else applied at the
    end. Below the range, the factor or its product with an exponential might be subnormal. */
 #define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
-#define LARGEST_EXPONENT (REAL_BITS == 32 ? 120 : 1000)
+#define LARGEST_EXPONENT (REAL_BITS == 32 ? 90 : 970)
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
-   ordinary size. */
-#define ORDINARY (REAL_BITS == 32 ? 0x1p30f : (real)0x1p200)
+   ordinary size. An exponential that counts as 0 is below any number if it is multiplied by 256, but not if by more. */
+#define LEAST_ORDINARY ((real)(REAL_BITS == 32 ? 0x1p-30 : 0x1p-200))
+#define MOST_ORDINARY 256
 SMX_INLINE vec even_exponent(vec t) {
-    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(1 / ORDINARY), largest = v_set1(ORDINARY);
+    const vec size = v_abs(t), zero = v_set1(0), least = v_set1(LEAST_ORDINARY), largest = v_set1(MOST_ORDINARY);
     if (v_all_le(least, size) && v_all_le(size, largest))
         return zero;
     const vec half = v_rounded(v_mul(apart_of(v_min(size, HUGEST)).exponent, v_set1((real)0.5)));
@@ -143,20 +145,30 @@ SMX_INLINE vec even_exponent(vec t) {
     return v_select_le(least, size, v_select_le(size, largest, zero, even), even);
 }
 
-/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, post is left for
-   the end, and `others` is what the row's other targets are multiplied by. */
+/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is what the
+   exponentials themselves are larger by, post is left for the end, and `others` is what the row's other targets are
+   multiplied by. Exponentials that are raised are not 0 where their product with T counts; those that reduce has saved
+   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double, and so have targets that are
+   multiplied by so much that subnormal ones would count: the package does so for the rows of which finish says that they
+   are SMX_OUT_OF_REACH. */
+#define MOST_RAISED (REAL_BITS == 32 ? 90 : 900)
+#define REACH_ALONE (REAL_BITS == 32 ? 20 : 900)
+
 typedef struct {
-    vec power, post;
+    vec power, raise, post;
     two_powers others;
 } row_powers;
 
-SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent) {
+SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent, int alone) {
     const vec zero = v_set1(0), whole = v_add(t_exponent, exponent);
     const vec not_less = v_select_le(v_set1(LEAST_EXPONENT), whole, zero, whole);
     row_powers powers;
     const vec limit = v_set1(LARGEST_EXPONENT);
     powers.post = v_select_le(whole, limit, not_less, v_sub(whole, limit));
-    powers.power = bounded_power(v_sub(whole, powers.post));
+    const vec in_factor = v_sub(whole, powers.post), most = v_set1(MOST_RAISED), half = v_set1((real)0.5);
+    const vec raise = v_rounded(v_mul(v_max(zero, v_min(most, in_factor)), half));
+    powers.raise = alone ? zero : v_add(raise, raise); /* even, as references are */
+    powers.power = bounded_power(v_sub(in_factor, powers.raise));
     powers.others = two_powers_of(v_sub(exponent, powers.post));
     return powers;
 }
@@ -180,15 +192,20 @@ SMX_INLINE vec loss_of(target_sums sums, const exp_total *total, pair logarithm,
         divide_by_temperature(&sums, t, exponent);
     const vec max_reference = exp_reference(total->m.first, t), below = v_sub(total->reference, max_reference);
     if (!v_all_le(v_set1(LIFT_BELOW), below)) {
-        const vec zero = v_set1(0), lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
-                                                       v_select_le(sums.s.high, LIFT_UP_TO, v_set1(LIFT), zero));
+        const vec t_size = v_max(v_set1(1), v_abs(sums.t.high)), t_down = v_sub(v_set1(0), even_exponent(t_size));
+        const vec zero = v_set1(0),
+                  lift = v_select_le(v_set1(LIFT_BELOW), below, zero,
+                                     v_select_le(sums.s.high, v_mul(LIFT_UP_TO, t_size), v_set1(LIFT), zero));
         const pair divisor = exp_divisor(total->m.first, exp_scale_of(max_reference, t));
-        const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift)), s = pair_scaled(sums.s, lift);
+        const pair z = pair_scaled(quotient(total->s, divisor), v_add(below, lift));
+        const vec t_scale = v_select_le(lift, zero, zero, t_down); /* a large T and its S would be too large */
+        const pair s = pair_scaled(sums.s, v_add(lift, t_scale));
+        sums.t = pair_scaled(sums.t, t_scale);
         logarithm.high = v_select_le(lift, zero, logarithm.high, z.high);
         logarithm.low = v_select_le(lift, zero, logarithm.low, z.low);
         sums.s.high = v_select_le(lift, zero, sums.s.high, s.high);
         sums.s.low = v_select_le(lift, zero, sums.s.low, s.low);
-        *exponent = v_sub(*exponent, lift);
+        *exponent = v_sub(*exponent, v_add(lift, t_scale));
     }
     pair loss = sum_add_product(sums.s, sums.t.high, logarithm.high);
     loss.low = v_fma(sums.t.high, logarithm.low, v_fma(sums.t.low, logarithm.high, loss.low));
@@ -244,7 +261,7 @@ SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void 
     const vec mean = v_set1((real)inverse), zero = v_set1(0);
     const vec mean_low = v_set1((real)((inverse - (double)(real)inverse) + inverse_low));
     const vec mean_exponent = v_set1((real)(targets->exponent - divisor_exponent));
-    const row_powers ordinary = row_powers_of(zero, mean_exponent);
+    const row_powers ordinary = row_powers_of(zero, mean_exponent, alone);
     tile_logarithms logs;
     int flags = 0;
     log_over_maximum(&logs, tile, pieces, partials, NULL); /* the shift matters to initial terms alone */
@@ -268,11 +285,22 @@ SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void 
         const pair t_apart = alone ? sums.t : pair_scaled(sums.t, v_sub(zero, t_exponent));
         row_powers powers = ordinary;
         if (!v_all_le(v_add(v_abs(scale_exponent), v_abs(t_exponent)), zero))
-            powers = row_powers_of(t_exponent, v_add(scale_exponent, mean_exponent));
+            powers = row_powers_of(t_exponent, v_add(scale_exponent, mean_exponent), alone);
+
+        if (REAL_BITS == 32) {
+            const vec reach = v_set1(alone ? REACH_ALONE : MOST_RAISED), beside = v_add(scale_exponent, mean_exponent);
+            const vec whole = v_sub(v_add(t_exponent, beside), reach);
+            const vec beyond = alone ? whole : v_max(whole, v_sub(beside, v_set1(FRACTION_BITS)));
+            if (!v_all_le(beyond, zero)) {
+                real *left = constant + LOSS_EXPONENT * SMX_TILE_ROWS;
+                v_store(left, v_select_le(beyond, zero, v_load(left), v_set1(SMX_OUT_OF_REACH)));
+                flags |= SMX_SCALED;
+            }
+        }
 
         /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
         const vec max_reference = exp_reference(total.m.first, t);
-        const exp_scale exponentials = exp_scale_of(max_reference, t);
+        const exp_scale exponentials = exp_scale_of(v_sub(max_reference, powers.raise), t);
         const pair sum = sum_with_maximum(total, max_reference, t);
         const pair weight = pair_times(t_apart, pair_of(mean, mean_low));
         const vec factor = exp_factor(v_div(weight.high, sum.high));
@@ -286,6 +314,7 @@ SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void 
         v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, exponentials.rounder);
         v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, exponentials.floor);
 
+        int are_finite = v_all_le(v_abs(factor), HUGEST); /* the targets, and what they are multiplied by */
         const vec share = v_mul(scale.fraction, mean), share_low = v_mul(scale.fraction, mean_low);
         if (tile->label) {
             const vec target = alone ? factor_apart.fraction : label_factor;
@@ -293,17 +322,21 @@ SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void 
             v_store(constant + LOSS_LABEL * SMX_TILE_ROWS, scaled_twice(value, powers.others));
         } else {
             const vec value = v_mul(scale.fraction, v_set1((real)(targets->keep / divisor)));
-            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, scaled_twice(value, powers.others));
+            const vec keep = scaled_twice(value, powers.others);
+            v_store(constant + LOSS_KEEP * SMX_TILE_ROWS, keep);
+            are_finite &= v_all_le(keep, HUGEST);
         }
         if (!alone) {
             vec value = v_mul(scale.fraction, v_set1((real)(targets->spread / divisor)));
             if (tile->spread)
                 value = v_mul(v_load_first((const real *)tile->spread + row, rows - row, zero), share);
-            v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, scaled_twice(value, powers.others));
+            const vec spread = scaled_twice(value, powers.others);
+            v_store(constant + LOSS_SPREAD * SMX_TILE_ROWS, spread);
+            are_finite &= v_all_le(spread, HUGEST);
         }
         v_store(constant + LOSS_POST * SMX_TILE_ROWS, powers.post);
         flags |= exp_flags(total, rows - row, t, constant + SMX_SHIFT * SMX_TILE_ROWS);
-        if (!v_all_le(v_abs(factor), HUGEST)) /* targets that are not finite */
+        if (!are_finite)
             flags |= SMX_NOT_FINITE;
     }
     if (has_ignored(tile))
@@ -338,7 +371,9 @@ SMX_INLINE void target_loss_grad_of(const terms *term, int count, const exp_temp
     EACH {
         const vec *c = term[k].c,
                   share = v_fma(c[LOSS_KEEP - LOSS_SOFTMAX], term[k].v[2], c[LOSS_SPREAD - LOSS_SOFTMAX]);
-        y[k] = softmax_minus(e[k].power, e[k].p, c, v_mul(term[k].v[1], share));
+        /* a weight of 0 makes 0 of any share, which may be infinite */
+        const vec weight = term[k].v[1], target = v_select_le(weight, v_set1(0), v_set1(0), v_mul(weight, share));
+        y[k] = softmax_minus(e[k].power, e[k].p, c, target);
     }
 }
 

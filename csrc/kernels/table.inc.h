@@ -100,6 +100,7 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
     .columns_to_rows = columns_to_rows,
     .segments_to_columns = segments_to_columns,
     .columns_to_segments = columns_to_segments,
+    .gather = gather,
     .no_temperature = &no_temperature,
     .set_temperature = set_temperature,
     .subtract = subtract,

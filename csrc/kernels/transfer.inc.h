@@ -1,4 +1,54 @@
-/* Copies between an array and a block: lines to columns and back, columns to rows; numbers of 16 bits; masks. */
+/* Copies between an array and a block: reals of any stride and byte order; lines to columns and back, columns to rows;
+   numbers of 16 bits; masks. */
+
+/* ---- reals of any stride and byte order ------------------------------------------------------------------------- */
+
+SMX_INLINE vec in_native_order(vec a, int swapped) { return swapped ? v_swap_bytes(a) : a; }
+
+/* The lanes in reverse; the low bits of the index are the numbers of lanes. */
+SMX_INLINE vec reversed(vec a) {
+    return v_permute(a, v_sub(v_set1((real)ROUNDER + (LANES - 1)), v_load(lane_numbers)));
+}
+
+/* One vector of elements that are two or three reals apart: the loads also read what lies between them. Backwards, the
+   vector ends at its first element, and the loads begin before its last one. */
+SMX_INLINE vec seconds_from(const real *p, int backwards) {
+    vec column[2];
+    v_load_pairs(backwards ? p - (2 * LANES - 1) : p, column);
+    return backwards ? reversed(column[1]) : column[0];
+}
+SMX_INLINE vec thirds_from(const real *p, int backwards) {
+    vec column[3];
+    v_load_triples(backwards ? p - (3 * LANES - 1) : p, column);
+    return backwards ? reversed(column[2]) : column[0];
+}
+
+SMX_INLINE ptrdiff_t gather_of(const char *from, ptrdiff_t step, ptrdiff_t n, int swapped, real *to) {
+    const ptrdiff_t size = sizeof(real), reals = step < 0 ? -step : step;
+    const int backwards = step < 0, is_aligned = (uintptr_t)from % sizeof(real) == 0;
+    ptrdiff_t i = 0;
+    if (step == size && swapped)
+        for (; i + LANES <= n; i += LANES)
+            v_store(to + i, v_swap_bytes(v_load_bytes(from + i * size)));
+    else if (step == size) {
+        memcpy(to, from, (size_t)(n * size));
+        i = n;
+    } else if (step == -size)
+        for (; i + LANES <= n; i += LANES)
+            v_store(to + i, in_native_order(reversed(v_load_bytes(from - (i + LANES - 1) * size)), swapped));
+    /* What is read beyond the elements of a vector lies before the next element, so there has to be one. */
+    else if (reals == 2 * size && is_aligned)
+        for (; i + LANES < n; i += LANES)
+            v_store(to + i, in_native_order(seconds_from((const real *)(from + i * step), backwards), swapped));
+    else if (reals == 3 * size && is_aligned)
+        for (; i + LANES < n; i += LANES)
+            v_store(to + i, in_native_order(thirds_from((const real *)(from + i * step), backwards), swapped));
+    return i;
+}
+
+static ptrdiff_t gather(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to) {
+    return swapped ? gather_of(from, step, n, 1, to) : gather_of(from, step, n, 0, to);
+}
 
 /* ---- lines to columns, and back --------------------------------------------------------------------------------- */
 

@@ -48,6 +48,15 @@ typedef vec table;
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
 SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
 SMX_INLINE void v_store(real *p, vec a) { V(storeu)(p, a); }
+SMX_INLINE vec v_load_bytes(const char *p) { return AS_REAL(_mm512_loadu_si512(p)); }
+SMX_INLINE vec v_swap_bytes(vec a) {
+#if REAL_BITS == 32
+    const __m128i order = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
+#else
+    const __m128i order = _mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+#endif
+    return AS_REAL(_mm512_shuffle_epi8(AS_INT(a), _mm512_broadcast_i32x4(order)));
+}
 SMX_INLINE void v_stream(real *p, vec a) { V(stream)(p, a); }
 SMX_INLINE void v_stream_end(void) { _mm_sfence(); }
 

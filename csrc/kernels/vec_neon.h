@@ -59,6 +59,13 @@ SMX_INLINE vec v_set1(real x) {
 }
 SMX_INLINE vec v_load(const real *p) { return V(vld1)(p); }
 SMX_INLINE void v_store(real *p, vec a) { V(vst1)(p, a); }
+#if REAL_BITS == 32
+SMX_INLINE vec v_load_bytes(const char *p) { return vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)p)); }
+SMX_INLINE vec v_swap_bytes(vec a) { return vreinterpretq_f32_u8(vrev32q_u8(vreinterpretq_u8_f32(a))); }
+#else
+SMX_INLINE vec v_load_bytes(const char *p) { return vreinterpretq_f64_u8(vld1q_u8((const uint8_t *)p)); }
+SMX_INLINE vec v_swap_bytes(vec a) { return vreinterpretq_f64_u8(vrev64q_u8(vreinterpretq_u8_f64(a))); }
+#endif
 SMX_INLINE void v_stream(real *p, vec a) { v_store(p, a); } /* there is no such intrinsic */
 SMX_INLINE void v_stream_end(void) {}
 

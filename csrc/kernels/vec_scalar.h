@@ -19,6 +19,19 @@ SMX_INLINE vec v_set1(real x) { return x; }
 SMX_INLINE vec v_load(const real *p) { return *p; }
 SMX_INLINE void v_store(real *p, vec a) { *p = a; }
 
+/* A load from any address, aligned or not; and the numbers with their bytes reversed. */
+SMX_INLINE vec v_load_bytes(const char *p) {
+    vec a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+SMX_INLINE vec v_swap_bytes(vec a) {
+    real_bits from = bits_of_real(a), to = 0;
+    for (size_t k = 0; k < sizeof from; k++, from >>= 8)
+        to = to << 8 | (from & 0xff);
+    return real_from_bits(to);
+}
+
 /* A store past the cache, on levels that have one; p is aligned to a vector. v_stream_end ends a series of such
    stores. */
 SMX_INLINE void v_stream(real *p, vec a) { *p = a; }

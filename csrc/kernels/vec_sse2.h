@@ -31,6 +31,13 @@ typedef __m128d vec;
 SMX_INLINE vec v_set1(real x) { return V(set1)(x); }
 SMX_INLINE vec v_load(const real *p) { return V(loadu)(p); }
 SMX_INLINE void v_store(real *p, vec a) { V(storeu)(p, a); }
+SMX_INLINE vec v_load_bytes(const char *p) { return AS_REAL(_mm_loadu_si128((const __m128i *)p)); }
+/* First the order of the halves of 16 bits, then that of their bytes. */
+SMX_INLINE vec v_swap_bytes(vec a) {
+    enum { ORDER = REAL_BITS == 32 ? 0xb1 : 0x1b };
+    const __m128i halves = _mm_shufflehi_epi16(_mm_shufflelo_epi16(AS_INT(a), ORDER), ORDER);
+    return AS_REAL(_mm_or_si128(_mm_slli_epi16(halves, 8), _mm_srli_epi16(halves, 8)));
+}
 SMX_INLINE void v_stream(real *p, vec a) { V(stream)(p, a); }
 SMX_INLINE void v_stream_end(void) { _mm_sfence(); }
 

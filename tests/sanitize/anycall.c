@@ -282,6 +282,10 @@ static void fail(const char *what, const smx_plan *plan, const char *level, cons
             : plan->indptr     ? ", segments"
                                : "",
             plan->mask.data ? ", masked" : "", level, plan->threads, at);
+    if (plan->kernels->op[plan->op].has_targets)
+        fprintf(stderr, "; targets %a %a %a %d %d%s%s", plan->targets.keep, plan->targets.spread, plan->targets.divisor,
+                plan->targets.exponent, plan->targets.divisor_exponent, plan->scale.data ? ", scales" : "",
+                plan->spread.data ? ", spreads" : "");
     for (int d = 0; d < h->dims; d++)
         fprintf(stderr, "%s %td", d == h->outer_dims ? " |" : "", h->size[d]);
     for (int k = 0; k < ARRAYS; k++) {
@@ -318,16 +322,6 @@ static void show_result(const array *out, const shape *h, int dims, ptrdiff_t re
         fprintf(stderr, "\n");
         return;
     }
-}
-
-/* Any operation but the losses, which want labels or probabilities: tests/test_loss.py. */
-static enum smx_op choose_operation(source *s, const smx_kernels *kernels) {
-    enum smx_op of_reals[SMX_OP_COUNT];
-    int count = 0;
-    for (int op = 0; op < SMX_OP_COUNT; op++)
-        if (kernels->op[op].inputs < 3 && !kernels->op[op].has_labels)
-            of_reals[count++] = (enum smx_op)op;
-    return of_reals[below(s, count)];
 }
 
 /* Makes an operand of contiguous numbers, one for each row, in the order of the rows. */
@@ -371,6 +365,87 @@ static void run_plainly(const smx_plan *reference, const ptrdiff_t *indptr, ptrd
 
 static int takes_initial(enum smx_op op) { return op <= SMX_LOG_SOFTMAX_LOGSUMEXP; }
 
+/* ---- losses --------------------------------------------------------------------------------------------------------
+
+   Weights and factors are finite and not negative, as the package has checked them; probabilities may be anything. */
+
+/* What each row has: label, factor, scale, spread; NULL where the call has none. `factor` may be one number for all. */
+typedef struct {
+    int64_t *label;
+    char *factor, *scale, *spread;
+    int one_factor;
+    smx_targets targets;
+} loss_rows;
+
+static void make_weight(maker *m, size_t size, char *to) {
+    float narrow;
+    double value;
+    make_value(m, size, to);
+    memcpy(&narrow, to, sizeof narrow);
+    memcpy(&value, to, size == 8 ? sizeof value : sizeof narrow);
+    value = fabs(size == 4 ? (double)narrow : value);
+    hidden_real(isfinite(value) ? value : 1, (ptrdiff_t)size, to);
+}
+
+/* Weights of rows. If rows may be left out, some are: their weight is -1. */
+static char *make_weights(source *s, ptrdiff_t rows, ptrdiff_t size, int leaves_out) {
+    maker m = choose_values(s);
+    char *weights = need_memory(rows * size);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        make_weight(&m, (size_t)size, weights + row * size);
+        if (leaves_out && next(&m.state) % 8 == 0)
+            hidden_real(-1, size, weights + row * size);
+    }
+    return weights;
+}
+
+static loss_rows choose_loss(source *s, const smx_op_kernels *op, const shape *h, ptrdiff_t size) {
+    static const double keeps[] = {1, 0.9, 0.5, 1e-3, 0, 1e-40}, spreads[] = {0, 0.1, 1e-3, 1, 1e-40, 0x1p-1000};
+    static const double divisors[] = {1, 3, 1e5, 0x1.8p-700, 1e300, 0x1p-1022};
+    static const int exponents[] = {0, 0, 0, 300, -700, 1000};
+    loss_rows r;
+    memset(&r, 0, sizeof r);
+    const int has_others = op->inputs > 1;
+    r.targets.keep = has_others ? keeps[below(s, 6)] : 1;
+    r.targets.spread = has_others ? spreads[below(s, 6)] / (double)h->n : 0;
+    r.targets.divisor = divisors[below(s, 6)];
+    r.targets.exponent = exponents[below(s, 6)];
+    r.targets.divisor_exponent = exponents[below(s, 6)];
+    const int has_scale = below(s, 2), has_spread = has_others && below(s, 4) == 1;
+    if (has_scale)
+        r.scale = make_weights(s, h->rows, size, 1);
+    if (has_spread)
+        r.spread = make_weights(s, h->rows, size, 0);
+    if (!op->has_labels)
+        return r;
+    r.one_factor = below(s, 2);
+    r.factor = make_weights(s, h->rows, size, 0);
+    if (r.one_factor)
+        hidden_real(1, size, r.factor);
+    r.label = need_memory(h->rows * (ptrdiff_t)sizeof *r.label);
+    uint64_t state = take(s);
+    for (ptrdiff_t row = 0; row < h->rows; row++) {
+        const uint64_t bits = next(&state);
+        r.label[row] = bits % 8 == 0 ? -1 : (int64_t)((bits >> 8) % (uint64_t)h->n);
+    }
+    return r;
+}
+
+/* Points a plan at these numbers, and at the exponents of its losses. */
+static void fill_loss(smx_plan *plan, const loss_rows *r, char *exponents, const shape *h, ptrdiff_t size) {
+    plan->targets = r->targets;
+    fill_row_operand(&plan->exponent, exponents, h, 1);
+    if (r->scale)
+        fill_row_operand(&plan->scale, r->scale, h, size);
+    if (r->spread)
+        fill_row_operand(&plan->spread, r->spread, h, size);
+    if (r->label)
+        fill_row_operand(&plan->label, (char *)r->label, h, sizeof *r->label);
+    plan->factor.data = r->factor;
+    if (r->factor && !r->one_factor)
+        fill_row_operand(&plan->factor, r->factor, h, size);
+}
+
 void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     source s = {bytes, bytes + size};
     int level_count;
@@ -382,7 +457,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     smx_plan plan;
     memset(&plan, 0, sizeof plan);
     plan.kernels = is_double ? level->f64 : level->f32;
-    plan.op = choose_operation(&s, plan.kernels);
+    plan.op = (enum smx_op)below(&s, SMX_OP_COUNT);
     plan.threads = 1 + below(&s, 4);
     static const double temperatures[] = {1, 1, 1, 0.37, 3, 0x1p-20, 0x1.8p-85, 0x1.8p95};
     plan.temperature = temperatures[below(&s, 8)];
@@ -401,10 +476,11 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     array arrays[ARRAYS];
     memset(arrays, 0, sizeof arrays);
     const int out_dims = op->elementwise ? h.dims : h.outer_dims;
-    const int aliased = alias < op->inputs && op->elementwise ? alias : -1;
+    /* The weights of a loss are never its gradient. */
+    const int aliased = alias < op->inputs && op->elementwise && !(op->has_targets && alias == 1) ? alias : -1;
     enum smx_storage storage[ARRAYS] = {SMX_REAL, SMX_REAL, SMX_REAL, SMX_REAL};
     const int halves = is_ragged ? 0 : below(&s, 4); /* none, none, all alike, any of them */
-    for (int k = 0; !is_double && halves > 1 && k < ARRAYS; k++)
+    for (int k = 0; !is_double && !op->has_targets && halves > 1 && k < ARRAYS; k++)
         storage[k] = k > 0 && (halves == 2 || k == aliased) ? storage[0] : (enum smx_storage)below(&s, 3);
     array *out = &arrays[SMX_MAX_INPUTS];
     if (aliased >= 0)
@@ -446,8 +522,14 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         a->before = need_memory(a->bytes);
         plain[k] = need_memory(elements * real);
         memset(a->memory, 0xA5, (size_t)a->bytes);
-        for (ptrdiff_t i = 0; i < elements; i++)
-            make_value(&m, (size_t)a->item, a->memory + offset_of(a, &h, h.dims, i));
+        for (ptrdiff_t i = 0; i < elements; i++) {
+            char *at = a->memory + offset_of(a, &h, h.dims, i), weight[8];
+            make_value(&m, (size_t)a->item, at);
+            if (op->has_targets && k == 1) {
+                make_weight(&m, (size_t)a->item, weight);
+                copy_element(at, weight, a->item, a->swapped);
+            }
+        }
         for (ptrdiff_t i = 0; i < elements; i++) {
             char own[8];
             copy_element(own, a->memory + offset_of(a, &h, h.dims, i), a->item, a->swapped);
@@ -487,6 +569,17 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         memset(sums[k], 0x5A, (size_t)(h.rows * real));
     }
     fill_row_operand(&plan.row_out, sums[0], &h, real);
+    loss_rows of_loss;
+    memset(&of_loss, 0, sizeof of_loss);
+    char *exponents[2] = {NULL, NULL};
+    if (op->has_targets) {
+        of_loss = choose_loss(&s, op, &h, real);
+        for (int k = 0; k < 2; k++) {
+            exponents[k] = need_memory(h.rows);
+            memset(exponents[k], 0, (size_t)h.rows);
+        }
+        fill_loss(&plan, &of_loss, exponents[0], &h, real);
+    }
 
     /* What has to come out: the rows, contiguous and aligned, by the plainest kernels. */
     plain[SMX_MAX_INPUTS] = need_memory(results * real);
@@ -513,6 +606,12 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         indptr = need_memory((2 * h.n + 2) * (ptrdiff_t)sizeof *indptr);
         plan.segments = cut_segments(&s, h.n, indptr);
         plan.indptr = indptr;
+    }
+    if (op->has_targets) {
+        shape in_one = h;
+        in_one.outer_dims = 1;
+        in_one.size[0] = h.rows;
+        fill_loss(&reference, &of_loss, exponents[1], &in_one, real);
     }
     run_plainly(&reference, indptr, plan.segments);
     for (ptrdiff_t i = 0; i < results; i++) {
@@ -569,11 +668,19 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
 
     if (sums[0] && !starved && is_real && memcmp(sums[0], sums[1], (size_t)(h.rows * real)))
         fail("another sum of a row", &plan, level->name, &h, arrays, 0);
+    if (exponents[0] && !starved && is_real && memcmp(exponents[0], exponents[1], (size_t)h.rows))
+        fail("another exponent of a loss", &plan, level->name, &h, arrays, 0);
 
     free(initial);
     free(indptr);
-    for (int k = 0; k < 2; k++)
+    free(of_loss.label);
+    free(of_loss.factor);
+    free(of_loss.scale);
+    free(of_loss.spread);
+    for (int k = 0; k < 2; k++) {
         free(sums[k]);
+        free(exponents[k]);
+    }
     for (int k = 0; k < ARRAYS; k++) {
         if (k < SMX_MAX_INPUTS || aliased < 0)
             free(arrays[k].memory);

@@ -17,6 +17,6 @@ typedef struct {
 void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways);
 
 /* So many bytes are all that a call can be decoded from; from fewer, the rest counts as zeros. */
-enum { ANYCALL_BYTES = 96 };
+enum { ANYCALL_BYTES = 160 };
 
 #endif
