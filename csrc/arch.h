@@ -44,8 +44,10 @@
 /* A function that is not to melt into its callers. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SMX_APART static __declspec(noinline)
-#else
+#elif defined(__clang__)
 #define SMX_APART static __attribute__((noinline, unused))
+#else /* GCC makes copies of it for its callers, too */
+#define SMX_APART static __attribute__((noinline, noclone, unused))
 #endif
 
 enum { SMX_CACHE_LINE = 64 }; /* bytes */

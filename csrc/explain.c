@@ -18,6 +18,7 @@ static const char *const options[SMX_OPTIONS] = {
     [SMX_WRITE_TRANSPOSED] = "write transposed",
     [SMX_READ_LINES] = "read lines",
     [SMX_KEEP_PIECES] = "keep pieces",
+    [SMX_WHOLE_ROWS] = "whole rows",
 };
 
 const char *smx_option_name(int number) { return number < SMX_OPTIONS ? options[number] : NULL; }
@@ -58,6 +59,7 @@ void smx_explain_job(const smx_job *j, char *text, size_t size) {
     append(text, size, j->prefetches ? ", prefetches" : ""); /* inputs, results or both */
     append(text, size, j->streams ? ", streams" : "");
     append(text, size, j->uniform ? ", uniform" : "");
+    append(text, size, j->whole ? ", whole rows" : "");
     append(text, size, j->masks_in_kernel ? ", masks in the kernel" : "");
     if (j->threads > 1 && (j->tiles > 1 || smx_shares_pieces(j))) {
         snprintf(more, sizeof more, ", %d threads share %s", j->threads, smx_shares_pieces(j) ? "pieces" : "tiles");

@@ -18,6 +18,12 @@ typedef void smx_load(smx_worker *w, int k, ptrdiff_t start);
 /* Moves the results of the piece from the block to the output. applies_mask: it has to replace hidden results first. */
 typedef void smx_store(smx_worker *w, ptrdiff_t start, int applies_mask);
 
+/* Returns the mask of elements [start, start + n) of the tile's rows; strides are bytes. */
+typedef smx_view smx_find_mask(smx_worker *w, ptrdiff_t start, ptrdiff_t n);
+
+/* Stores one number for each row of the tile. */
+typedef void smx_store_numbers(smx_worker *w, const smx_operand *to, const char *numbers);
+
 /* How the results of a tile reach the output. */
 enum smx_output {
     SMX_NO_ELEMENTS, /* the operation has no results but one for each row */
@@ -42,6 +48,7 @@ enum smx_option {
     SMX_WRITE_TRANSPOSED, /* SMX_TRANSPOSED is used */
     SMX_READ_LINES, /* COLUMNS are reduced in place, without a block */
     SMX_KEEP_PIECES, /* the blocks of all pieces of a row are kept for write */
+    SMX_WHOLE_ROWS, /* rows are done one after the other, from their sums to their results */
     SMX_OPTIONS
 };
 
@@ -59,6 +66,7 @@ struct smx_job {
     const char *route;
     enum smx_layout layout;
     smx_reduce *reduce;
+    smx_whole *whole; /* tried first, if it is not NULL; what it leaves is reduced and written */
     smx_write *write; /* smx_write_piece takes another one for SMX_AS_PACKED and SMX_TRANSPOSED */
     /* Into the block. An input that is read in place has a load, too, for rows that have to be shifted or masked. */
     smx_load *load[SMX_MAX_INPUTS];
@@ -67,9 +75,8 @@ struct smx_job {
     enum smx_output output;
     /* From the block, for SMX_TO_BLOCK. Every job has a store, for results that need another pass, such as NaNs. */
     smx_store *store;
-    /* The steps of a tile: smx_open_piece and smx_write_piece, or those of ragged rows. */
-    void (*open_piece)(smx_worker *w, ptrdiff_t piece, const void *shift);
-    void (*write_piece)(smx_worker *w, ptrdiff_t piece);
+    smx_find_mask *find_mask;
+    smx_store_numbers *store_numbers;
 
     /* How rows are cut. Rows are numbered along the outer axes, and each tile lies within a span of `span` rows. A span
        is the last outer axis, whose rows are at a constant stride; or all rows, which are then found one by one. */
@@ -118,7 +125,7 @@ struct smx_worker {
     double lookahead[SMX_LOOKAHEAD];
     int64_t label[SMX_TILE_ROWS];
     double factor[SMX_TILE_ROWS], scale[SMX_TILE_ROWS], spread[SMX_TILE_ROWS]; /* room for reals */
-    void *context; /* the worker of ragged.c */
+    void *context; /* the window of ragged rows */
 };
 
 enum {
@@ -132,6 +139,9 @@ static inline ptrdiff_t smx_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b
 static inline ptrdiff_t smx_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 /* ---- route.c ---------------------------------------------------------------------------------------------------- */
+
+/* Sets the job's temperature to that of the plan. */
+void smx_set_temperature(smx_job *job, const smx_plan *plan);
 
 /* Chooses the route of a plan of so many rows of n elements, and cuts it up. */
 void smx_choose_route(smx_job *job, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads);
@@ -178,7 +188,6 @@ void smx_reduce_piece(smx_worker *w, ptrdiff_t number, ptrdiff_t piece, int next
 int smx_finish_rows(const smx_worker *w, const void *partials, smx_tile_state *state);
 void smx_store_row_results(smx_worker *w);
 
-/* The open_piece and write_piece of every job, except for ragged rows. */
 void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift);
 void smx_write_piece(smx_worker *w, ptrdiff_t piece);
 
@@ -194,14 +203,15 @@ smx_store smx_store_scattered, smx_store_half, smx_store_transposed, smx_store_h
 smx_view smx_view_array(const smx_worker *w, const smx_operand *operand, ptrdiff_t start);
 smx_view smx_view_block(const smx_job *job, char *block);
 
+/* For rows of one length. */
+smx_find_mask smx_find_mask_of_rows;
+smx_store_numbers smx_store_numbers_of_rows;
+
 /* Applies the mask of the open piece. */
 void smx_apply_mask(const smx_worker *w, const smx_view *from, double fill, const smx_view *to);
 
 /* Returns the tile's numbers in an operand of one number a row. They are contiguous, in the array or copied to `to`. */
 const void *smx_gather_numbers(const smx_worker *w, const smx_operand *from, ptrdiff_t size, void *to);
-
-/* Stores one number for each row of the tile. */
-void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *numbers);
 
 /* Stores the exponents of the tile's losses, which are reals, as bytes. */
 void smx_store_exponents(const smx_worker *w, const char *exponents);

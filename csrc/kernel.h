@@ -44,6 +44,8 @@ enum smx_op {
     SMX_SOFTMAX,
     SMX_LOG_SOFTMAX,
     SMX_LOGSUMEXP,
+    SMX_WEIGHTED_LOGSUMEXP,
+    SMX_SIGNED_LOGSUMEXP, /* and the sign of the sum beside it */
     SMX_SOFTMAX_LOGSUMEXP, /* the elements of the one, and beside them the rows of the other */
     SMX_LOG_SOFTMAX_LOGSUMEXP,
     SMX_SOFTMAX_ENTROPY,
@@ -69,7 +71,7 @@ enum {
     SMX_PARTIALS = 8,      /* numbers in a partial; each has room for the tile's rows, rounded up to row_multiple */
     SMX_CONSTANTS = 11,    /* constants of a row: constant k of row r is constants[k * SMX_TILE_ROWS + r] */
     SMX_SHIFT = 10,        /* the constant that holds the shift if finish returns SMX_TOO_LARGE */
-    SMX_TEMPERATURE = 9,   /* doubles that hold a temperature's constants */
+    SMX_TEMPERATURE = 13,  /* doubles that hold a temperature's constants */
     SMX_LOOKAHEAD = 6 * SMX_ROWS_AT_ONCE, /* doubles that hold the maxima found ahead and what follows from them */
     SMX_MAX_INPUTS = 3
 };
@@ -175,12 +177,18 @@ typedef int smx_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
                        void *constants);
 typedef void smx_write(const smx_tile *tile, const void *constants);
 
+/* Does reduce, finish and write of rows one after the other, a vector of packed rows at a time: what a row costs beside
+   its elements is then hidden behind other rows. The tile has one piece of reals, no mask and no temperature. Returns
+   the number of rows that are done. It stops at a row of which finish has more to say than its constants; that row and
+   those behind it are untouched. */
+typedef int smx_whole(const smx_tile *tile);
+
 /* A row of the table of operations. */
 typedef struct {
     const char *name;
-    int inputs; /* x; y and g; x and weight; x, weight and q */
+    int inputs; /* x; x and b; y and g; x and weight; x, weight and q */
     int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
-    int has_row_out; /* leaves a result for each row in constants[0] beside those for each element */
+    int has_row_out; /* leaves a result for each row in constants[0] beside those for each element, or in constants[1] */
     int has_targets; /* a loss: takes targets, and has an exponent beside its result for each row */
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */
@@ -192,6 +200,7 @@ typedef struct {
     smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not support the walk */
     smx_finish *finish;
     smx_write *write[SMX_WALKS];
+    smx_whole *whole[SMX_WALKS]; /* NULL: rows of the walk are done by reduce, finish and write alone */
     smx_hidden hidden;
     int min_elements_per_thread; /* elements that take some 8 us: with fewer, a thread costs more than it helps */
 } smx_op_kernels;
@@ -217,6 +226,14 @@ typedef struct {
     /* Copies reals that are `step` bytes apart, at any address, into contiguous ones, as far as vectors do it well: the
        first ones, whose number is returned. If swapped, the bytes of each are reversed. */
     ptrdiff_t (*gather)(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to);
+    /* The same two for rows of different lengths, up to SMX_SHORT. Row r is length[r] contiguous reals, which begin at
+       number start[r] of an array of `end` reals. No row is longer than the row before, and the lengths go on up to the
+       next multiple of row_multiple. A copy to columns fills shorter rows up to n elements with the number `fill`, and
+       writes lines up to the next multiple of 4. */
+    void (*segments_to_columns)(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
+                                int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride);
+    void (*columns_to_segments)(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
+                                const uint8_t *length, int count);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

@@ -24,7 +24,8 @@ typedef struct {
     enum smx_storage storage;
     int swapped; /* the numbers are in the other byte order than this machine's */
     ptrdiff_t outer[SMX_MAX_DIMS];
-    ptrdiff_t inner[SMX_MAX_DIMS]; /* not used in an operand of one number a row */
+    /* Not used in an operand of one number a row; but if rows are segments, inner[0] is its stride from one to the next. */
+    ptrdiff_t inner[SMX_MAX_DIMS];
 } smx_operand;
 
 /* A byte for each element: 0 hides it. */
@@ -54,7 +55,7 @@ typedef struct {
     const ptrdiff_t *indptr;
     ptrdiff_t segments;
     /* Operands of one number a row, if the operation has them. */
-    smx_operand row_out; /* beside the elements of out */
+    smx_operand row_out; /* beside the elements of out, or beside its number of each row */
     smx_operand label;   /* int64_t, in the byte order of this machine */
     smx_operand factor;  /* real, in the byte order of this machine */
     smx_operand initial; /* likewise; data is NULL if there is none, and for all but softmax and its sums */

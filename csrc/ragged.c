@@ -1,8 +1,9 @@
 /* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
-   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. For a shorter segment, a
-   plan would take longer than the kernels do, so short segments are taken a window at a time (window.h). Long segments
-   between them do not end a window: it would have too few rows for its vectors.
+   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. So are many short segments of
+   one length that follow one another. For another short segment, a plan would take longer than the kernels do, so such
+   segments are taken a window at a time (window.h). Long segments between them do not end a window: it would have too few
+   rows for its vectors.
 
    Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the
    segments that outweigh a part and are worth more than one thread. Then each thread does parts. */
@@ -17,9 +18,13 @@
 #include "window.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     PARTS_PER_THREAD = 8,
+    LONGEST_ROW = 1024, /* elements of a segment that needs no plan */
+    MANY_ALIKE = 64, /* so many segments of one length, one after the other, are worth a plan */
+    PREFETCHED = 256, /* elements of the axis that are prefetched at once */
     SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
 };
 
@@ -29,6 +34,8 @@ typedef struct {
     smx_plan *plan;
     ptrdiff_t share; /* the weight of a part */
     int parts, threads;
+    int has_rows; /* segments are contiguous rows of reals without a mask */
+    int may_run_alike; /* an outer axis can be added to the plan */
 } job;
 
 typedef struct {
@@ -36,71 +43,130 @@ typedef struct {
     smx_worker columns; /* does the tiles of the window */
     smx_tile_state state;
     smx_plan alone; /* the plan of one segment */
+    smx_tile row; /* of one segment that needs no plan */
     int failed;
     smx_window window;
-    smx_columns tile; /* the open tile */
 } worker;
-
-/* ---- a tile of a window ----------------------------------------------------------------------------------------- */
-
-static void open_columns(smx_worker *w, ptrdiff_t piece, const void *shift) {
-    const worker *r = w->context;
-    const smx_job *j = w->job;
-    (void)piece;
-    w->tile.again = shift;
-    if (!w->state->shifted || !j->op->may_shift) /* do_tile has loaded them */
-        return;
-    smx_load_columns(&r->window, 0, w->block[0], r->tile);
-    if (shift)
-        j->plan->kernels->subtract(&w->tile, shift);
-}
-
-static void write_columns(smx_worker *w, ptrdiff_t piece) {
-    (void)piece;
-    w->job->write(&w->tile, w->state->constants);
-    if (w->state->flags & SMX_NOT_FINITE)
-        w->job->plan->kernels->canonicalize_nans(&w->tile);
-}
-
-static void do_tile(worker *r, smx_columns tile) {
-    const smx_job *j = &r->job->columns;
-    smx_tile *t = &r->columns.tile;
-    r->tile = tile;
-    t->rows = tile.to - tile.from;
-    t->n = t->row_length = tile.longest;
-    for (int k = 0; k < j->op->inputs; k++) {
-        const smx_view view = {r->columns.block[k], 1, j->pitch};
-        smx_load_columns(&r->window, k, r->columns.block[k], tile);
-        t->in[k] = view;
-    }
-    t->out = t->in[0];
-    if (j->saves) {
-        const smx_view saved = {r->columns.saved, 1, j->pitch};
-        t->saved[0] = t->in[0];
-        t->saved[1] = saved;
-    }
-    smx_do_open_rows(&r->columns, 0, 0);
-    smx_store_columns(&r->window, r->columns.block[0], tile);
-}
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
-/* Points the operand at the segment that starts with that element. The stride is set again, as smx_simplify may have
-   rewritten it for a segment of one element. */
-static void move_to(smx_operand *operand, const smx_operand *whole, ptrdiff_t start) {
-    operand->data = whole->data + start * whole->inner[0];
+/* Points the operand at the element with that number, or at the result of that segment. The stride is set again, as
+   smx_simplify may have rewritten it for a segment of one element. */
+static void move_to(smx_operand *operand, const smx_operand *whole, ptrdiff_t number) {
+    operand->data = whole->data + number * whole->inner[0];
     operand->inner[0] = whole->inner[0];
+}
+
+/* Points the plan `alone` at segment k. */
+static void move_plan(smx_plan *alone, const job *j, ptrdiff_t k) {
+    const ptrdiff_t start = j->plan->indptr[k];
+    for (int i = 0; i < j->columns.op->inputs; i++)
+        move_to(&alone->in[i], &j->plan->in[i], start);
+    move_to(&alone->out, &j->plan->out, j->columns.op->elementwise ? start : k);
+    alone->inner_shape[0] = smx_segment_length(j->plan, k);
+    if (j->plan->mask.data) {
+        alone->mask.data = j->plan->mask.data + start * j->plan->mask.inner[0];
+        alone->mask.inner[0] = j->plan->mask.inner[0];
+        alone->mask.inner_shape[0] = alone->inner_shape[0];
+    }
 }
 
 /* Runs segment k as a plan of its own. */
 static int run_alone(smx_plan *alone, const job *j, ptrdiff_t k, int threads) {
-    const ptrdiff_t start = j->plan->indptr[k];
-    for (int i = 0; i < j->columns.op->inputs; i++)
-        move_to(&alone->in[i], &j->plan->in[i], start);
-    move_to(&alone->out, &j->plan->out, start);
-    alone->inner_shape[0] = smx_segment_length(j->plan, k);
+    move_plan(alone, j, k);
     alone->threads = threads;
     return smx_run_rows(alone);
+}
+
+/* The results of a segment without elements, one for each of its rows. */
+static void put_nothing(const job *j, ptrdiff_t k) {
+    const smx_operand *out = &j->plan->out;
+    const ptrdiff_t size = j->columns.real_size;
+    const double value = j->columns.op->hidden.out;
+    const float narrow = (float)value;
+    for (ptrdiff_t r = 0; r < j->segments.inner_count; r++)
+        smx_copy_elements(smx_find_row(j->plan, out, r) + k * out->inner[0], 0,
+                          size == 4 ? (const char *)&narrow : (const char *)&value, 0, 1, size, out->swapped);
+}
+
+/* Does segment k, a row of n elements, without a plan, which would take longer than the kernels do. Returns 0 if the
+   values need another pass. */
+static int do_row(worker *r, ptrdiff_t k, ptrdiff_t n) {
+    const smx_plan *plan = r->job->plan;
+    const smx_job *c = &r->job->columns;
+    const ptrdiff_t start = plan->indptr[k] * c->real_size;
+    double *constants = r->state.constants;
+    r->row.n = r->row.row_length = n;
+    for (int i = 0; i < c->op->inputs; i++)
+        r->row.in[i].start = plan->in[i].data + start;
+    c->op->reduce[SMX_WALK_ROWS](&r->row, r->columns.partials);
+    if (c->op->finish(&r->row, 1, r->columns.partials, NULL, constants) != 0)
+        return 0;
+    if (c->op->elementwise) {
+        r->row.out.start = plan->out.data + start;
+        c->op->write[SMX_WALK_ROWS](&r->row, constants);
+    } else {
+        char *to = plan->out.data + k * plan->out.inner[0];
+        smx_copy_elements(to, 0, (const char *)constants, 0, 1, c->real_size, plan->out.swapped);
+    }
+    return 1;
+}
+
+static void open_row(worker *r) {
+    static const smx_tile nothing = {.layout = SMX_ROWS, .rows = 1, .storage = SMX_REAL, .out_storage = SMX_REAL};
+    const smx_job *c = &r->job->columns;
+    const smx_view row = {NULL, LONGEST_ROW, 1};
+    r->row = nothing;
+    r->row.temperature = c->temperature;
+    for (int i = 0; i < c->op->inputs; i++)
+        r->row.in[i] = row;
+    r->row.out = r->row.saved[0] = r->row.saved[1] = row;
+    if (c->saves) {
+        r->row.saved[0].start = r->columns.block[0];
+        r->row.saved[1].start = r->columns.saved;
+    }
+}
+
+/* ---- segments of one length ------------------------------------------------------------------------------------- */
+
+/* How many segments from k on, before `last`, have n elements; 0 if they are too few for a plan. */
+static ptrdiff_t count_alike(const job *j, ptrdiff_t k, ptrdiff_t last, ptrdiff_t n) {
+    const ptrdiff_t *indptr = j->plan->indptr;
+    if (!j->may_run_alike || last - k < MANY_ALIKE || indptr[k + MANY_ALIKE] - indptr[k] != MANY_ALIKE * n)
+        return 0;
+    ptrdiff_t count = 1;
+    while (k + count < last && indptr[k + count + 1] - indptr[k + count] == n)
+        count++;
+    return count < MANY_ALIKE ? 0 : count;
+}
+
+static void put_first(ptrdiff_t *list, int count, ptrdiff_t number) {
+    memmove(list + 1, list, (size_t)count * sizeof *list);
+    list[0] = number;
+}
+
+/* Runs so many segments from k on, which have one length, as a plan with one more outer axis. */
+static int run_alike(const job *j, ptrdiff_t k, ptrdiff_t count) {
+    smx_plan *alike = smx_take_scratch(sizeof(smx_plan));
+    if (!alike)
+        return SMX_NO_MEMORY;
+    *alike = *j->plan;
+    alike->indptr = NULL;
+    alike->explanation = NULL;
+    alike->threads = 1;
+    move_plan(alike, j, k);
+    const ptrdiff_t n = alike->inner_shape[0];
+    for (int i = 0; i < j->columns.op->inputs; i++)
+        put_first(alike->in[i].outer, alike->outer_dims, n * alike->in[i].inner[0]);
+    put_first(alike->out.outer, alike->outer_dims, (j->columns.op->elementwise ? n : 1) * alike->out.inner[0]);
+    if (alike->mask.data) {
+        put_first(alike->mask.outer, alike->mask.outer_dims, n * alike->mask.inner[0]);
+        put_first(alike->mask.outer_shape, alike->mask.outer_dims++, count);
+    }
+    put_first(alike->outer_shape, alike->outer_dims++, count);
+    const int status = smx_run_rows(alike);
+    smx_return_scratch(alike);
+    return status;
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -131,28 +197,48 @@ static void do_window(worker *r) {
     if (window->count == 0)
         return;
     smx_sort_window(window);
-    for (int t = 0; t < window->tiles; t++)
-        do_tile(r, window->tile[t]);
+    for (int t = 0; t < window->tiles; t++) {
+        smx_tile *tile = &r->columns.tile;
+        window->open = window->tile[t];
+        tile->rows = window->open.to - window->open.from;
+        tile->row_length = window->open.longest;
+        smx_do_open_rows(&r->columns, 0, 0);
+    }
     smx_clear_window(window);
 }
 
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
+    ptrdiff_t prefetched = 0;
+    r->window.end = j->plan->indptr[last];
     for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
-        const ptrdiff_t n = smx_segment_length(j->plan, k), start = j->plan->indptr[k];
-        if (n == 0)
+        const ptrdiff_t n = smx_segment_length(j->plan, k), end = j->plan->indptr[k + 1];
+        if (n == 0) {
+            if (!j->columns.op->elementwise)
+                put_nothing(j, k);
             continue;
+        }
         if (!smx_fits_window(&r->window, n)) {
-            if (!is_for_all_threads(j, k))
+            const int is_left = !is_for_all_threads(j, k), is_row = is_left && j->has_rows && n <= LONGEST_ROW;
+            if (is_left && !(is_row && do_row(r, k, n)))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
             continue;
         }
-        if (j->segments.prefetches_segments)
-            smx_prefetch_segment(&r->window, start, n);
-        if (!smx_add_segment(&r->window, start, n)) {
+        const ptrdiff_t alike = count_alike(j, k, last, n);
+        if (alike > 0) {
+            r->failed |= run_alike(j, k, alike) != SMX_DONE;
+            k += alike - 1;
+            continue;
+        }
+        if (j->segments.prefetches && end > prefetched) {
+            const ptrdiff_t from = smx_max(end - n, prefetched);
+            prefetched = smx_min(end + PREFETCHED, j->plan->inner_shape[0]);
+            smx_prefetch_elements(&j->segments, from, prefetched);
+        }
+        if (!smx_add_segment(&r->window, k, n)) {
             do_window(r);
-            smx_add_segment(&r->window, start, n);
+            smx_add_segment(&r->window, k, n);
         }
     }
     do_window(r);
@@ -171,16 +257,18 @@ static worker *open_worker(const job *j) {
         w->block[k] = scratch;
     w->saved = scratch;
     w->partials = scratch + columns->saved_bytes;
+    w->mask_block = w->partials + columns->partial_bytes;
     w->job = columns;
+    w->holds_pieces = 0;
     w->state = &r->state;
-    w->context = r;
-    w->is_open = 0;
+    w->context = &r->window;
+    w->is_open = w->is_packed = 0;
     w->tile = nothing;
     w->tile.temperature = columns->temperature;
-    w->tile.initial = NULL;
     r->job = j;
     r->window.of = &j->segments;
     smx_clear_window(&r->window);
+    open_row(r);
     r->alone = *j->plan;
     r->alone.indptr = NULL;
     r->alone.explanation = NULL;
@@ -251,28 +339,35 @@ static int is_in_order(const smx_plan *plan, const smx_operand *operand, ptrdiff
            smx_is_native(plan, operand, 1);
 }
 
-/* Fills in the job of all tiles of all windows. */
+/* Fills in the job of all tiles of all windows. What is not set is off. */
 static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements) {
+    static const smx_job nothing;
     const ptrdiff_t multiple = plan->kernels->row_multiple;
+    *c = nothing;
     c->plan = plan;
     c->op = &plan->kernels->op[plan->op];
-    c->temperature = plan->kernels->no_temperature;
+    smx_set_temperature(c, plan);
     c->real_size = (ptrdiff_t)plan->kernels->real_size;
     c->pieces = 1;
     c->layout = SMX_COLUMNS;
     c->reduce = c->op->reduce[SMX_WALK_SHORT_COLUMNS];
     c->write = c->op->write[SMX_WALK_SHORT_COLUMNS];
-    c->open_piece = open_columns;
-    c->write_piece = write_columns;
+    c->output = c->op->elementwise ? SMX_TO_BLOCK : SMX_NO_ELEMENTS;
+    for (int k = 0; k < c->op->inputs; k++)
+        c->load[k] = smx_load_segments;
+    c->store = smx_store_segments;
+    c->find_mask = smx_find_mask_of_segments;
+    c->store_numbers = smx_store_numbers_of_segments;
     c->saves = c->op->saves;
-    c->looks_ahead = c->uniform = c->keeps_pieces = 0;
-    c->prefetches = smx_beyond_cache(c->op->inputs + 1, elements * c->real_size);
+    c->prefetches = smx_beyond_cache(c->op->inputs + c->op->elementwise, elements * c->real_size);
     /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
     c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;
-    c->block_bytes = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]) * c->pitch * c->real_size, 64);
+    const ptrdiff_t block = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]), 4) * c->pitch;
+    c->block_bytes = smx_round_up(block * c->real_size, 64);
     c->saved_bytes = c->saves ? c->block_bytes : 0;
     c->partial_bytes = SMX_PARTIALS * SMX_WINDOW_ROWS * c->real_size;
-    c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes;
+    c->mask_bytes = plan->mask.data ? smx_round_up(block, 64) : 0;
+    c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes + c->mask_bytes;
 }
 
 static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job *columns, ptrdiff_t elements) {
@@ -282,10 +377,16 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
         s->inner_count *= plan->outer_shape[d];
     for (int k = 0; k < columns->op->inputs; k++)
         s->in_order[k] = is_in_order(plan, &plan->in[k], s->inner_count, columns->real_size);
-    s->out_in_order = is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
+    s->out_in_order = columns->op->elementwise && is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
     s->pitch = columns->pitch;
-    s->prefetches = columns->prefetches;
-    s->prefetches_segments = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
+    s->prefetches = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
+}
+
+int smx_are_segments(const ptrdiff_t *indptr, ptrdiff_t segments, ptrdiff_t length) {
+    int falls = 0;
+    for (ptrdiff_t k = 0; k < segments; k++)
+        falls |= indptr[k + 1] < indptr[k];
+    return indptr[0] == 0 && indptr[segments] == length && !falls;
 }
 
 int smx_run_ragged(smx_plan *plan) {
@@ -296,8 +397,14 @@ int smx_run_ragged(smx_plan *plan) {
         elements *= plan->outer_shape[d];
     elements *= plan->inner_shape[0];
     j.plan = plan;
+    /* The axes of the mask are the plan's, so that both are sorted alike. */
+    j.may_run_alike = plan->outer_dims == 1 && (!plan->mask.data || plan->mask.outer_dims == 1);
     set_up_columns(&j.columns, plan, elements);
     set_up_segments(&j.segments, plan, &j.columns, elements);
+    j.has_rows =
+        !plan->mask.data && j.segments.inner_count == 1 && (j.segments.out_in_order || !j.columns.op->elementwise);
+    for (int k = 0; k < j.columns.op->inputs; k++)
+        j.has_rows &= j.segments.in_order[k];
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

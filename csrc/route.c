@@ -348,6 +348,21 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
     return is && may(SMX_UNIFORM);
 }
 
+/* The function that does rows from their sums to their results. Its tiles need not fit the first-level cache as a
+   whole. Packed rows are one stretch of memory, which the processor foresees by itself. */
+static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
+    const int is_plain = j->uniform && j->temperature == j->plan->kernels->no_temperature;
+    j->whole = is_plain && may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
+    if (!j->whole)
+        return;
+    const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
+    const ptrdiff_t most = walk == SMX_WALK_PACKED ? SMX_TILE_ROWS : SMX_ROWS_AT_ONCE;
+    j->tile_rows = (int)smx_max(j->tile_rows, smx_min(most, smx_round_down(share, c->sums)));
+    count_tiles(j, 0);
+    if (walk == SMX_WALK_PACKED)
+        j->prefetches = 0;
+}
+
 /* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */
 static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
@@ -393,12 +408,7 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
         c->op->inputs * j->block_bytes + j->saved_bytes + j->partial_bytes + j->stage_bytes + j->mask_bytes;
 }
 
-void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
-    smx_facts c;
-    smx_look_at(&c, plan, rows, n);
-    const route *r = find_route(&c);
-    j->plan = plan;
-    j->op = c.op;
+void smx_set_temperature(smx_job *j, const smx_plan *plan) {
     j->temperature = plan->kernels->no_temperature;
     if (plan->temperature != 1) {
         const smx_fpstate before = smx_enter_fpstate();
@@ -406,6 +416,15 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         smx_leave_fpstate(before);
         j->temperature = j->own_temperature;
     }
+}
+
+void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, int threads) {
+    smx_facts c;
+    smx_look_at(&c, plan, rows, n);
+    const route *r = find_route(&c);
+    j->plan = plan;
+    j->op = c.op;
+    smx_set_temperature(j, plan);
     j->real_size = (ptrdiff_t)plan->kernels->real_size;
     j->rows = rows;
     j->n = n;
@@ -414,8 +433,8 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->route = r->name;
     j->layout = r->layout;
     j->reduce = c.op->reduce[r->walk];
-    j->open_piece = smx_open_piece;
-    j->write_piece = smx_write_piece;
+    j->find_mask = smx_find_mask_of_rows;
+    j->store_numbers = smx_store_numbers_of_rows;
     cut(j, &c, r);
     /* Rows that are found one by one have no row stride, so they are neither "along" nor "adjacent". */
     for (int k = 0; k < c.op->inputs; k++) {
@@ -443,13 +462,15 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         j->load[k] = load_of(j, &c, k);
     j->row_results_adjacent = c.out_adjacent;
     if (c.op->has_row_out)
-        j->row_results_adjacent = j->constant_stride && smx_is_native(plan, &plan->row_out, 0) &&
+        j->row_results_adjacent = (c.op->elementwise || c.out_adjacent) && j->constant_stride &&
+                                  smx_is_native(plan, &plan->row_out, 0) &&
                                   smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
     j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
     for (int k = 0; k < c.op->inputs; k++)
         j->next_is_known[k] = is_next_known(j, &c, r->walk, k);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
+    choose_whole(j, &c, r->walk);
     measure_scratch(j, &c, r->walk);
 }
 
@@ -463,8 +484,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
-    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && !plan->initial.data &&
-                         plan->temperature == 1;
+    const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
     if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);

@@ -115,9 +115,9 @@ static int do_pieces(smx_worker *w, smx_shares *shares, int round, int writes, c
         if (writes && !j->op->elementwise)
             continue;
         const int is_shifted = state->shifted && !(writes && j->op->writes_unshifted);
-        j->open_piece(w, piece, is_shifted ? state->shift : NULL);
+        smx_open_piece(w, piece, is_shifted ? state->shift : NULL);
         if (writes)
-            j->write_piece(w, piece);
+            smx_write_piece(w, piece);
         else
             smx_reduce_piece(w, t, piece, 0, partials_of(j, partials, round, t));
     }

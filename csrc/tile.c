@@ -52,20 +52,26 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
         w->tile.spread = smx_gather_numbers(w, &j->plan->spread, j->real_size, w->spread);
 }
 
-/* Moves the open tile of a uniform job to the rows of another tile. */
-static void move_tile(smx_worker *w, ptrdiff_t number) {
+/* Makes `rows` rows from number `first` on the open tile of a uniform job. */
+static void move_to_rows(smx_worker *w, ptrdiff_t first, ptrdiff_t rows) {
     const smx_job *j = w->job;
-    const ptrdiff_t first = number * j->tile_rows, rows = first - w->first_row;
+    const ptrdiff_t by = first - w->first_row;
     w->first_row = first;
-    w->tile.rows = (int)smx_min(j->tile_rows, j->rows - first);
+    w->tile.rows = (int)rows;
     find_initial(w);
     for (int k = 0; k < j->op->inputs; k++) {
         const ptrdiff_t stride = j->plan->in[k].outer[0];
-        w->tile.in[k].start = (char *)w->tile.in[k].start + rows * stride;
+        w->tile.in[k].start = (char *)w->tile.in[k].start + by * stride;
         if (w->tile.next[k].start)
-            w->tile.next[k].start = (char *)w->tile.in[k].start + w->tile.rows * stride;
+            w->tile.next[k].start = (char *)w->tile.in[k].start + rows * stride;
     }
-    w->tile.out.start = (char *)w->tile.out.start + rows * j->plan->out.outer[0];
+    w->tile.out.start = (char *)w->tile.out.start + by * j->plan->out.outer[0];
+}
+
+static void move_tile(smx_worker *w, ptrdiff_t number) {
+    const smx_job *j = w->job;
+    const ptrdiff_t first = number * j->tile_rows;
+    move_to_rows(w, first, smx_min(j->tile_rows, j->rows - first));
 }
 
 /* The rows of input k in the next piece, or in the next tile. If a span of COLUMNS is one tile, its last line is taken
@@ -97,13 +103,12 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     const smx_plan *plan = j->plan;
     const ptrdiff_t start = piece * SMX_PIECE;
     w->tile.piece_start = start;
-    w->tile.n = smx_min(SMX_PIECE, j->n - start);
+    w->tile.n = smx_min(SMX_PIECE, w->tile.row_length - start);
     for (int k = 0; j->prefetches && k < j->op->inputs; k++)
         w->tile.next[k] = j->next_is_known[k] ? view_next(w, k, start) : nowhere;
     const int is_masked = plan->mask.data != NULL;
     if (is_masked)
-        w->mask =
-            smx_view_mask(plan, w->first_row, w->tile.rows, start, w->tile.n, j->layout == SMX_COLUMNS, w->mask_block);
+        w->mask = j->find_mask(w, start, w->tile.n);
     const int kernels_mask = is_masked && is_mask_for_kernels(w);
     w->tile.mask = kernels_mask ? w->mask : nowhere;
     for (int k = 0; k < j->op->inputs; k++)
@@ -219,18 +224,18 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
    With an initial term there is no difference. */
 static void put_hidden_rows(smx_worker *w) {
     const smx_job *j = w->job;
-    const smx_plan *plan = j->plan;
     const int rows = w->tile.rows;
+    const ptrdiff_t row_length = w->tile.row_length;
     unsigned char seen[SMX_TILE_ROWS] = {0};
-    for (ptrdiff_t start = 0; start < j->n; start += SMX_PIECE) {
-        const ptrdiff_t n = smx_min(SMX_PIECE, j->n - start);
-        const smx_view mask = smx_view_mask(plan, w->first_row, rows, start, n, 1, w->mask_block);
+    for (ptrdiff_t start = 0; start < row_length; start += SMX_PIECE) {
+        const ptrdiff_t n = smx_min(SMX_PIECE, row_length - start);
+        const smx_view mask = j->find_mask(w, start, n);
         for (int r = 0; r < rows; r++)
             for (ptrdiff_t i = 0; !seen[r] && i < n; i++)
                 seen[r] = ((const unsigned char *)mask.start)[r * mask.row_stride + i * mask.element_stride];
     }
     const smx_view bytes = {seen, 1, 1}, results = {w->state->constants, 1, SMX_TILE_ROWS};
-    plan->kernels->apply_mask(&results, &bytes, rows, 1, j->op->hidden.out, &results);
+    j->plan->kernels->apply_mask(&results, &bytes, rows, 1, j->op->hidden.out, &results);
 }
 
 void smx_store_row_results(smx_worker *w) {
@@ -238,7 +243,9 @@ void smx_store_row_results(smx_worker *w) {
     if (j->plan->mask.data && !j->op->elementwise && !j->plan->initial.data && w->state->flags & SMX_NOT_FINITE)
         put_hidden_rows(w);
     const char *results = (const char *)w->state->constants;
-    smx_store_numbers(w, j->op->has_row_out ? &j->plan->row_out : &j->plan->out, results);
+    j->store_numbers(w, j->op->elementwise ? &j->plan->row_out : &j->plan->out, results);
+    if (j->op->has_row_out && !j->op->elementwise)
+        j->store_numbers(w, &j->plan->row_out, results + SMX_TILE_ROWS * j->real_size);
     if (w->state->flags & SMX_SCALED)
         smx_store_exponents(w, results + SMX_TILE_ROWS * j->real_size);
 }
@@ -298,7 +305,7 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
         const void *shift = state->shifted ? state->shift : NULL;
         for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
             if (!is_open)
-                j->open_piece(w, piece, shift);
+                smx_open_piece(w, piece, shift);
             smx_reduce_piece(w, number, piece, next_follows, w->partials);
         }
         is_open = 0;
@@ -312,16 +319,26 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
     w->holds_pieces = j->keeps_pieces && !takes_shift_back;
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1 || takes_shift_back)
-            j->open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);
-        j->write_piece(w, piece);
+            smx_open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);
+        smx_write_piece(w, piece);
     }
     w->holds_pieces = 0;
 }
 
 void smx_do_tile(smx_worker *w, ptrdiff_t number, int next_follows) {
+    const smx_job *j = w->job;
     if (w->is_open)
         move_tile(w, number);
     else
         smx_open_tile(w, number);
+    if (j->whole) {
+        if (!w->is_open)
+            smx_open_piece(w, 0, NULL);
+        w->is_open = 1;
+        const int done = j->whole(&w->tile);
+        if (done == w->tile.rows)
+            return;
+        move_to_rows(w, w->first_row + done, w->tile.rows - done);
+    }
     smx_do_open_rows(w, number, next_follows);
 }

@@ -11,7 +11,19 @@
 typedef struct {
     double block[2][SMX_TINY_BLOCK / sizeof(double)];
     double partial[SMX_PARTIALS * SMX_TILE_ROWS], constants[SMX_CONSTANTS * SMX_TILE_ROWS];
+    double initial[SMX_TILE_ROWS]; /* room for reals */
 } tiny_scratch;
+
+/* Returns the initial terms of the rows, contiguous: in the array, or copied to `to`. */
+static const void *gather_initial(const smx_plan *plan, ptrdiff_t rows, void *to) {
+    const size_t size = plan->kernels->real_size;
+    const ptrdiff_t stride = plan->initial.outer[0];
+    if (rows == 1 || stride == (ptrdiff_t)size)
+        return plan->initial.data;
+    for (ptrdiff_t row = 0; row < rows; row++)
+        memcpy((char *)to + (size_t)row * size, plan->initial.data + row * stride, size);
+    return to;
+}
 
 int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
     smx_tiny_route route;
@@ -47,7 +59,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.saved[1].start = scratch->block[1];
     }
     tile.temperature = kernels->no_temperature;
-    tile.initial = NULL;
+    tile.initial = plan->initial.data ? gather_initial(plan, rows, scratch->initial) : NULL;
     tile.targets = &plan->targets;
     tile.label = NULL;
     tile.stream = 0;

@@ -4,9 +4,7 @@
 #include "arch.h"
 #include "job.h"
 #include "strided.h"
-#include "window.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- views ------------------------------------------------------------------------------------------------------ */
@@ -53,6 +51,11 @@ void smx_apply_mask(const smx_worker *w, const smx_view *from, double fill, cons
 static void mask_block(const smx_worker *w, int k, const smx_view *block) {
     if (w->job->plan->mask.data)
         smx_apply_mask(w, block, w->job->op->hidden.in[k], block);
+}
+
+smx_view smx_find_mask_of_rows(smx_worker *w, ptrdiff_t start, ptrdiff_t n) {
+    return smx_view_mask(w->job->plan, w->first_row, w->tile.rows, start, n, w->job->layout == SMX_COLUMNS,
+                         w->mask_block);
 }
 
 /* True if the bytes of the mask run along the rows of a tile in COLUMNS. Such rows are masked before they are
@@ -327,7 +330,7 @@ const void *smx_gather_numbers(const smx_worker *w, const smx_operand *from, ptr
     return to;
 }
 
-void smx_store_numbers(const smx_worker *w, const smx_operand *to, const char *numbers) {
+void smx_store_numbers_of_rows(smx_worker *w, const smx_operand *to, const char *numbers) {
     const smx_job *j = w->job;
     const ptrdiff_t size = smx_item_size(j->plan, to);
     uint16_t half[SMX_TILE_ROWS];
@@ -350,128 +353,4 @@ void smx_store_exponents(const smx_worker *w, const char *exponents) {
             w->job->real_size == 4 ? (double)((const float *)exponents)[r] : ((const double *)exponents)[r];
         *(int8_t *)find_row(w, to, r) = (int8_t)value;
     }
-}
-
-/* ---- windows of ragged rows ------------------------------------------------------------------------------------- */
-
-/* One segment into a column of the block, or back. */
-SMX_INLINE void copy_column_sized(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, ptrdiff_t n,
-                                  size_t size) {
-    ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4, from += 4 * from_step)
-        for (int k = 0; k < 4; k++, to += to_step)
-            memcpy(to, from + k * from_step, size);
-    for (; i < n; i++, to += to_step, from += from_step)
-        memcpy(to, from, size);
-}
-
-/* What the missing elements of the rows count as: -inf, whose exponential is 0; 0 where products are summed. */
-static void fill(const smx_plan *plan, char *to, ptrdiff_t count) {
-    const size_t size = plan->kernels->real_size;
-    if (plan->kernels->op[plan->op].inputs > 1)
-        memset(to, 0, (size_t)count * size);
-    else if (size == 4)
-        for (const float x = -INFINITY; count > 0; count--, to += 4)
-            memcpy(to, &x, 4);
-    else
-        for (const double x = -INFINITY; count > 0; count--, to += 8)
-            memcpy(to, &x, 8);
-}
-
-/* Fills up the shorter rows of a tile. The lanes beyond its last row get zeros, which make ordinary rows. */
-static void fill_up(const smx_window *w, char *block, smx_columns tile) {
-    const ptrdiff_t size = (ptrdiff_t)w->of->plan->kernels->real_size, rows = tile.to - tile.from;
-    const ptrdiff_t padded = smx_round_up(rows, w->of->plan->kernels->row_multiple);
-    for (int at = padded > rows ? 0 : tile.shortest; at < tile.longest; at++) {
-        char *line = block + at * w->of->pitch * size;
-        if (padded > rows)
-            memset(line + rows * size, 0, (size_t)((padded - rows) * size));
-        if (at >= tile.shortest)
-            fill(w->of->plan, line, rows);
-    }
-}
-
-/* Where a segment begins in an operand whose segments follow one another. */
-static char *find_segment(const smx_window *w, const smx_operand *operand, ptrdiff_t start) {
-    return operand->data + start * w->of->inner_count * (ptrdiff_t)w->of->plan->kernels->real_size;
-}
-
-/* Segments are copied in order of length, which the processor does not foresee. */
-void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n) {
-    const smx_plan *plan = w->of->plan;
-    const ptrdiff_t bytes = n * w->of->inner_count * (ptrdiff_t)plan->kernels->real_size;
-    for (int k = 0; k < plan->kernels->op[plan->op].inputs; k++)
-        if (w->of->in_order[k])
-            prefetch_run(find_segment(w, &plan->in[k], start), bytes);
-    if (w->of->out_in_order && plan->out.data != plan->in[0].data)
-        prefetch_run(find_segment(w, &plan->out, start), bytes);
-}
-
-/* Segments of one row in an operand whose segments follow one another: into the block, or out of it. */
-SMX_INLINE void copy_segments_sized(const smx_window *w, const smx_operand *operand, char *block, smx_columns tile,
-                                    int is_output, ptrdiff_t size) {
-    const ptrdiff_t step = w->of->pitch * size;
-    for (int i = tile.from; i < tile.to; i++, block += size) {
-        char *segment = find_segment(w, operand, w->start[i]);
-        if (is_output)
-            copy_column_sized(segment, size, block, step, w->length[i], (size_t)size);
-        else
-            copy_column_sized(block, step, segment, size, w->length[i], (size_t)size);
-    }
-}
-
-/* Copies the rows of a tile to the block, or from the block if the operand is the output. */
-static void copy_tile(const smx_window *w, const smx_operand *operand, int in_order, char *block, smx_columns tile) {
-    const smx_plan *plan = w->of->plan;
-    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
-    const ptrdiff_t step = w->of->pitch * size;
-    const int is_output = operand == &plan->out;
-    if (in_order && beside == 1 && size == 4) {
-        copy_segments_sized(w, operand, block, tile, is_output, 4);
-        return;
-    }
-    if (in_order && beside == 1) {
-        copy_segments_sized(w, operand, block, tile, is_output, 8);
-        return;
-    }
-    for (ptrdiff_t i = tile.from / beside; i < w->count && i * beside < tile.to; i++) {
-        const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, tile.from),
-                        last = smx_min(column + beside, tile.to);
-        char *at = block + (first - tile.from) * size;
-        if (in_order) {
-            char *segment = find_segment(w, operand, w->start[i]) + (first - column) * size;
-            if (is_output)
-                smx_copy_rows(plan, operand, segment, beside * size, size, at, step, size, n, last - first);
-            else
-                smx_copy_rows(plan, operand, at, step, size, segment, beside * size, size, n, last - first);
-            continue;
-        }
-        for (ptrdiff_t c = first; c < last; c++, at += size) {
-            char *row = smx_find_row(plan, operand, c - column);
-            if (is_output)
-                smx_scatter(plan, operand, row, w->start[i], n, at, step);
-            else
-                smx_gather(plan, operand, row, w->start[i], n, at, step);
-        }
-    }
-}
-
-void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile) {
-    const smx_operand *from = &w->of->plan->in[k];
-    fill_up(w, block, tile);
-    if (w->is_packed && w->of->in_order[k])
-        w->of->plan->kernels->rows_to_columns(find_segment(w, from, w->start[tile.from]), tile.longest,
-                                              tile.to - tile.from, tile.longest, block, w->of->pitch,
-                                              w->of->prefetches);
-    else
-        copy_tile(w, from, w->of->in_order[k], block, tile);
-}
-
-void smx_store_columns(const smx_window *w, const char *block, smx_columns tile) {
-    const smx_operand *to = &w->of->plan->out;
-    if (w->is_packed && w->of->out_in_order)
-        w->of->plan->kernels->columns_to_rows(block, w->of->pitch, find_segment(w, to, w->start[tile.from]),
-                                              tile.longest, tile.to - tile.from, tile.longest, w->of->prefetches);
-    else
-        copy_tile(w, to, w->of->out_in_order, (char *)block, tile);
 }

@@ -1,16 +1,23 @@
-/* In which columns the segments of a window are.
+/* In which columns the segments of a window are, and how they get there and back.
 
    Rows are sorted by length, the longest first. Columns of similar length make a tile. Each column is filled up to the
    longest one of its tile, with numbers that change no bit (see the head of kernels/sum.inc.h). As columns are sorted,
    fewer elements are added than there are, plus one vector of the longest row. So an element costs a few nanoseconds,
    whatever the lengths are.
 
-   Segments are also copied in that order. The number of turns of a copy's loop is then nearly always that of the segment
-   before, so the processor foresees it; in the order of memory, each segment would cost it a wrong guess or two. */
+   Segments of one row are transposed in registers, a vector of rows at a time, where they follow one another in memory
+   (segments_to_columns, columns_to_segments). Others are copied element by element. Both go in order of length. The
+   number of turns of a copy's loop is then nearly always that of the rows before, so the processor foresees it; in the
+   order of memory, each segment would cost it a wrong guess or two. */
 
 #include "window.h"
 
+#include "arch.h"
+#include "strided.h"
+
 #include <string.h>
+
+/* ---- columns ---------------------------------------------------------------------------------------------------- */
 
 /* Counting sort. Segments of equal length stay in order. */
 static void sort_segments(smx_window *w) {
@@ -22,8 +29,14 @@ static void sort_segments(smx_window *w) {
         memset(w->length + before, n, (size_t)segments_of[n]);
         before += segments_of[n];
     }
-    for (int i = 0; i < w->count; i++)
-        w->start[next[w->added_length[i]]++] = w->added_start[i];
+    for (int i = 0; i < w->count; i++) {
+        const int to = next[w->added_length[i]]++;
+        w->segment[to] = w->added[i];
+        w->start[to] = w->of->plan->indptr[w->added[i]];
+    }
+    /* Loops read a vector of lengths at a time. */
+    const int padded = (int)smx_round_up(w->count, w->of->plan->kernels->row_multiple);
+    memset(w->length + w->count, w->shortest, (size_t)(padded - w->count));
 }
 
 /* A tile takes SUMS rows, and more while the next is not much shorter than its first. */
@@ -46,7 +59,137 @@ void smx_sort_window(smx_window *w) {
     w->rows = w->count * (int)w->of->inner_count;
     sort_segments(w);
     cut_window(w);
-    /* They are in order, so they follow one another if they reach as far as their elements do. */
-    w->is_packed = w->of->inner_count == 1 && w->shortest == w->longest &&
-                   w->start[w->count - 1] - w->start[0] == (w->count - 1) * (ptrdiff_t)w->longest;
+}
+
+/* ---- reals ------------------------------------------------------------------------------------------------------ */
+
+static void fill(char *to, double value, ptrdiff_t count, size_t size) {
+    const float single = (float)value;
+    for (; count > 0; count--, to += size)
+        memcpy(to, size == 4 ? (const void *)&single : &value, size);
+}
+
+/* Fills up the shorter rows of a tile with what hidden elements of input k count as, which changes no bit. The lanes
+   beyond its last row get zeros, which make ordinary rows. */
+static void fill_up(const smx_worker *worker, int k, char *block, smx_columns tile) {
+    const smx_job *j = worker->job;
+    const ptrdiff_t size = j->real_size, rows = tile.to - tile.from;
+    const ptrdiff_t padded = smx_round_up(rows, j->plan->kernels->row_multiple);
+    for (int at = padded > rows ? 0 : tile.shortest; at < tile.longest; at++) {
+        char *line = block + at * j->pitch * size;
+        if (padded > rows)
+            memset(line + rows * size, 0, (size_t)((padded - rows) * size));
+        if (at >= tile.shortest)
+            fill(line, j->op->hidden.in[k], rows, (size_t)size);
+    }
+}
+
+/* Where an element of the axis is in an operand whose segments follow one another. */
+static char *find_element(const smx_segments *of, const smx_operand *operand, ptrdiff_t number) {
+    return operand->data + number * of->inner_count * (ptrdiff_t)of->plan->kernels->real_size;
+}
+
+/* Segments are copied in order of length, which the processor does not foresee. */
+void smx_prefetch_elements(const smx_segments *of, ptrdiff_t from, ptrdiff_t to) {
+    const smx_plan *plan = of->plan;
+    const int inputs = plan->kernels->op[plan->op].inputs;
+    for (int k = 0; k <= inputs; k++) {
+        const smx_operand *operand = k < inputs ? &plan->in[k] : &plan->out;
+        if (k < inputs ? !of->in_order[k] : !of->out_in_order || plan->out.data == plan->in[0].data)
+            continue;
+        const char *end = find_element(of, operand, to);
+        for (const char *at = find_element(of, operand, from); at < end; at += SMX_CACHE_LINE)
+            SMX_PREFETCH(at);
+    }
+}
+
+/* Copies the rows of a tile to the block, or from the block if the operand is the output. */
+static void copy_tile(const smx_window *w, const smx_operand *operand, int in_order, char *block, smx_columns tile) {
+    const smx_plan *plan = w->of->plan;
+    const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
+    const ptrdiff_t step = w->of->pitch * size;
+    const int is_output = operand == &plan->out;
+    for (ptrdiff_t i = tile.from / beside; i < w->count && i * beside < tile.to; i++) {
+        const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, tile.from),
+                        last = smx_min(column + beside, tile.to);
+        char *at = block + (first - tile.from) * size;
+        if (in_order) {
+            char *segment = find_element(w->of, operand, w->start[i]) + (first - column) * size;
+            if (is_output)
+                smx_copy_rows(plan, operand, segment, beside * size, size, at, step, size, n, last - first);
+            else
+                smx_copy_rows(plan, operand, at, step, size, segment, beside * size, size, n, last - first);
+            continue;
+        }
+        for (ptrdiff_t c = first; c < last; c++, at += size) {
+            char *row = smx_find_row(plan, operand, c - column);
+            if (is_output)
+                smx_scatter(plan, operand, row, w->start[i], n, at, step);
+            else
+                smx_gather(plan, operand, row, w->start[i], n, at, step);
+        }
+    }
+}
+
+void smx_load_segments(smx_worker *worker, int k, ptrdiff_t start) {
+    const smx_window *w = worker->context;
+    const smx_plan *plan = worker->job->plan;
+    const smx_columns tile = w->open;
+    const smx_view block = smx_view_block(worker->job, worker->block[k]);
+    (void)start; /* a tile is one piece */
+    if (w->of->in_order[k] && w->of->inner_count == 1) {
+        plan->kernels->segments_to_columns(plan->in[k].data, w->end, w->start + tile.from, w->length + tile.from,
+                                           tile.to - tile.from, tile.longest, worker->job->op->hidden.in[k],
+                                           block.start, block.element_stride);
+    } else {
+        fill_up(worker, k, block.start, tile);
+        copy_tile(w, &plan->in[k], w->of->in_order[k], block.start, tile);
+    }
+    if (plan->mask.data)
+        smx_apply_mask(worker, &block, worker->job->op->hidden.in[k], &block);
+}
+
+void smx_store_segments(smx_worker *worker, ptrdiff_t start, int applies_mask) {
+    const smx_window *w = worker->context;
+    const smx_plan *plan = worker->job->plan;
+    const smx_columns tile = w->open;
+    const smx_view block = smx_view_block(worker->job, worker->block[0]);
+    (void)start;
+    if (applies_mask)
+        smx_apply_mask(worker, &block, worker->job->op->hidden.out, &block);
+    if (w->of->out_in_order && w->of->inner_count == 1)
+        plan->kernels->columns_to_segments(block.start, block.element_stride, plan->out.data, w->start + tile.from,
+                                           w->length + tile.from, tile.to - tile.from);
+    else
+        copy_tile(w, &plan->out, w->of->out_in_order, block.start, tile);
+}
+
+/* ---- masks, and one number a row -------------------------------------------------------------------------------- */
+
+/* Makes columns of the mask's bytes, which lie as the reals of a block do. */
+smx_view smx_find_mask_of_segments(smx_worker *worker, ptrdiff_t start, ptrdiff_t n) {
+    const smx_window *w = worker->context;
+    const ptrdiff_t pitch = worker->job->pitch, beside = w->of->inner_count;
+    const smx_view view = {worker->mask_block, 1, pitch};
+    char bytes[SMX_SHORT];
+    (void)start;
+    memset(worker->mask_block, 0, (size_t)(n * pitch));
+    for (ptrdiff_t c = w->open.from; c < w->open.to; c++) {
+        const ptrdiff_t i = c / beside, length = w->length[i];
+        const smx_view row = smx_view_mask(w->of->plan, c % beside, 1, w->start[i], length, 1, bytes);
+        char *to = worker->mask_block + c - w->open.from;
+        for (ptrdiff_t at = 0; at < length; at++)
+            to[at * pitch] = ((const char *)row.start)[at * row.element_stride];
+    }
+    return view;
+}
+
+void smx_store_numbers_of_segments(smx_worker *worker, const smx_operand *to, const char *numbers) {
+    const smx_window *w = worker->context;
+    const smx_plan *plan = worker->job->plan;
+    const ptrdiff_t size = worker->job->real_size, beside = w->of->inner_count;
+    for (ptrdiff_t c = w->open.from; c < w->open.to; c++, numbers += size) {
+        char *at = smx_find_row(plan, to, c % beside) + w->segment[c / beside] * to->inner[0];
+        smx_copy_elements(at, 0, numbers, 0, 1, size, to->swapped);
+    }
 }

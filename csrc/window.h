@@ -1,5 +1,5 @@
-/* A window of ragged rows: short segments that are sorted, so that those of similar length make a tile. Longer segments may lie between
-   them, and are left out. */
+/* A window of ragged rows: short segments that are sorted, so that those of similar length make a tile. Longer segments
+   may lie between them, and are left out. */
 
 #ifndef SMX_WINDOW_H
 #define SMX_WINDOW_H
@@ -22,26 +22,26 @@ typedef struct {
     const smx_plan *plan;
     ptrdiff_t inner_count; /* rows of a segment: one for every index of the outer axes */
     ptrdiff_t pitch; /* of the block */
-    int prefetches; /* what comes next is not in the last-level cache, and copies prefetch it */
-    int prefetches_segments; /* segments are prefetched when they are added to a window */
+    int prefetches; /* elements are prefetched before their segments are added to a window */
     /* Operands whose elements follow one another in memory, segment by segment. */
     int in_order[SMX_MAX_INPUTS], out_in_order;
 } smx_segments;
 
 typedef struct {
     const smx_segments *of;
+    ptrdiff_t end; /* of the elements that no other thread writes to meanwhile */
     int count, rows; /* segments, of which none is empty; and columns */
     ptrdiff_t elements;
     int shortest, longest;
-    /* As they were added; start counts elements of the axis. */
-    ptrdiff_t added_start[SMX_WINDOW_ROWS];
+    /* The segments' numbers and lengths, as they were added. */
+    ptrdiff_t added[SMX_WINDOW_ROWS];
     uint8_t added_length[SMX_WINDOW_ROWS];
     /* As columns: the longest segment first. The rows of segment i begin at column i * inner_count. */
-    ptrdiff_t start[SMX_WINDOW_ROWS];
+    ptrdiff_t segment[SMX_WINDOW_ROWS], start[SMX_WINDOW_ROWS]; /* start counts elements of the axis */
     uint8_t length[SMX_WINDOW_ROWS];
     smx_columns tile[SMX_WINDOW_ROWS];
     int tiles;
-    int is_packed; /* the segments have one length and follow one another */
+    smx_columns open; /* the tile that is worked on */
 } smx_window;
 
 static inline ptrdiff_t smx_segment_length(const smx_plan *plan, ptrdiff_t k) {
@@ -60,13 +60,13 @@ static inline void smx_clear_window(smx_window *w) {
     w->longest = 0;
 }
 
-/* Adds a segment that fits and is not empty. Returns 0 if the window is full, and has to be done first. */
-static inline int smx_add_segment(smx_window *w, ptrdiff_t start, ptrdiff_t n) {
+/* Adds segment k, which fits, and has n > 0 elements. Returns 0 if the window is full, and has to be done first. */
+static inline int smx_add_segment(smx_window *w, ptrdiff_t k, ptrdiff_t n) {
     const ptrdiff_t elements = w->elements + n * w->of->inner_count;
     const ptrdiff_t rows = (w->count + 1) * w->of->inner_count;
     if (w->count > 0 && (rows > SMX_WINDOW_ROWS || elements > SMX_WINDOW_ELEMENTS))
         return 0;
-    w->added_start[w->count] = start;
+    w->added[w->count] = k;
     w->added_length[w->count++] = (uint8_t)n;
     w->elements = elements;
     w->shortest = n < w->shortest ? (int)n : w->shortest;
@@ -77,9 +77,13 @@ static inline int smx_add_segment(smx_window *w, ptrdiff_t start, ptrdiff_t n) {
 /* Sorts the segments that were added, and cuts the columns into tiles. */
 void smx_sort_window(smx_window *w);
 
-/* In transfer.c: prefetches a segment; loads a tile of input k into a block; stores a block in a tile of the output. */
-void smx_prefetch_segment(const smx_window *w, ptrdiff_t start, ptrdiff_t n);
-void smx_load_columns(const smx_window *w, int k, char *block, smx_columns tile);
-void smx_store_columns(const smx_window *w, const char *block, smx_columns tile);
+/* Prefetches elements [from, to) of the axis in the operands whose segments follow one another. */
+void smx_prefetch_elements(const smx_segments *of, ptrdiff_t from, ptrdiff_t to);
+
+/* What a job of ragged rows has in place of the functions of transfer.c. The worker's context is the window. */
+smx_load smx_load_segments;
+smx_store smx_store_segments;
+smx_find_mask smx_find_mask_of_segments;
+smx_store_numbers smx_store_numbers_of_segments;
 
 #endif

@@ -33,8 +33,11 @@ from softmax_ext._jacobian import softmax_jacobian
 from softmax_ext._loss import cross_entropy, cross_entropy_with_grad
 from softmax_ext._ragged import (
     segment_log_softmax,
+    segment_log_softmax_jvp,
     segment_log_softmax_vjp,
+    segment_logsumexp,
     segment_softmax,
+    segment_softmax_jvp,
     segment_softmax_vjp,
 )
 from softmax_ext._version import __version__
@@ -50,8 +53,11 @@ __all__ = [
     "log_softmax_vjp",
     "logsumexp",
     "segment_log_softmax",
+    "segment_log_softmax_jvp",
     "segment_log_softmax_vjp",
+    "segment_logsumexp",
     "segment_softmax",
+    "segment_softmax_jvp",
     "segment_softmax_vjp",
     "set_buffer_limit",
     "set_num_threads",

@@ -58,9 +58,9 @@ cpdef object _real_array(object value, str name, str unmask=_USE_WHERE):
     )
 
 
-def _segmented_array(value, name, unmask):
+def _segmented_array(value, name):
     """The array that a segment function is called with; it needs a first axis."""
-    array = _real_array(value, name, unmask)
+    array = _real_array(value, name)
     if array.ndim == 0:
         raise ValueError(f"{name}: got a 0-d array, expected at least one dimension")
     return array

@@ -36,19 +36,65 @@ def _array_and_axis(
     value: ArrayLike, axis: SupportsIndex, name: str, unmask: str
 ) -> tuple[NDArray[Any], int, np.dtype[Any]]: ...
 def _temperature(value: object) -> float: ...
-def _segmented_array(value: ArrayLike, name: str, unmask: str) -> NDArray[Any]: ...
+def _segmented_array(value: ArrayLike, name: str) -> NDArray[Any]: ...
 def _as_array(
     value: ArrayLike, name: str, unmask: str = ..., empty: DTypeLike | None = None
 ) -> NDArray[Any]: ...
 def _flag(value: object, name: str) -> bool: ...
 def _described(value: object, array: NDArray[Any]) -> str: ...
-def _segment_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: Out | None) -> NDArray[Any]: ...
-def _segment_log_softmax(x: NDArray[Any], indptr: NDArray[np.intp], out: Out | None) -> NDArray[Any]: ...
+def _simple_indptr(indptr: ArrayLike, length: int) -> NDArray[np.intp] | None: ...
+def _segment_softmax(
+    x: NDArray[Any],
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_log_softmax(
+    x: NDArray[Any],
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_logsumexp(
+    x: NDArray[Any],
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
 def _segment_softmax_vjp(
-    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: Out | None
+    y: NDArray[Any],
+    g: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
 ) -> NDArray[Any]: ...
 def _segment_log_softmax_vjp(
-    y: NDArray[Any], g: ArrayLike, indptr: NDArray[np.intp], out: Out | None
+    y: NDArray[Any],
+    g: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_softmax_jvp(
+    y: NDArray[Any],
+    v: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
+) -> NDArray[Any]: ...
+def _segment_log_softmax_jvp(
+    y: NDArray[Any],
+    v: ArrayLike,
+    indptr: NDArray[np.intp],
+    out: Out | None,
+    where: ArrayLike | None,
+    temperature: Real,
 ) -> NDArray[Any]: ...
 def _real_array(value: ArrayLike, name: str, unmask: str = ...) -> NDArray[Any]: ...
 def _shown(value: object) -> str: ...
@@ -685,14 +731,16 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> NDArray[Float]:
     r"""Logarithm of the sum of exponentials along an axis.
 
-    .. math:: \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+    .. math:: \log \left(\exp(i) + \sum_j b_j \exp(x_j / T)\right)
 
-    i, `initial`, is -inf unless it is given.
+    i, `initial`, is -inf unless it is given, and each weight :math:`b_j` is 1.
 
     Parameters
     ----------
@@ -708,8 +756,14 @@ def logsumexp(
         Type of the result, as for `softmax`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax`.
+    b : array_like, optional
+        Weights of the terms: real numbers of any size and sign. `x` and `b` broadcast with each other, and their types
+        promote as NumPy promotes them. A weight of 0 removes its term, even one that is infinite or NaN.
+    return_sign : bool, default False
+        If True, return the sign of the sum as well, and the logarithm of its size.
     initial : array_like, optional
-        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row.
+        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row. It has no
+        weight.
     temperature : float, default 1.0
         T, as for `softmax`; `initial` is not divided by it.
 
@@ -718,17 +772,32 @@ def logsumexp(
     ndarray or scalar
         Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. NaN if there is a NaN,
         else +inf if there is +inf, and `initial` or else -inf if nothing is there, or left by `where`, or nothing but
-        -inf.
+        -inf. With weights, NaN if the sum is negative (unless its sign is returned), or if infinite terms cancel, and
+        -inf if the sum is 0.
+    sign : ndarray or scalar
+        1, -1, or 0 if the sum is 0, or NaN; of the first result's shape. Only with `return_sign`.
 
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does.
+        As `softmax` does; TypeError also if `b` holds no real numbers, ValueError if `b` and `x` do not broadcast.
+
+    Notes
+    -----
+    `b` and `return_sign` mean what they mean in ``scipy.special.logsumexp``. No product of a weight and an exponential
+    is out of range on the way: the exponent of the weight is added to that of the exponential. Where terms cancel, the
+    error is larger by the ratio of the sum of their sizes to the size of their sum. Its unit is the ULP of the largest
+    of the result, \|x / T\| and \|log\|b\|\| of the terms that are half as large as the largest one or more, and the
+    share that the other terms have in the sum of sizes.
 
     Examples
     --------
     >>> import numpy as np
     >>> from softmax_ext import logsumexp
+    >>> logsumexp([1000.0, 999.0], b=[1.0, -1.0])  # the logarithm of a difference
+    np.float64(999.5413248546129)
+    >>> logsumexp([0.0, 0.0], b=[1.0, -3.0], return_sign=True)
+    (np.float64(0.6931471805599453), np.float64(-1.0))
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
     >>> x = np.arange(6.0)
@@ -745,6 +814,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Float: ...
@@ -757,6 +828,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> NDArray[np.float64]: ...
@@ -769,6 +842,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: Vector | float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> np.float64: ...
@@ -781,6 +856,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> np.float64: ...
@@ -793,6 +870,8 @@ def logsumexp(
     out: None = None,
     dtype: None = None,
     where: ArrayLike | None = None,
+    b: float | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Float: ...
@@ -805,6 +884,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> NDArray[Float]: ...
@@ -817,6 +898,8 @@ def logsumexp(
     out: None = None,
     dtype: type[Float] | np.dtype[Float],
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Float: ...
@@ -829,6 +912,8 @@ def logsumexp(
     out: None = None,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Any: ...
@@ -841,9 +926,109 @@ def logsumexp(
     out: Out,
     dtype: DTypeLike | None = None,
     where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[False] = False,
     initial: ArrayLike | None = None,
     temperature: Real = 1.0,
 ) -> Out: ...
+@overload
+def logsumexp(
+    x: NDArray[Float],
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[NDArray[Float], NDArray[Float]]: ...
+@overload
+def logsumexp(
+    x: NDArray[Float],
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: NDArray[Float] | float | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[Float, Float]: ...
+@overload
+def logsumexp(
+    x: Float64Like,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[True],
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+@overload
+def logsumexp(
+    x: Vector | Float64Scalar,
+    axis: Axis = -1,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: Vector | float | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[np.float64, np.float64]: ...
+@overload
+def logsumexp(
+    x: Float64Like,
+    axis: None,
+    *,
+    keepdims: Literal[False] = False,
+    out: None = None,
+    dtype: None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[np.float64, np.float64]: ...
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
+    out: None = None,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[Any, Any]: ...
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    keepdims: SupportsIndex = False,
+    out: Out,
+    dtype: DTypeLike | None = None,
+    where: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[Out, Any]: ...
 @overload
 def softmax_entropy(
     x: NDArray[Float],

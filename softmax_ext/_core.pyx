@@ -12,8 +12,8 @@ import numpy as np
 
 from softmax_ext._csrc cimport (
     SMX_LOGSUMEXP, SMX_LOG_SOFTMAX, SMX_LOG_SOFTMAX_JVP, SMX_LOG_SOFTMAX_LOGSUMEXP, SMX_LOG_SOFTMAX_VJP,
-    SMX_SOFTMAX, SMX_SOFTMAX_ENTROPY, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP, smx_get_buffer_limit,
-    smx_get_threads, smx_set_buffer_limit, smx_set_threads,
+    SMX_SIGNED_LOGSUMEXP, SMX_SOFTMAX, SMX_SOFTMAX_ENTROPY, SMX_SOFTMAX_LOGSUMEXP, SMX_SOFTMAX_VJP,
+    SMX_WEIGHTED_LOGSUMEXP, smx_get_buffer_limit, smx_get_threads, smx_set_buffer_limit, smx_set_threads,
 )
 
 cnp.import_array()
@@ -309,13 +309,14 @@ def log_softmax(
 
 
 def logsumexp(
-    x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, initial=None, temperature=1.0
+    x, axis=-1, *, keepdims=False, out=None, dtype=None, where=None, b=None, return_sign=False, initial=None,
+    temperature=1.0
 ):
     r"""Logarithm of the sum of exponentials along an axis.
 
-    .. math:: \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+    .. math:: \log \left(\exp(i) + \sum_j b_j \exp(x_j / T)\right)
 
-    i, `initial`, is -inf unless it is given.
+    i, `initial`, is -inf unless it is given, and each weight :math:`b_j` is 1.
 
     Parameters
     ----------
@@ -331,8 +332,14 @@ def logsumexp(
         Type of the result, as for `softmax`.
     where : array_like of bool, optional
         Which elements take part, as for `softmax`.
+    b : array_like, optional
+        Weights of the terms: real numbers of any size and sign. `x` and `b` broadcast with each other, and their types
+        promote as NumPy promotes them. A weight of 0 removes its term, even one that is infinite or NaN.
+    return_sign : bool, default False
+        If True, return the sign of the sum as well, and the logarithm of its size.
     initial : array_like, optional
-        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row.
+        The exponent i, as for `softmax`: one more term, such as the result for other elements of the row. It has no
+        weight.
     temperature : float, default 1.0
         T, as for `softmax`; `initial` is not divided by it.
 
@@ -341,17 +348,32 @@ def logsumexp(
     ndarray or scalar
         Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. NaN if there is a NaN,
         else +inf if there is +inf, and `initial` or else -inf if nothing is there, or left by `where`, or nothing but
-        -inf.
+        -inf. With weights, NaN if the sum is negative (unless its sign is returned), or if infinite terms cancel, and
+        -inf if the sum is 0.
+    sign : ndarray or scalar
+        1, -1, or 0 if the sum is 0, or NaN; of the first result's shape. Only with `return_sign`.
 
     Raises
     ------
     TypeError, ValueError, numpy.exceptions.AxisError
-        As `softmax` does.
+        As `softmax` does; TypeError also if `b` holds no real numbers, ValueError if `b` and `x` do not broadcast.
+
+    Notes
+    -----
+    `b` and `return_sign` mean what they mean in ``scipy.special.logsumexp``. No product of a weight and an exponential
+    is out of range on the way: the exponent of the weight is added to that of the exponential. Where terms cancel, the
+    error is larger by the ratio of the sum of their sizes to the size of their sum. Its unit is the ULP of the largest
+    of the result, \|x / T\| and \|log\|b\|\| of the terms that are half as large as the largest one or more, and the
+    share that the other terms have in the sum of sizes.
 
     Examples
     --------
     >>> import numpy as np
     >>> from softmax_ext import logsumexp
+    >>> logsumexp([1000.0, 999.0], b=[1.0, -1.0])  # the logarithm of a difference
+    np.float64(999.5413248546129)
+    >>> logsumexp([0.0, 0.0], b=[1.0, -3.0], return_sign=True)
+    (np.float64(0.6931471805599453), np.float64(-1.0))
     >>> logsumexp(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
     array([1000.69314718,    0.        ])
     >>> x = np.arange(6.0)
@@ -360,9 +382,19 @@ def logsumexp(
     """
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
-    if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor) and _is_simple_initial(
-        initial, x, row_axis, out
-    ):
+    cdef int op = SMX_WEIGHTED_LOGSUMEXP
+    cdef bint is_simple = _is_simple_reduction(
+        x, row_axis, keepdims, where, out, dtype, divisor
+    ) and _is_simple_initial(initial, x, row_axis, out)
+    if b is not None or return_sign is not False:
+        if _flag(return_sign, "return_sign"):
+            op = SMX_SIGNED_LOGSUMEXP
+        if is_simple and _are_simple_weights(op, b, x, out):
+            return _run_fast(op, x, b, where, out, row_axis, divisor, keepdims, initial)
+        return _run_weighted(
+            op, x, b, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, initial
+        )
+    if is_simple:
         return _run_fast(SMX_LOGSUMEXP, x, None, where, out, row_axis, divisor, keepdims, initial)
     return _run_map(
         SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, None, initial

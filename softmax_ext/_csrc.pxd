@@ -14,6 +14,8 @@ cdef extern from "kernel.h":
         SMX_SOFTMAX
         SMX_LOG_SOFTMAX
         SMX_LOGSUMEXP
+        SMX_WEIGHTED_LOGSUMEXP
+        SMX_SIGNED_LOGSUMEXP
         SMX_SOFTMAX_LOGSUMEXP
         SMX_LOG_SOFTMAX_LOGSUMEXP
         SMX_SOFTMAX_ENTROPY
@@ -107,6 +109,9 @@ cdef extern from "plan.h":
     const char *smx_option_name(int number)
     void smx_turn_route(int number, int off)
     void smx_turn_option(int number, int off)
+
+cdef extern from "ragged.h":
+    bint smx_are_segments(const ptrdiff_t *indptr, ptrdiff_t segments, ptrdiff_t length)
 
 cdef extern from "scratch.h":
     void smx_scratch_begin()

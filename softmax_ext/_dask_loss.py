@@ -139,7 +139,8 @@ def _losses_of_cut_rows(
     options: dict[str, Any],
     temperature: Any,
 ) -> da.Array:
-    log_p = rows.elementwise(softmax_ext.log_softmax, rows.log_softmax_of_chunk, x, number, mask, temperature)
+    of_chunk = rows.log_softmax_of_chunk
+    log_p = rows.elementwise(softmax_ext.log_softmax, of_chunk, x, number, mask, temperature, None, False)
     index = tuple(slice(None) if d == number else None for d in range(x.ndim))
     classes = da.arange(x.shape[number], chunks=(x.chunks[number],))[index]
     parts = rows.on_blocks(

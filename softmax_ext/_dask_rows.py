@@ -156,33 +156,41 @@ def _same(x: NDArray[Any], axis: Axes, keepdims: bool) -> NDArray[Any]:
 
 
 def elementwise(
-    function: Function, of_chunk: Function, x: da.Array, axis: Axis, where: Any, temperature: Any
-) -> da.Array:
+    function: Function,
+    of_chunk: Function,
+    x: da.Array,
+    axis: Axis,
+    where: Any,
+    temperature: Any,
+    initial: Any,
+    return_logsumexp: Any,
+) -> Any:
     """Return the function of x; where rows are cut, by `of_chunk` of each chunk and its rows' pairs."""
+    return_logsumexp = _core._flag(return_logsumexp, "return_logsumexp")
     x, axes, dtype = _checked(function, x, axis, temperature)
     mask = mask_of(where, x, "x")
+    first = _initial_of(initial, x, axes, dtype)
     if not is_cut(x, axes):
-        return on_blocks(
-            _function_of_chunk, [x, mask], dtype, function=function, axis=axes, temperature=temperature
-        )
-    pairs = _pairs(x, mask, axes, temperature)
+        options = {"axis": axes, "temperature": temperature}
+        y = on_blocks(_function_of_chunk, [x, mask, first], dtype, function=function, **options)
+        return (y, logsumexp(x, axis, False, where, temperature, initial)) if return_logsumexp else y
+    pairs = _pairs(x, mask, first, axes, temperature)
     x, mask = _again([x, mask], pairs)
-    return on_blocks(of_chunk, [x, mask, pairs], dtype, axis=axes, temperature=float(temperature))
+    y = on_blocks(of_chunk, [x, mask, pairs], dtype, axis=axes, temperature=float(temperature))
+    return (y, without_axes(_log_of_pairs(pairs, dtype, temperature), axes)) if return_logsumexp else y
 
 
-def logsumexp(x: da.Array, axis: Axis, keepdims: Any, where: Any, temperature: Any) -> da.Array:
+def logsumexp(x: da.Array, axis: Axis, keepdims: Any, where: Any, temperature: Any, initial: Any) -> da.Array:
     x, axes, dtype = _checked(softmax_ext.logsumexp, x, axis, temperature)
     keepdims = _core._flag(keepdims, "keepdims")
     mask = mask_of(where, x, "x")
+    first = _initial_of(initial, x, axes, dtype)
     if is_cut(x, axes):
-        pairs = _pairs(x, mask, axes, temperature)
-        result = on_blocks(
-            _logsumexp_of_pairs, [pairs], dtype, result_type=dtype, temperature=float(temperature)
-        )
+        result = _log_of_pairs(_pairs(x, mask, first, axes, temperature), dtype, temperature)
     else:
         options = {"axis": axes, "keepdims": True, "temperature": temperature}
         result = on_blocks(
-            _function_of_chunk, [x, mask], dtype, axes, function=softmax_ext.logsumexp, **options
+            _function_of_chunk, [x, mask, first], dtype, axes, function=softmax_ext.logsumexp, **options
         )
     return result if keepdims else without_axes(result, axes)
 
@@ -197,20 +205,42 @@ def _checked(
     return x.astype(dtype), axes_of(axis, x), dtype
 
 
-def _function_of_chunk(x: NDArray[Any], mask: NDArray[Any] | None, function: Function, **options: Any) -> Any:
-    return function(x, where=mask, **options)
+def _initial_of(initial: Any, x: da.Array, axes: Axes, dtype: np.dtype[Any]) -> da.Array | None:
+    """Return one initial term for each row, in the chunks of the rows and in the type of the arithmetic."""
+    if initial is None:
+        return None
+    chunks = tuple((1,) if d in axes else sizes for d, sizes in enumerate(x.chunks))
+    first = aligned(initial, chunks, "initial", "one that broadcasts to")
+    _core._real_array(meta_from_array(first), "initial")
+    return first.astype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def _function_of_chunk(
+    x: NDArray[Any],
+    mask: NDArray[Any] | None,
+    initial: NDArray[Any] | None,
+    function: Function,
+    **options: Any,
+) -> Any:
+    return function(x, where=mask, initial=initial, **options)
 
 
 # The first sweep makes a pair for each row, from chunks and then from pairs: M and R. No elements, or -inf alone, make
-# (-inf, 0), which adds nothing to others; NaN or +inf make that, and NaN.
-_PAIR = np.dtype([("max", np.float64), ("others", np.float64)])
+# (-inf, 0), which adds nothing to others; NaN or +inf make that, and NaN. An initial term that is larger than all takes
+# the place of the maximum: in the units of x, as T initial, whose rounding is the low part of M.
+_PAIR = np.dtype([("max", np.float64), ("others", np.float64), ("low", np.float64)])
 
 
-def _pairs(x: da.Array, mask: da.Array | None, axes: Axes, temperature: Any) -> da.Array:
+def _pairs(
+    x: da.Array, mask: da.Array | None, initial: da.Array | None, axes: Axes, temperature: Any
+) -> da.Array:
     """Return the pair of each row, of length 1 along the axes."""
     temperature = float(temperature)
     of_chunks = on_blocks(_pair_of_chunk, [x, mask], _PAIR, axes, axis=axes, temperature=temperature)
-    return reduce_rows(of_chunks, partial(_combine, temperature=temperature), axes)
+    pairs = reduce_rows(of_chunks, partial(_combine, temperature=temperature), axes)
+    if initial is None:
+        return pairs
+    return on_blocks(_with_initial, [pairs, initial], _PAIR, temperature=temperature)
 
 
 @np.errstate(all="ignore")
@@ -240,6 +270,29 @@ def _combine(pairs: NDArray[Any], axis: Axes, temperature: float, keepdims: bool
     return _as_pairs(top, others.sum(axis=axis, keepdims=True) + (ties.sum(axis=axis, keepdims=True) - 1))
 
 
+@np.errstate(all="ignore")
+def _with_initial(pairs: NDArray[Any], initial: NDArray[Any], temperature: float) -> NDArray[Any]:
+    """Return the pairs with the initial terms of their rows."""
+    top, others = pairs["max"], pairs["others"]
+    term, low = np.broadcast_arrays(*_exact_product(initial.astype(np.float64), temperature))
+    low = np.where(np.isfinite(low), low, 0)
+    by_low = low / temperature
+    behind = _rescale(np.ones_like(top), term, top, temperature) * (1 + by_low)
+    ahead = _rescale(1 + others, top, term, temperature) * (1 - by_low)
+    leads = ~(term <= top)
+    result = _as_pairs(
+        np.where(leads, term, top), np.where(leads, ahead, others + np.where(term == -np.inf, 0, behind))
+    )
+    result["others"][np.broadcast_to(term == np.inf, top.shape)] = np.nan
+    result["low"] = np.where(leads, low, 0)
+    # a row of NaN stays one
+    return np.where(np.isnan(top), pairs, result)
+
+
+def _log_of_pairs(pairs: da.Array, dtype: np.dtype[Any], temperature: Any) -> da.Array:
+    return on_blocks(_logsumexp_of_pairs, [pairs], dtype, result_type=dtype, temperature=float(temperature))
+
+
 # The second sweep makes results from the pairs.
 
 
@@ -255,6 +308,7 @@ def softmax_of_chunk(
     largest = np.where(nothing, 1, _max(y, axis))
     # y / largest is exp((x - top) / T).
     y *= _rescale(1 / (largest * (1 + pairs["others"])), top, pairs["max"], temperature)
+    y *= 1 - pairs["low"] / temperature
     return _hidden_as(0, mask, y).astype(x.dtype, copy=False)
 
 
@@ -269,14 +323,110 @@ def log_softmax_of_chunk(
         y *= half
     y -= half * pairs["max"]
     y /= half * temperature
-    y -= np.log1p(pairs["others"])
+    y -= np.log1p(pairs["others"]) + pairs["low"] / temperature
     return _hidden_as(-np.inf, mask, y).astype(x.dtype, copy=False)
 
 
 @np.errstate(all="ignore")
 def _logsumexp_of_pairs(pairs: NDArray[Any], result_type: np.dtype[Any], temperature: float) -> NDArray[Any]:
     top = pairs["max"] / temperature
-    return np.where(np.isfinite(pairs["max"]), top + np.log1p(pairs["others"]), top).astype(result_type)
+    log = np.log1p(pairs["others"]) + pairs["low"] / temperature
+    return np.where(np.isfinite(pairs["max"]), top + log, top).astype(result_type)
+
+
+# ---- logsumexp with weights --------------------------------------------------------------------------------------
+
+# The logarithm of a sum's size, and its sign. The sums of a row's chunks are terms of the row's sum.
+_SIGNED = np.dtype([("log", np.float64), ("sign", np.float64)])
+
+
+def weighted_logsumexp(
+    x: da.Array,
+    axis: Axis,
+    keepdims: Any,
+    where: Any,
+    temperature: Any,
+    initial: Any,
+    b: Any,
+    return_sign: Any,
+) -> Any:
+    """Return logsumexp with weights, and the sign of the sum if that is wanted."""
+    check_is_dask(x, "x")
+    keepdims, return_sign = _core._flag(keepdims, "keepdims"), _core._flag(return_sign, "return_sign")
+    weights: Any = 1.0 if b is None else b
+    if not isinstance(weights, (da.Array, float, int)):
+        weights = da.asarray(_core._as_array(weights, "b", "pass {0}.filled(0)"))
+    is_array = isinstance(weights, da.Array)
+    if is_array and weights.shape != x.shape:
+        try:
+            x = da.broadcast_to(x, np.broadcast_shapes(x.shape, weights.shape))
+        except ValueError:
+            raise ValueError(
+                f"b: got shape {weights.shape}, expected one that broadcasts with x's {x.shape}"
+            ) from None
+    metas = [meta_from_array(a) if isinstance(a, da.Array) else a for a in (x, weights)]
+    dtype = softmax_ext.logsumexp(metas[0], axis, temperature=temperature, b=metas[1]).dtype
+    axes = axes_of(axis, x)
+    if is_array:
+        weights = aligned(weights, x.chunks, "b", "one that broadcasts with x's").astype(dtype)
+    else:
+        weights = da.full((1,) * x.ndim, float(weights), dtype)
+    x = x.astype(dtype)
+    mask, first = mask_of(where, x, "x"), _initial_of(initial, x, axes, dtype)
+    options = {"axis": axes, "temperature": float(temperature)}
+    if is_cut(x, axes):
+        parts = on_blocks(_signed_of_chunk, [x, weights, mask, None], _SIGNED, axes, wide=True, **options)
+        parts = reduce_rows(parts, _combine_signed, axes)
+        if first is not None:
+            parts = on_blocks(_signed_with_initial, [parts, first], _SIGNED)
+    else:
+        parts = on_blocks(_signed_of_chunk, [x, weights, mask, first], _SIGNED, axes, wide=False, **options)
+    log = on_blocks(_log_of_signed, [parts], dtype, result_type=dtype, has_sign=return_sign)
+    sign = on_blocks(_sign_of_signed, [parts], dtype, result_type=dtype)
+    if not keepdims:
+        log, sign = without_axes(log, axes), without_axes(sign, axes)
+    return (log, sign) if return_sign else log
+
+
+def _as_signed(pair: tuple[Any, Any]) -> NDArray[Any]:
+    result = np.empty(np.shape(pair[0]), _SIGNED)
+    result["log"], result["sign"] = pair
+    return result
+
+
+def _signed_of_chunk(
+    x: NDArray[Any],
+    b: NDArray[Any],
+    mask: NDArray[Any] | None,
+    initial: NDArray[Any] | None,
+    wide: bool,
+    **options: Any,
+) -> NDArray[Any]:
+    """Return the sums of a chunk's rows, which have length 1 along the axes; wide: not yet rounded to x's type."""
+    if wide:
+        options["dtype"] = np.float64
+    options |= {"keepdims": True, "where": mask, "initial": initial}
+    return _as_signed(softmax_ext.logsumexp(x, b=b, return_sign=True, **options))
+
+
+def _combine_signed(parts: NDArray[Any], axis: Axes, keepdims: bool = True) -> NDArray[Any]:
+    options: dict[str, Any] = {"keepdims": True, "return_sign": True}
+    return _as_signed(softmax_ext.logsumexp(parts["log"], axis, b=parts["sign"], **options))
+
+
+def _signed_with_initial(parts: NDArray[Any], initial: NDArray[Any]) -> NDArray[Any]:
+    terms = np.stack([parts["log"], np.broadcast_to(initial.astype(np.float64), parts.shape)])
+    weights = np.stack([parts["sign"], np.ones(parts.shape)])
+    return _as_signed(softmax_ext.logsumexp(terms, 0, b=weights, return_sign=True))
+
+
+def _log_of_signed(parts: NDArray[Any], result_type: np.dtype[Any], has_sign: bool) -> NDArray[Any]:
+    log = parts["log"] if has_sign else np.where(parts["sign"] < 0, np.nan, parts["log"])
+    return log.astype(result_type)
+
+
+def _sign_of_signed(parts: NDArray[Any], result_type: np.dtype[Any]) -> NDArray[Any]:
+    return parts["sign"].astype(result_type)
 
 
 # ---- derivatives -------------------------------------------------------------------------------------------------
@@ -396,7 +546,7 @@ def _hidden_as(value: float, mask: NDArray[Any] | None, y: NDArray[Any]) -> NDAr
 
 def _as_pairs(top: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
     pairs = np.empty(top.shape, _PAIR)
-    pairs["max"], pairs["others"] = top, others
+    pairs["max"], pairs["others"], pairs["low"] = top, others, 0
     return pairs
 
 

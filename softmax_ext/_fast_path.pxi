@@ -175,6 +175,17 @@ cdef inline bint _is_simple_reduction(
     )
 
 
+cdef inline bint _are_simple_weights(int op, object b, object x, object out):
+    """The same for weights: an array like x. If signs are returned, x must not be of 16 bits: signs are reals."""
+    return (
+        _is_simple(b)
+        and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.PyArray_TYPE(<cnp.ndarray>b)
+        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>x, <cnp.ndarray>b)
+        and (op == SMX_WEIGHTED_LOGSUMEXP or _storage_of(x) == SMX_REAL)
+        and (out is None or _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>b))
+    )
+
+
 cdef inline bint _is_simple_derivative(object y, object g, int axis, object where, object out, double temperature):
     """True if a derivative with these arguments can take the fast path; axis comes from _simple_axis, for y."""
     return (
@@ -203,11 +214,12 @@ cdef inline void _set_simple_operand(
 
 cdef object _run_fast(
     int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1,
-    bint keepdims=False, object initial=None
+    bint keepdims=False, object initial=None, cnp.ndarray indptr=None
 ):
     """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
 
-    An operation that has two results returns a pair.
+    An operation that has two results returns a pair. With a checked indptr the rows are the segments that it cuts the
+    first axis into.
 
     inner_count rows lie side by side: it is the product of the lengths of the axes behind the row's.
     """
@@ -227,7 +239,12 @@ cdef object _run_fast(
     cdef bint elementwise = plan.kernels.op[op].elementwise
     for d in range(axis + 1, ndim):
         inner_count *= cnp.PyArray_DIM(x, d)
-    if out is None and not elementwise:
+    if out is None and not elementwise and indptr is not None:
+        shape[0] = cnp.PyArray_DIM(indptr, 0) - 1
+        for d in range(1, ndim):
+            shape[d] = cnp.PyArray_DIM(x, d)
+        out = cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+    elif out is None and not elementwise:
         out = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
     elif out is None and elements * itemsize >= SMX_BUFFER_LEAST:
         out = _empty_like(x, None)
@@ -247,6 +264,9 @@ cdef object _run_fast(
     _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
     if where is not None:
         _set_mask(&plan.mask, where, x, None)
+    if indptr is not None:
+        plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
+        plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
     if type(initial) is float:
         initial_double = initial
         initial_float = <float>initial_double
@@ -257,11 +277,12 @@ cdef object _run_fast(
     elif initial is not None:
         _set_simple_operand(&plan.initial, initial, rows, 1, inner_count, itemsize, SMX_REAL)
     if plan.kernels.op[op].has_row_out:
-        row_results = cnp.PyArray_EMPTY(_reduced_shape(x, axis, False, shape), shape, type_number, 0)
+        row_results = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
         _set_simple_operand(&plan.row_out, row_results, rows, 1, inner_count, itemsize, SMX_REAL)
     _run(&plan, elements)
-    if row_results is not None:
-        return out, row_results if cnp.PyArray_NDIM(row_results) > 0 else row_results[()]
+    result = out
     if is_new and cnp.PyArray_NDIM(out) == 0:
-        return cnp.PyArray_ToScalar(cnp.PyArray_DATA(out), out)
-    return out
+        result = cnp.PyArray_ToScalar(cnp.PyArray_DATA(out), out)
+    if row_results is not None:
+        return result, row_results if cnp.PyArray_NDIM(row_results) > 0 else row_results[()]
+    return result

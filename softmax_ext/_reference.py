@@ -35,8 +35,11 @@ __all__ = [
     "log_softmax_vjp",
     "logsumexp",
     "segment_log_softmax",
+    "segment_log_softmax_jvp",
     "segment_log_softmax_vjp",
+    "segment_logsumexp",
     "segment_softmax",
+    "segment_softmax_jvp",
     "segment_softmax_vjp",
     "softmax",
     "softmax_entropy",
@@ -111,8 +114,11 @@ def log_softmax(x, axis=-1, *, dtype=None, where=None, temperature=1.0, initial=
 
 
 @np.errstate(all="ignore")
-def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None, initial=None, temperature=1.0):
-    """Return log(exp(initial) + Σ exp(x/T)) along `axis`.
+def logsumexp(
+    x, axis=-1, *, keepdims=False, dtype=None, where=None, b=None, return_sign=False, initial=None,
+    temperature=1.0,
+):  # fmt: skip
+    """Return log(exp(initial) + Σ b·exp(x/T)) along `axis`.
 
     Parameters
     ----------
@@ -120,18 +126,32 @@ def logsumexp(x, axis=-1, *, keepdims=False, dtype=None, where=None, initial=Non
         As in `softmax`.
     keepdims : bool, default False
         Keep each axis of a row, with length 1.
+    b : array_like, optional
+        Weights; `b` and `x` broadcast with each other. None is 1.
+    return_sign : bool, default False
+        Return a pair: the logarithm of the sum's size, and its sign.
 
     Returns
     -------
     ndarray or scalar
         One value per row: +inf where the row holds +inf (and no NaN), -inf where it holds only
-        -inf or nothing at all, or nothing that is seen.
+        -inf or nothing at all, or nothing that is seen. With weights, NaN where the sum is negative, unless its
+        sign is returned, or where infinite terms cancel; -inf where the sum is 0.
 
     Examples
     --------
     >>> logsumexp([1000.0, 1000.0]).round(3)
     np.float64(1000.693)
+    >>> logsumexp([1000.0, 999.0], b=[1.0, -1.0]).round(3)
+    np.float64(999.541)
     """
+    if b is not None or return_sign:
+        total, sign, rows, result = _weighted_log_sum(x, axis, dtype, where, b, initial, temperature)
+        total = total if return_sign else np.where(sign < 0, np.nan, total)
+        total, sign = (
+            _round(rows.join(t, reduced=True) if keepdims else t[..., 0], result) for t in (total, sign)
+        )
+        return (total, sign) if return_sign else total
     x = _array(x)
     result = _result_type(x, dtype)
     rows = _Rows(x.shape, axis)
@@ -395,7 +415,7 @@ def softmax_jacobian(y, axis=-1, *, temperature=1.0):
     return _round(jacobian / np.longdouble(temperature), result)
 
 
-def segment_softmax(x, indptr):
+def segment_softmax(x, indptr, *, where=None, temperature=1.0):
     """Return `softmax` of each segment ``x[indptr[k]:indptr[k + 1]]``, along the first axis.
 
     Parameters
@@ -404,6 +424,8 @@ def segment_softmax(x, indptr):
         As in `softmax`, of at least one dimension.
     indptr : array_like of integers
         From 0 to ``len(x)``, never decreasing.
+    where, temperature
+        As in `softmax`.
 
     Returns
     -------
@@ -415,31 +437,59 @@ def segment_softmax(x, indptr):
     >>> segment_softmax([0.0, 0.0, 5.0], [0, 2, 2, 3])
     array([0.5, 0.5, 1. ])
     """
-    return _by_segment(softmax, indptr, _array(x))
+    return np.concatenate(_by_segment(softmax, indptr, [_array(x)], where, temperature))
 
 
-def segment_log_softmax(x, indptr):
+def segment_log_softmax(x, indptr, *, where=None, temperature=1.0):
     """Return `log_softmax` of each segment, as `segment_softmax` does."""
-    return _by_segment(log_softmax, indptr, _array(x))
+    return np.concatenate(_by_segment(log_softmax, indptr, [_array(x)], where, temperature))
 
 
-def segment_softmax_vjp(y, g, indptr):
+def segment_logsumexp(x, indptr, *, where=None, temperature=1.0):
+    """Return `logsumexp` of each segment: an array with as many rows as there are segments.
+
+    Examples
+    --------
+    >>> segment_logsumexp([0.0, 5.0], [0, 0, 1, 2])
+    array([-inf,   0.,   5.])
+    """
+    # The first result is that of no elements, for its type.
+    results = _by_segment(logsumexp, indptr, [_array(x)], where, temperature)
+    return np.array(results)[1:]
+
+
+def segment_softmax_vjp(y, g, indptr, *, where=None, temperature=1.0):
     """Return `softmax_vjp` of each segment of `y` and of `g`, broadcast to it."""
-    y, g = _array(y, "y"), _array(g, "g")
-    return _by_segment(softmax_vjp, indptr, y, np.broadcast_to(g, y.shape))
+    return np.concatenate(_by_segment(softmax_vjp, indptr, _pair(y, g), where, temperature))
 
 
-def segment_log_softmax_vjp(y, g, indptr):
+def segment_log_softmax_vjp(y, g, indptr, *, where=None, temperature=1.0):
     """Return `log_softmax_vjp` of each segment of `y` and of `g`, broadcast to it."""
+    return np.concatenate(_by_segment(log_softmax_vjp, indptr, _pair(y, g), where, temperature))
+
+
+def segment_softmax_jvp(y, v, indptr, *, where=None, temperature=1.0):
+    """Return `softmax_jvp` of each segment of `y` and of `v`, broadcast to it."""
+    return segment_softmax_vjp(y, v, indptr, where=where, temperature=temperature)
+
+
+def segment_log_softmax_jvp(y, v, indptr, *, where=None, temperature=1.0):
+    """Return `log_softmax_jvp` of each segment of `y` and of `v`, broadcast to it."""
+    return np.concatenate(_by_segment(log_softmax_jvp, indptr, _pair(y, v), where, temperature))
+
+
+def _pair(y, g):
     y, g = _array(y, "y"), _array(g, "g")
-    return _by_segment(log_softmax_vjp, indptr, y, np.broadcast_to(g, y.shape))
+    return [y, np.broadcast_to(g, y.shape)]
 
 
-def _by_segment(function, indptr, *arrays):
-    result = np.empty(arrays[0].shape, np.result_type(*arrays).newbyteorder("="))
-    for start, end in itertools.pairwise(indptr):
-        result[start:end] = function(*(a[start:end] for a in arrays), axis=0)
-    return result
+def _by_segment(function, indptr, arrays, where, temperature):
+    """Return a list: the results of a segment of no elements, which comes first, and of all segments."""
+    where = np.broadcast_to(True if where is None else where, arrays[0].shape)
+    return [
+        function(*(a[start:end] for a in arrays), axis=0, where=where[start:end], temperature=temperature)
+        for start, end in [(0, 0), *itertools.pairwise(indptr)]
+    ]
 
 
 # The arithmetic, on rows: longdouble arrays whose last axis is the row ----------------------------
@@ -486,6 +536,68 @@ def _log_sum(x, temperature):
     return np.where(np.isfinite(top), total, top)
 
 
+def _weighted_log_sum(x, axis, dtype, where, b, initial, temperature):
+    """Return log |Σ b exp(x/T)| and the sum's sign, with the rows and the type of the result."""
+    x = _array(x)
+    result = x.dtype.newbyteorder("=")
+    if b is None or type(b) in (int, float):
+        b = np.array(1.0 if b is None else b, np.longdouble)
+    else:
+        b_dtype = np.asarray(b).dtype.newbyteorder("=")
+        b = _array(b, "b")
+        result = _promoted(result, b_dtype)
+    result = result if dtype is None else _result_type(x, dtype)
+    x, b = np.broadcast_arrays(x, b)
+    rows = _Rows(x.shape, axis)
+    x, b = rows.split(_seen(x, where, -np.inf)), rows.split(_seen(b, where, 0))
+    x = np.where(b == 0, -np.inf, x)
+    if initial is not None:
+        x, b = (
+            _with_initial(rows, x, initial, temperature),
+            np.concatenate([b, np.ones_like(b[..., :1])], axis=-1),
+        )
+        if not rows.length:
+            b = np.ones_like(x)
+    t = np.longdouble(temperature)
+    size = np.where(x == -np.inf, -np.inf, x / t + np.log(np.abs(b)))
+    lead = size.argmax(axis=-1)[..., None] if size.shape[-1] else np.zeros((*size.shape[:-1], 1), int)
+    if not size.shape[-1]:
+        x, b, size = (
+            np.full((*a.shape[:-1], 1), v, np.longdouble) for a, v in ((x, -np.inf), (b, 0), (size, 0))
+        )
+    top, weight = (np.take_along_axis(a, lead, axis=-1) for a in (x, b))
+    terms = b / np.abs(weight) * _exp(x, top, temperature)
+    np.put_along_axis(terms, lead, 0, axis=-1)
+    ratio = _sum(np.where(x == -np.inf, 0, terms)) / np.sign(weight)
+    total = (
+        np.where(ratio < -1, np.log(np.abs(1 + ratio)), np.log1p(ratio)) + np.log(np.abs(weight)) + top / t
+    )
+    sign = np.sign(1 + ratio) * np.sign(weight)
+    # infinite terms decide, and a row of nothing is 0
+    plain = _sum_of_infinite(x, b)
+    total = np.where(plain == 0, np.where(np.isfinite(top), total, -np.inf), np.abs(plain))
+    sign = np.where(plain == 0, np.where(np.isfinite(top), sign, 0), np.sign(plain))
+    return total, sign, rows, result
+
+
+def _sum_of_infinite(x, b):
+    """Return the sum of the terms that are infinite or NaN; 0 if there are none."""
+    term = np.where(b == 0, 0, b * np.where(x == np.inf, np.inf, np.where(x == -np.inf, 0, 1)))
+    term = np.where(np.isnan(x) & (b != 0), np.nan, term)
+    return np.where(np.isfinite(term), 0, term).sum(axis=-1, keepdims=True)
+
+
+def _promoted(x_dtype, b_dtype):
+    """Return the type that NumPy promotes the two to, a floating one."""
+    if b_dtype.kind in "biu":
+        half = x_dtype.itemsize == 2
+        promoted = np.result_type(np.float16 if half else x_dtype, b_dtype)
+        return x_dtype if promoted == np.float16 else promoted
+    if x_dtype.itemsize == b_dtype.itemsize == 2 and x_dtype != b_dtype:
+        return np.dtype(np.float32)
+    return np.result_type(x_dtype, b_dtype)
+
+
 def _exp(x, top, temperature=1.0):
     """Return exp((x - top) / T)."""
     gap, lost = _two_sum(x, -top)
@@ -503,8 +615,7 @@ def _with_vector(formula, y, g, axis, where, hidden):
     """Apply a formula of `y` and of `g`, broadcast to it, row by row; `hidden` y and a g of 0 add nothing."""
     y, g = _array(y, "y"), _array(g, "g")
     types = y.dtype.newbyteorder("="), g.dtype.newbyteorder("=")
-    half = all(t.itemsize == 2 for t in types) and types[0] != types[1]
-    result = np.dtype(np.float32) if half else np.result_type(*types)
+    result = _promoted(*types)
     rows = _Rows(y.shape, axis)
     y, g = _seen(y, where, hidden), _seen(np.broadcast_to(g, y.shape), where, 0)
     product = rows.join(formula(rows.split(y), rows.split(g)))

@@ -20,7 +20,7 @@ CPUs to Dask. Workers of `distributed` start with ``OMP_NUM_THREADS=1``, which d
 
 from __future__ import annotations
 
-from typing import SupportsIndex, TypeAlias
+from typing import Literal, SupportsIndex, TypeAlias, overload
 
 from numpy.typing import ArrayLike
 
@@ -51,12 +51,40 @@ __all__ = [
 ]
 
 
+@overload
 def softmax(
-    x: da.Array, axis: _Axis = -1, *, where: _ArrayLike | None = None, temperature: Real = 1.0
-) -> da.Array:
+    x: da.Array,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: _ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
+) -> da.Array: ...
+@overload
+def softmax(
+    x: da.Array,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: _ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[da.Array, da.Array]: ...
+def softmax(
+    x: da.Array,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: _ArrayLike | None = None,
+    return_logsumexp: bool = False,
+) -> da.Array | tuple[da.Array, da.Array]:
     r"""Softmax of a Dask array along an axis: exponentials that sum to 1.
 
-    .. math:: y_i = \frac{\exp(x_i / T)}{\sum_j \exp(x_j / T)}
+    .. math:: y_i = \frac{\exp(x_i / T)}{\exp(i) + \sum_j \exp(x_j / T)}
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -70,6 +98,11 @@ def softmax(
         chunks.
     temperature : float, default 1.0
         T, as for `softmax_ext.softmax`.
+    initial : array_like or dask.array.Array, optional
+        The exponent i, as for `softmax_ext.softmax`: it broadcasts to `x`'s shape with length 1 along the axis. A Dask
+        array may have any chunks.
+    return_logsumexp : bool, default False
+        If True, return the logarithm of each row's sum as well.
 
     Returns
     -------
@@ -77,6 +110,8 @@ def softmax(
         Of `x`'s shape and chunks and of the type that `softmax_ext.softmax` gives, not computed yet. Special values are
         treated as there. Elements are within 2 ULP of the true value; those of float64 rows in several chunks within 8.
         How a row is cut may change its last bits.
+    logsumexp : dask.array.Array
+        What `logsumexp` returns for these arguments. Only with `return_logsumexp`.
 
     Raises
     ------
@@ -84,7 +119,8 @@ def softmax(
         If `x` is no Dask array, or not of NumPy arrays of real numbers; if `axis` holds no integer; if `where` is not
         of type bool; if `temperature` is no number.
     ValueError
-        If an axis is repeated, `where` does not broadcast to `x`, or `temperature` is not a positive finite number.
+        If an axis is repeated, `where` or `initial` does not broadcast, or `temperature` is not a positive finite
+        number.
     numpy.exceptions.AxisError
         If `x` lacks the axis.
 
@@ -108,17 +144,53 @@ def softmax(
     array([[0.25, 0.75],
            [0.8 , 0.2 ]])
     """
-    return _dask_rows.elementwise(
-        softmax_ext.softmax, _dask_rows.softmax_of_chunk, x, axis, where, temperature
+    result: da.Array | tuple[da.Array, da.Array] = _dask_rows.elementwise(
+        softmax_ext.softmax,
+        _dask_rows.softmax_of_chunk,
+        x,
+        axis,
+        where,
+        temperature,
+        initial,
+        return_logsumexp,
     )
+    return result
 
 
+@overload
 def log_softmax(
-    x: da.Array, axis: _Axis = -1, *, where: _ArrayLike | None = None, temperature: Real = 1.0
-) -> da.Array:
+    x: da.Array,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: _ArrayLike | None = None,
+    return_logsumexp: Literal[False] = False,
+) -> da.Array: ...
+@overload
+def log_softmax(
+    x: da.Array,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: _ArrayLike | None = None,
+    return_logsumexp: Literal[True],
+) -> tuple[da.Array, da.Array]: ...
+def log_softmax(
+    x: da.Array,
+    axis: _Axis = -1,
+    *,
+    where: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+    initial: _ArrayLike | None = None,
+    return_logsumexp: bool = False,
+) -> da.Array | tuple[da.Array, da.Array]:
     r"""Logarithm of the softmax of a Dask array along an axis, accurate at every element.
 
-    .. math:: y_i = x_i / T - \log \sum_j \exp(x_j / T)
+    .. math:: y_i = x_i / T - \log \left(\exp(i) + \sum_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given.
 
     Parameters
     ----------
@@ -130,11 +202,17 @@ def log_softmax(
         As for `softmax`; the results of hidden elements are -inf.
     temperature : float, default 1.0
         T, as for `softmax`.
+    initial : array_like or dask.array.Array, optional
+        The exponent i, as for `softmax`.
+    return_logsumexp : bool, default False
+        As for `softmax`.
 
     Returns
     -------
     dask.array.Array
         As `softmax` does, with the same bounds, also where the result is close to 0.
+    logsumexp : dask.array.Array
+        As for `softmax`. Only with `return_logsumexp`.
 
     Raises
     ------
@@ -153,22 +231,59 @@ def log_softmax(
     >>> log_softmax(da.from_array(np.array([0.0, -50.0]), chunks=1)).compute()
     array([-1.92874985e-22, -5.00000000e+01])
     """
-    return _dask_rows.elementwise(
-        softmax_ext.log_softmax, _dask_rows.log_softmax_of_chunk, x, axis, where, temperature
+    result: da.Array | tuple[da.Array, da.Array] = _dask_rows.elementwise(
+        softmax_ext.log_softmax,
+        _dask_rows.log_softmax_of_chunk,
+        x,
+        axis,
+        where,
+        temperature,
+        initial,
+        return_logsumexp,
     )
+    return result
 
 
+@overload
 def logsumexp(
     x: da.Array,
     axis: _Axis = -1,
     keepdims: bool = False,
     *,
     where: _ArrayLike | None = None,
+    b: _ArrayLike | None = None,
+    return_sign: Literal[False] = False,
+    initial: _ArrayLike | None = None,
     temperature: Real = 1.0,
-) -> da.Array:
+) -> da.Array: ...
+@overload
+def logsumexp(
+    x: da.Array,
+    axis: _Axis = -1,
+    keepdims: bool = False,
+    *,
+    where: _ArrayLike | None = None,
+    b: _ArrayLike | None = None,
+    return_sign: Literal[True],
+    initial: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> tuple[da.Array, da.Array]: ...
+def logsumexp(
+    x: da.Array,
+    axis: _Axis = -1,
+    keepdims: bool = False,
+    *,
+    where: _ArrayLike | None = None,
+    b: _ArrayLike | None = None,
+    return_sign: bool = False,
+    initial: _ArrayLike | None = None,
+    temperature: Real = 1.0,
+) -> da.Array | tuple[da.Array, da.Array]:
     r"""Logarithm of the sum of exponentials of a Dask array along an axis.
 
-    .. math:: \log \sum_j \exp(x_j / T)
+    .. math:: \log \left(\exp(i) + \sum_j b_j \exp(x_j / T)\right)
+
+    i, `initial`, is -inf unless it is given, and each weight :math:`b_j` is 1.
 
     Parameters
     ----------
@@ -180,6 +295,13 @@ def logsumexp(
         Whether the axes summed over stay, with length 1.
     where : array_like or dask.array.Array of bool, optional
         As for `softmax`.
+    b : array_like or dask.array.Array, optional
+        Weights of the terms, as for `softmax_ext.logsumexp`; `x` and `b` broadcast with each other. A Dask array may
+        have any chunks.
+    return_sign : bool, default False
+        If True, return the sign of the sum as well, and the logarithm of its size.
+    initial : array_like or dask.array.Array, optional
+        The exponent i, as for `softmax`.
     temperature : float, default 1.0
         T, as for `softmax`.
 
@@ -188,7 +310,10 @@ def logsumexp(
     dask.array.Array
         Of the type that `softmax_ext.logsumexp` gives, with `x`'s chunks along the axes that stay; not computed yet.
         Within 2 ULP of the larger of the result and the largest \|x\| / T; for float64 rows in several chunks, within
-        8.
+        8. With weights the unit is that of `softmax_ext.logsumexp`; where rows are cut, also that of the sums of the
+        row's chunks.
+    sign : dask.array.Array
+        As `softmax_ext.logsumexp` returns it. Only with `return_sign`.
 
     Raises
     ------
@@ -207,7 +332,12 @@ def logsumexp(
     >>> logsumexp(da.from_array(np.array([[1000.0, 1000.0], [0.0, -np.inf]]), chunks=1)).compute()
     array([1000.69314718,    0.        ])
     """
-    return _dask_rows.logsumexp(x, axis, keepdims, where, temperature)
+    if b is not None or return_sign is not False:
+        result: da.Array | tuple[da.Array, da.Array] = _dask_rows.weighted_logsumexp(
+            x, axis, keepdims, where, temperature, initial, b, return_sign
+        )
+        return result
+    return _dask_rows.logsumexp(x, axis, keepdims, where, temperature, initial)
 
 
 def softmax_vjp(

@@ -48,8 +48,8 @@ def rows_of(function, genes):
     result = operations.RESULTS[function]
     if len(result.arguments) == 1:
         return (genes[0],)
-    if not result.forward:  # probabilities
-        return genes[0], np.abs(genes[1])
+    if not result.forward:  # weights, or probabilities
+        return genes[0], genes[1] if result.has_signs else np.abs(genes[1])
     return getattr(_reference, result.forward)(genes[0]), genes[1]
 
 
@@ -108,7 +108,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", action="store_true", help="any temperature, not 1")
     parser.add_argument(
-        "--any-size", action="store_true", help="probabilities of losses, and gradients, of any size"
+        "--any-size", action="store_true", help="probabilities of losses, weights and gradients, of any size"
     )
     options = parser.parse_args(argv)
     function, dtype = options.function, np.dtype(options.type).type

@@ -76,6 +76,8 @@ LOSSES = {
 }
 # functions that return the sums, too; here with initial terms
 WITH_LOGSUMEXP = {"softmax_logsumexp": "softmax", "log_softmax_logsumexp": "log_softmax"}
+# functions of weights; and whether they return signs
+WEIGHTED = {"weighted_logsumexp": False, "signed_logsumexp": True}
 LOGITS = ("unit", "wide", "huge", "confident", "masked")
 
 
@@ -96,7 +98,7 @@ def cases():
         for function in operations.DISTINCT:
             for family in PAIRS.get(operations.OPERATIONS[function].forward, FAMILIES):
                 yield function, dtype, family
-        for function in WITH_LOGSUMEXP:
+        for function in (*WITH_LOGSUMEXP, *WEIGHTED):
             for family in FAMILIES:
                 yield function, dtype, family
         for function in LOSSES:
@@ -111,6 +113,11 @@ def inputs(function, dtype, family, shape):
         n = integers(2, shape)
         x = FAMILIES[family](integers(1, shape), np.arange(shape[1]))
         arrays = (x, (np.abs(n[0]) + 1) * 2.0**-22, (n + 2**23 + 1) * 2.0**-30)
+    elif function in WEIGHTED:
+        j = np.arange(shape[1])
+        b = integers(2, shape) * 2.0 ** ((7 * j) % 41 - 42)
+        b = b if WEIGHTED[function] else np.abs(b)  # the logarithm of a negative sum is NaN
+        arrays = (FAMILIES[family](integers(1, shape), j), np.where(j % 9 == 4, 0, b))
     elif function not in WITH_LOGSUMEXP and (forward := operations.OPERATIONS[function].forward):
         arrays = PAIRS[forward][family](integers(1, shape), integers(2, shape))
     else:
@@ -126,6 +133,10 @@ def results(function, dtype, family, shape):
         call = getattr(softmax_ext, WITH_LOGSUMEXP[function])
         y, sums = call(x, initial=initial[:, None], return_logsumexp=True)
         return np.concatenate([y, sums[:, None]], axis=1)
+    if function in WEIGHTED:
+        x, b = arrays
+        result = softmax_ext.logsumexp(x, b=b, return_sign=WEIGHTED[function])
+        return np.stack(result, axis=1) if WEIGHTED[function] else result
     loss = function.removesuffix("_grad")
     if loss not in LOSSES:
         return getattr(softmax_ext, function)(*arrays)

@@ -35,10 +35,13 @@ SETTINGS = {
 # - "row": 2 ULP at the larger of the true value and the row's largest element, both absolute;
 # - "terms": 4 u = 2 eps times the element's natural scale, which is its formula with every term in absolute
 #   value. A function `scale(*rows, total)` makes it; `total` sums along the rows and keeps the axis;
-# - "products": likewise, 6 u.
+# - "products": likewise, 6 u;
+# - "weighted": 2 ULP at the largest of the true value, of |x| and |log |b|| of terms that are half as large as the
+#   largest one or more, and of the share that the terms but the largest have in the sum of sizes; times the condition
+#   of the sum, the ratio of that sum to the size of the sum.
 
-BOUNDS = {"result": 2, "row": 2, "terms": 4, "products": 6}
-UNITS = {"result": "ulp", "row": "ulp", "terms": "u", "products": "u"}
+BOUNDS = {"result": 2, "row": 2, "terms": 4, "products": 6, "weighted": 2}
+UNITS = {"result": "ulp", "row": "ulp", "terms": "u", "products": "u", "weighted": "ulp"}
 
 
 def _softmax_vjp_scale(y, g, total):
@@ -135,13 +138,13 @@ _LOSS = {
     "axis": -1, "reduction": "mean", "weight": None, "ignore_index": None, "label_smoothing": 0.0, "where": None,
     "temperature": 1.0, "sample_weight": None,
 }  # fmt: skip
-_SEGMENTS = {"out": None}
+_SEGMENTS = {"out": None, "where": None, "temperature": 1.0}
 
 _LISTED = [
     Operation("softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), 0), measure="result"),
     Operation("log_softmax", "rows", ("x",), _MAP, hidden=((-np.inf,), -np.inf), measure="result"),
     Operation(
-        "logsumexp", "rows", ("x",), _REDUCTION | {"initial": None},
+        "logsumexp", "rows", ("x",), _REDUCTION | {"b": None, "return_sign": False, "initial": None},
         elementwise=False, hidden=((-np.inf,), -np.inf), measure="row",
     ),
     Operation(
@@ -170,12 +173,23 @@ _LISTED = [
     Operation("segment_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="softmax"),
     Operation("segment_log_softmax", "segments", ("x", "indptr"), _SEGMENTS, of_segments="log_softmax"),
     Operation(
+        "segment_logsumexp", "segments", ("x", "indptr"), _SEGMENTS, elementwise=False, of_segments="logsumexp"
+    ),
+    Operation(
         "segment_softmax_vjp", "segments", ("y", "g", "indptr"), _SEGMENTS,
         forward="softmax", of_segments="softmax_vjp",
     ),
     Operation(
         "segment_log_softmax_vjp", "segments", ("y", "g", "indptr"), _SEGMENTS,
         forward="log_softmax", of_segments="log_softmax_vjp",
+    ),
+    Operation(
+        "segment_softmax_jvp", "segments", ("y", "v", "indptr"), _SEGMENTS,
+        forward="softmax", of_segments="softmax_jvp", same_as="segment_softmax_vjp",
+    ),
+    Operation(
+        "segment_log_softmax_jvp", "segments", ("y", "v", "indptr"), _SEGMENTS,
+        forward="log_softmax", of_segments="log_softmax_jvp",
     ),
 ]  # fmt: skip
 
@@ -195,9 +209,11 @@ ELEMENTWISE = names(lambda o: o.kind == "rows" and o.elementwise)
 #: Functions of rows without a second name of another, where calling both would only take time.
 DISTINCT = names(lambda o: o.kind == "rows" and not o.same_as)
 DISTINCT_ELEMENTWISE = names(lambda o: o.kind == "rows" and o.elementwise and not o.same_as)
-#: The functions that others apply to segments.
+#: The functions that others apply to segments, without second names: of one array, and of y and a vector.
 SEGMENT_MAPS = [OPERATIONS[n].of_segments for n in names(lambda o: o.of_segments and not o.forward)]
-SEGMENT_DERIVATIVES = [OPERATIONS[n].of_segments for n in names(lambda o: o.of_segments and o.forward)]
+SEGMENT_DERIVATIVES = [
+    OPERATIONS[n].of_segments for n in names(lambda o: o.of_segments and o.forward and not o.same_as)
+]
 
 
 def signature(function):
@@ -223,6 +239,8 @@ class Result:
     scale: Callable | None = None
     #: Of a derivative or a loss.
     temperature: float = 1.0
+    #: True if the second array may be negative.
+    has_signs: bool = False
 
     @property
     def bound(self):
@@ -274,9 +292,15 @@ def _loss_gradient(*arguments, **options):
     return _loss_of_rows(*arguments, **options)[1]
 
 
+def _weighted(module, x, b):
+    """Return the logarithm of the sum's size."""
+    return module.logsumexp(x, b=b, return_sign=True, keepdims=True)[0]
+
+
 RESULTS = {name: _of_rows(OPERATIONS[name]) for name in DISTINCT} | {
     result.name: result
     for result in [
+        Result("signed_logsumexp", ("x", "b"), None, "weighted", _weighted, has_signs=True),
         Result("label_loss", ("x",), None, "result", _loss),
         Result("target_loss", ("x", "q"), None, "result", _loss),
         Result("label_loss_grad", ("x",), None, "terms", _loss_gradient, _label_loss_scale),

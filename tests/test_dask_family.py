@@ -474,3 +474,96 @@ def test_a_classifiers_loss_over_more_than_memory(count):
     np.testing.assert_allclose(masked, sums[1] / sums[2], rtol=1e-6)
     # The gradient of each row sums to 0.
     assert np.all(np.abs(gradient) < 1e-2)
+
+
+# Initial terms, sums and weights ------------------------------------------------------------------
+
+
+def initial_terms(x, temperature):
+    """Return initial terms below, near and above the sums of rows; and special ones."""
+    tops = np.where(np.isfinite(x), x, 0).max(axis=1, keepdims=True) / temperature
+    special = np.array([[0.0], [-INF], [INF], [NAN], [700.0], [-700.0]])
+    near = tops + np.array([[0.0], [-0.5], [40.0], [-40.0], [1.0], [800.0]])
+    return [0.0, special, near, da.from_array(near, (4, 1)), np.array(1.5)]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.37, 50.0])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("chunks", CHUNKS)
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_initial_terms_and_sums(name, chunks, dtype, temperature):
+    x = (np.random.default_rng(5).normal(size=(6, 9)) * 4).astype(dtype)
+    x[1], x[4], x[5] = -INF, x[4] - 300, x[5] + 900
+    x[2, 3] = INF
+    eps = np.finfo(dtype).eps
+    for initial in initial_terms(x, temperature):
+        options = {"temperature": temperature, "return_logsumexp": True}
+        got = getattr(softmax_dask, name)(da.from_array(x, chunks), initial=initial, **options)
+        want = getattr(softmax_ext, name)(x, initial=plain(initial), **options)
+        alone = softmax_dask.logsumexp(
+            da.from_array(x, chunks), initial=initial, temperature=temperature, keepdims=True
+        )
+        for lazy, true in zip((*got, alone), (*want, want[1][:, None]), strict=True):
+            computed = lazy.compute()
+            assert lazy.dtype == computed.dtype == true.dtype
+            assert lazy.shape == computed.shape == true.shape
+            np.testing.assert_allclose(computed, true, rtol=8 * eps, atol=0)
+        if chunks[1] == 9:  # rows that are whole have the very bits
+            del options["return_logsumexp"]
+            exact = getattr(softmax_ext, name)(x, initial=plain(initial), **options)
+            assert_array_equal(got[0].compute(), exact)
+            assert_array_equal(got[1].compute(), want[1])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("chunks", CHUNKS)
+def test_weights(chunks, dtype, temperature):
+    rng = np.random.default_rng(6)
+    x = (rng.normal(size=(6, 9)) * 4).astype(dtype)
+    x[1], x[4], x[5] = -INF, x[4] - 300, x[5] + 900
+    x[2, 3], x[3, 1] = INF, NAN
+    b = rng.normal(size=x.shape).astype(dtype)
+    b[3, 1] = b[0, 4] = 0
+    mask = rng.random(x.shape) < 0.8
+    tolerance = 64 * np.finfo(dtype).eps
+    for weights in (None, 2, -1.5, b, b[0], b[:, :1], da.from_array(b, (4, 2)), rng.integers(-2, 3, size=9)):
+        for extra in ({}, {"where": mask}, {"initial": np.arange(6.0)[:, None]}, {"axis": 0}, {"axis": None}):
+            options = {"temperature": temperature, "return_sign": True, **extra}
+            if "initial" in options:
+                options["initial"] = options["initial"].astype(dtype)
+            lazy = softmax_dask.logsumexp(da.from_array(x, chunks), b=weights, **options)
+            want = softmax_ext.logsumexp(x, b=plain(weights), **options)
+            got = dask.compute(*lazy)
+            for a, found, true in zip(lazy, got, want, strict=True):
+                assert a.dtype == found.dtype == true.dtype
+                assert a.shape == found.shape == np.shape(true)
+            np.testing.assert_allclose(got[0], want[0], rtol=tolerance, atol=tolerance)
+            assert_array_equal(got[1], want[1])
+            options["return_sign"] = False
+            unsigned = softmax_dask.logsumexp(da.from_array(x, chunks), b=weights, **options).compute()
+            np.testing.assert_array_equal(np.isnan(unsigned), np.isnan(want[0]) | (want[1] < 0))
+
+
+def test_weights_broadcast_the_array():
+    x, b = np.random.default_rng(7).normal(size=(2, 4, 1, 6))
+    b = np.ascontiguousarray(np.broadcast_to(b, (5, 4, 3, 6)))
+    got = softmax_dask.logsumexp(da.from_array(x, 2), (0, 3), b=da.from_array(b, 2), keepdims=True)
+    want = softmax_ext.logsumexp(x, (0, 3), b=b, keepdims=True)
+    np.testing.assert_allclose(got.compute(), want, rtol=1e-13)
+    assert got.shape == want.shape
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"initial": [1.0, 2.0]}, ValueError, "initial: got shape"),
+        ({"initial": np.array(1j)}, TypeError, "initial: got"),
+        ({"b": np.ones(4)}, ValueError, "b: got shape"),
+        ({"b": np.array(1j)}, TypeError, "b: got"),
+        ({"return_sign": "yes"}, TypeError, "return_sign: got"),
+    ],
+)
+def test_initial_terms_and_weights_that_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        softmax_dask.logsumexp(da.zeros((6, 9), chunks=3), **options)

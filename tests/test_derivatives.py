@@ -188,6 +188,23 @@ def test_same_bits_of_long_rows_in_pieces(name, threads):
         assert call(name, y, g).tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("shape", [(200, 10), (200, 3), (60, 1000)])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_rows_behind_one_that_needs_care_in_place(name, dtype, shape):
+    """Rows are done one after the other up to such a row; what is done already is not read again."""
+    rng = np.random.default_rng(3)
+    y = forward(name, rng.normal(size=shape).astype(dtype))
+    g = rng.normal(size=shape).astype(dtype)
+    for row in (37, 38, shape[0] - 1):
+        g[row] = np.finfo(dtype).max / 2 / shape[1]
+    expected = np.concatenate([call(name, y[k : k + 1], g[k : k + 1]) for k in range(shape[0])])
+    assert np.isfinite(expected).all()
+    found = g.copy()
+    getattr(softmax_ext, name)(y, found, out=found)
+    assert found.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_hidden_elements_of_rows_done_with_care(name):
     rng = np.random.default_rng(9)

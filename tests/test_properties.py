@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import LAYOUTS, repeated
 from numpy.testing import assert_array_equal
+from test_capi import MAPS as COMPILED_MAPS
+from test_capi import NAMES as COMPILED
+from test_capi import TYPES, call, function_at
 
 import softmax_ext
 from softmax_ext import _reference
@@ -262,3 +265,20 @@ def test_out_of_any_type_and_layout(data, name, shape, out_type):
         with pytest.raises(TypeError, match=r"\bout\b"):
             getattr(softmax_ext, name)(*inputs, axis, out=out)
         assert out.tobytes() == kept
+
+
+@several
+@given(st.data(), st.sampled_from(COMPILED), st.integers(0, 40), st.integers(0, 300))
+def test_functions_for_compiled_code(data, name, rows, n):
+    """The bytes of the Python functions, of any numbers; the output may be an input."""
+    base, kind = name.rsplit("_", 1)
+    dtype, shape = np.dtype(TYPES[kind]), (rows, n)
+    count = 1 if base in COMPILED_MAPS else 2
+    inputs = [np.ascontiguousarray(data.draw(arrays(shape, dtype))) for _ in range(count)]
+    want = np.asarray(getattr(softmax_ext, base)(*inputs))
+    out = np.full_like(want, 7)
+    if OPERATIONS[base].elementwise:
+        out = data.draw(st.sampled_from([out, *(a if a.flags.writeable else a.copy() for a in inputs)]))
+    inputs = [out if a.shape == out.shape and np.shares_memory(a, out) else a for a in inputs]
+    assert call(function_at(name), inputs, out, shape) == 0
+    assert out.tobytes() == want.tobytes()

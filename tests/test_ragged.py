@@ -46,13 +46,27 @@ def call(name, arrays, indptr, **kwargs):
     return getattr(softmax_ext, f"segment_{name}")(*arrays, indptr, **kwargs)
 
 
-def one_by_one(name, arrays, indptr):
+def one_by_one(name, arrays, indptr, where=None, **kwargs):
     """Return what the segments give alone."""
+    where = None if where is None else np.broadcast_to(where, arrays[0].shape)
     results = [
-        getattr(softmax_ext, name)(*(np.ascontiguousarray(a[start:end]) for a in arrays), 0)
+        getattr(softmax_ext, name)(
+            *(np.ascontiguousarray(a[start:end]) for a in arrays),
+            0,
+            where=None if where is None else np.ascontiguousarray(where[start:end]),
+            **kwargs,
+        )
         for start, end in itertools.pairwise(indptr)
     ]
+    results = results if OPERATIONS[name].elementwise else [np.asarray(r)[None] for r in results]
     return np.concatenate([np.empty((0, *arrays[0].shape[1:]), arrays[0].dtype), *results])
+
+
+def mask(shape, seed=0):
+    """Return a mask that hides much of some segments, little of others, and some stretches altogether."""
+    rng = np.random.default_rng([7, seed])
+    share = np.repeat(rng.choice([0, 0.1, 0.9, 1, 1], size=shape[0] // 40 + 1), 40)[: shape[0]]
+    return rng.random(shape) < share.reshape(-1, *[1] * (len(shape) - 1))
 
 
 def assert_same(got, want, what=""):
@@ -90,6 +104,155 @@ def test_segments_are_what_they_are_alone(name, dtype, lengths):
     for tail in [(), (1,), (3,), (8,), (2, 5)]:
         arrays = arguments(name, (indptr[-1], *tail), dtype)
         assert_same(call(name, arrays, indptr), one_by_one(name, arrays, indptr), f"tail {tail}")
+
+
+OPTIONS = {
+    "mask": lambda shape: {"where": mask(shape)},
+    "mask of elements": lambda shape: {"where": mask(shape[:1]).reshape(-1, *[1] * (len(shape) - 1))},
+    "mask of columns": lambda shape: {"where": np.arange(shape[-1]) % 3 > 0 if len(shape) > 1 else np.False_},
+    "everything hidden": lambda shape: {"where": np.zeros(shape, bool)},
+    "nothing hidden": lambda shape: {"where": True},
+    "cold": lambda shape: {"temperature": 0.37},
+    "hot": lambda shape: {"temperature": 1e5},
+    "mask and temperature": lambda shape: {"where": mask(shape, 1), "temperature": 3.0},
+}
+every_option = pytest.mark.parametrize("option", OPTIONS.values(), ids=list(OPTIONS))
+
+
+@every_level
+@every_type
+@every_function
+@pytest.mark.parametrize("option", ["mask", "cold", "mask and temperature"])
+def test_masks_and_temperatures(name, dtype, option):
+    """Lengths from 0 to 200, in order and mixed, and long ones of one piece and of several."""
+    rng = np.random.default_rng(3)
+    lengths = [*range(201), *rng.integers(0, 100, 50), 5000, 3, *rng.integers(0, 9, 50)]
+    indptr = pointers(lengths)
+    for tail in [(), (3,)]:
+        arrays = arguments(name, (indptr[-1], *tail), dtype, special=0.002)
+        kwargs = OPTIONS[option](arrays[0].shape)
+        assert_same(
+            call(name, arrays, indptr, **kwargs), one_by_one(name, arrays, indptr, **kwargs), f"tail {tail}"
+        )
+
+
+@every_option
+@every_function
+@pytest.mark.parametrize("beside", [17, 256, 300])
+def test_masks_of_many_rows_in_a_segment(name, option, beside):
+    indptr = pointers([3, 0, 1, 40, 80, 81, 2, 2, 5, 1])
+    arrays = arguments(name, (indptr[-1], beside), np.float32)
+    kwargs = option(arrays[0].shape)
+    assert_same(call(name, arrays, indptr, **kwargs), one_by_one(name, arrays, indptr, **kwargs))
+
+
+@every_type
+@every_function
+def test_what_is_hidden_does_no_harm(name, dtype):
+    indptr = pointers([*range(1, 100), *range(100, 1, -1), 5000])
+    arrays = arguments(name, (indptr[-1], 2), dtype, special=0)
+    where = mask(arrays[0].shape)
+    want = call(name, arrays, indptr, where=where)
+    for value in (np.nan, np.inf, -np.inf, 3e38):
+        spoilt = [np.where(where, a, dtype(value)) for a in arrays]
+        assert_same(call(name, spoilt, indptr, where=where), want)
+
+
+@every_option
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@every_function
+def test_half_types(name, dtype, option):
+    dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes"), dtype) if dtype == "bfloat16" else dtype)
+    indptr = pointers([*range(1, 120), 7, 0, 3, 5000, *range(30)])
+    for tail in [(), (4,)]:
+        arrays = arguments(name, (indptr[-1], *tail), np.float32, special=0.002)
+        with np.errstate(all="ignore"):
+            arrays = [a.astype(dtype) for a in arrays]
+        kwargs = option(arrays[0].shape)
+        assert_same(call(name, arrays, indptr, **kwargs), one_by_one(name, arrays, indptr, **kwargs))
+
+
+@every_function
+def test_masks_in_every_layout(name):
+    indptr = pointers([4, 4, 0, 1, 9, 80, 100, 4, 3000])
+    for tail in [(), (4,), (2, 3)]:
+        arrays = arguments(name, (indptr[-1], *tail), np.float64)
+        where = mask(arrays[0].shape)
+        want = one_by_one(name, arrays, indptr, where=where)
+        strange = where.T.copy().T, where[::-1].copy()[::-1], np.repeat(where, 2, axis=-1)[..., ::2]
+        for other in strange:
+            assert_same(call(name, arrays, indptr, where=other), want)
+        turned = [np.asfortranarray(a) for a in arrays]
+        assert_same(np.ascontiguousarray(call(name, turned, indptr, where=where)), want)
+
+
+@every_function
+def test_out_may_be_the_mask(name):
+    """Not the same array, as its type is another; but the same memory."""
+    indptr = pointers([5] * 30 + [100, 7])
+    arrays = arguments(name, (indptr[-1],), np.float64)
+    where = mask(arrays[0].shape)
+    want = one_by_one(name, arrays, indptr, where=where)
+    memory = np.zeros(len(where))
+    shared = memory.view(bool)[: len(where)]
+    shared[:] = where
+    out = memory[: len(want)]
+    call(name, arrays, indptr, where=shared, out=out)
+    assert_same(out, want)
+
+
+def test_second_name():
+    indptr = pointers([3, 0, 90, 5])
+    y, v = arguments("softmax_vjp", (98, 2), np.float32)
+    want = softmax_ext.segment_softmax_vjp(y, v, indptr, where=v > -1, temperature=0.7)
+    assert_same(softmax_ext.segment_softmax_jvp(y, v, indptr, where=v > -1, temperature=0.7), want)
+    with pytest.raises(ValueError, match=r"^v: "):
+        softmax_ext.segment_softmax_jvp(y, v[:3], indptr)
+
+
+@every_type
+def test_logsumexp_of_empty_segments(dtype):
+    for indptr in ([0, 0, 2, 2, 2, 3, 3], [0, 0], [0]):
+        x = np.arange(indptr[-1]).astype(dtype)
+        got = softmax_ext.segment_logsumexp(x, indptr)
+        assert_same(got, one_by_one("logsumexp", [x], indptr))
+        assert (got[np.diff(indptr) == 0] == -np.inf).all()
+        out = np.full((len(indptr) - 1, 2), 7.0)
+        softmax_ext.segment_logsumexp(np.stack([x, x], 1), indptr, out=out)
+        assert_array_equal(out, np.stack([got, got], 1))
+    assert softmax_ext.segment_logsumexp(np.empty((3, 0)), [0, 1, 3]).shape == (2, 0)
+
+
+def test_logsumexp_into_its_input():
+    x = arguments("logsumexp", (500,), np.float64)[0]
+    indptr = pointers([2] * 245 + [10])
+    want = one_by_one("logsumexp", [x], indptr)
+    for start in (0, 1, 100):
+        memory = x.copy()
+        out = memory[start : start + len(want)]
+        softmax_ext.segment_logsumexp(memory, indptr, out=out)
+        assert_same(out, want)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_double_backward(temperature):
+    """segment_softmax_vjp is bilinear in g and quadratic in y; its derivative along v goes by way of the JVP."""
+    indptr = pointers([3, 5, 1, 90, 4])
+    rng = np.random.default_rng(0)
+    x, v, g = rng.normal(size=(3, indptr[-1]))
+    kwargs = {"temperature": temperature}
+
+    def gradient(x):
+        return softmax_ext.segment_softmax_vjp(segment_softmax(x, indptr, **kwargs), g, indptr, **kwargs)
+
+    y = segment_softmax(x, indptr, **kwargs)
+    dy = softmax_ext.segment_softmax_jvp(y, v, indptr, **kwargs)
+    sums = np.repeat(np.add.reduceat(y * g, indptr[:-1]), np.diff(indptr))
+    sums_of_dy = np.repeat(np.add.reduceat(dy * g, indptr[:-1]), np.diff(indptr))
+    got = (dy * (g - sums) - y * sums_of_dy) / temperature
+    h = 1e-6
+    want = (gradient(x + h * v) - gradient(x - h * v)) / (2 * h)
+    assert_allclose(got, want, atol=1e-9)
 
 
 @every_type
@@ -144,13 +307,13 @@ def test_out_may_overlap_an_input(name, shift):
     indptr = pointers([5] * 300 + [0, 100, 7, 3, 12, 5000] + [5] * 50)
     arrays = arguments(name, (indptr[-1],), np.float64)
     want = one_by_one(name, arrays, indptr)
-    size = len(want)
+    size = len(arrays[0])
     for victim in range(len(arrays)):
         buffer = np.zeros(size + 10)
         mixed = list(arrays)
         mixed[victim] = buffer[5 : 5 + size]
         mixed[victim][:] = arrays[victim]
-        out = buffer[5 + shift : 5 + shift + size]
+        out = buffer[5 + shift : 5 + shift + len(want)]
         call(name, mixed, indptr, out=out)
         assert_same(out, want)
 
@@ -173,26 +336,31 @@ def test_any_number_of_threads(name, dtype, lengths, threads):
     arrays = arguments(name, (indptr[-1],), dtype, special=1e-5)
     threads(1)
     want = call(name, arrays, indptr)
-    for start, end in itertools.pairwise(indptr):  # long ones, and a few of the others
+    for k, (start, end) in enumerate(itertools.pairwise(indptr)):  # long ones, and a few of the others
         if end - start > 1000 or (end > start and start % 997 == 0):
-            assert_same(want[start:end], one_by_one(name, [a[start:end] for a in arrays], [0, end - start]))
+            here = slice(start, end) if OPERATIONS[name].elementwise else slice(k, k + 1)
+            assert_same(want[here], one_by_one(name, [a[start:end] for a in arrays], [0, end - start]))
     for count in (2, 3, 5):
         threads(count)
         assert_same(call(name, arrays, indptr), want, f"{count} threads")
 
 
 @every_function
-def test_threads_and_trailing_axes(name, threads):
+@pytest.mark.parametrize("options", [{}, {"where": True, "temperature": 2.0}], ids=["plain", "masked"])
+def test_threads_and_trailing_axes(name, options, threads):
     indptr = pointers([5] * 3000 + [40_000] + [90, 3, 0, 200] * 50)
     arrays = arguments(name, (indptr[-1], 8), np.float32)
+    if options:
+        options = options | {"where": mask(arrays[0].shape)}
     threads(1)
-    want = call(name, arrays, indptr)
-    assert_same(want, one_by_one(name, arrays, indptr))
+    want = call(name, arrays, indptr, **options)
+    assert_same(want, one_by_one(name, arrays, indptr, **options))
     for count in (2, 4):
         threads(count)
-        assert_same(call(name, arrays, indptr), want, f"{count} threads")
+        assert_same(call(name, arrays, indptr, **options), want, f"{count} threads")
         turned = [np.asfortranarray(a) for a in arrays]
-        assert_same(np.ascontiguousarray(call(name, turned, indptr)), want, f"{count} threads, Fortran")
+        got = np.ascontiguousarray(call(name, turned, indptr, **options))
+        assert_same(got, want, f"{count} threads, Fortran")
 
 
 # Against the reference, on whatever hypothesis comes up with ---------------------------------------
@@ -228,16 +396,33 @@ def assert_close(got, want):
     assert_allclose(got, want, rtol=4 * eps, atol=300 * eps)
 
 
+@st.composite
+def options_of(draw, shape):
+    """Return some of the keywords: a mask that broadcasts to the shape, and a temperature."""
+    options = {}
+    if draw(st.booleans()):
+        part = draw(
+            st.sampled_from([shape, shape[1:], (1,) * len(shape), (shape[0], *[1] * (len(shape) - 1)), ()])
+        )
+        rng = np.random.default_rng(draw(st.integers(0, 99)))
+        where = rng.random(part) < draw(st.sampled_from([0.1, 0.5, 0.95]))
+        options["where"] = np.asfortranarray(where) if draw(st.booleans()) else where
+    if draw(st.booleans()):
+        options["temperature"] = draw(st.sampled_from([0.25, 0.9, 1.0, 2.0, 1e3]))
+    return options
+
+
 @several
-@given(problems(), st.sampled_from(MAPS))
-def test_maps_as_the_reference(problem, name):
+@given(problems(), st.sampled_from(MAPS), st.data())
+def test_maps_as_the_reference(problem, name, data):
     x, indptr = problem
     kept = x.tobytes()
-    got = call(name, (x,), indptr)
-    assert_close(got, getattr(_reference, f"segment_{name}")(x, indptr))
+    options = data.draw(options_of(x.shape))
+    got = call(name, (x,), indptr, **options)
+    assert_close(got, getattr(_reference, f"segment_{name}")(x, indptr, **options))
     assert x.tobytes() == kept
     own = x if x.dtype.kind == "f" else x.astype(float)
-    assert_same(np.ascontiguousarray(got), one_by_one(name, [own.astype(got.dtype)], indptr))
+    assert_same(np.ascontiguousarray(got), one_by_one(name, [own.astype(got.dtype)], indptr, **options))
 
 
 @several
@@ -247,10 +432,11 @@ def test_products_as_the_reference(problem, name, g_type, data):
     y = getattr(_reference, f"segment_{OPERATIONS[name].forward}")(x, indptr)
     part = data.draw(st.sampled_from([x.shape, x.shape[1:], (1,) * x.ndim, ()]))
     g = (np.random.default_rng(0).normal(size=part) * 3).astype(g_type)
-    got = call(name, (y, g), indptr)
-    assert_close(got, getattr(_reference, f"segment_{name}")(y, g, indptr))
+    options = data.draw(options_of(x.shape))
+    got = call(name, (y, g), indptr, **options)
+    assert_close(got, getattr(_reference, f"segment_{name}")(y, g, indptr, **options))
     full = [np.ascontiguousarray(np.broadcast_to(a, y.shape), got.dtype) for a in (y, g)]
-    assert_same(np.ascontiguousarray(got), one_by_one(name, full, indptr))
+    assert_same(np.ascontiguousarray(got), one_by_one(name, full, indptr, **options))
 
 
 def test_rows_of_a_sparse_matrix():
@@ -337,9 +523,18 @@ def test_other_bad_arguments_are_refused(name):
     with pytest.raises(ValueError, match=r"^out: got shape \(5,\)"):
         run(np.zeros(6), out=np.zeros(5))
     with pytest.raises(TypeError, match=r"^out: "):
-        run(np.zeros(6), out=np.zeros(6, int))
+        run(np.zeros(6), out=np.zeros(6 if OPERATIONS[name].elementwise else 2, int))
+    with pytest.raises(ValueError, match=r"^where: got shape \(5,\)"):
+        run(np.zeros(6), where=np.ones(5, bool))
+    with pytest.raises(TypeError, match=r"^where: "):
+        run(np.zeros(6), where=np.ones(6))
+    with pytest.raises(ValueError, match=r"^temperature: "):
+        run(np.zeros(6), temperature=0.0)
+    with pytest.raises(TypeError, match=r"^temperature: "):
+        run(np.zeros(6), temperature="1")
     if name in DERIVATIVES:
-        with pytest.raises(ValueError, match=r"^g: "):
+        second = OPERATIONS[name].arguments[1]
+        with pytest.raises(ValueError, match=f"^{second}: "):
             call(name, (np.zeros(6), np.zeros(5)), indptr)
 
 

@@ -120,11 +120,34 @@ def errors(name, got, truth, *rows, temperature=1.0):
         (x,) = rows
         top = np.frexp(x.max(axis=-1, keepdims=True).astype(np.float64) / temperature)[1]
         return truth.distance(got, spacing(np.maximum(truth.exponent, top), dtype))
+    if result.measure == "weighted":
+        return _weighted_errors(got, truth, *rows)
     info = np.finfo(dtype)
     scale = result.scale(*(a.astype(np.float64) for a in rows), total=_row_sums)
     losses = 1 if result.measure == "products" else 1 + got.shape[-1] / 4
     two_u = float(info.eps) * scale + losses * float(info.smallest_subnormal)
     return 2 * truth.distance(got, two_u)
+
+
+def _weighted_errors(got, truth, x, b):
+    """Return the errors of logarithms of weighted sums; 0 of a sum that is 0, whose condition is infinite."""
+    with np.errstate(all="ignore"):
+        x, b = (a.astype(np.longdouble) for a in (x, b))
+        x = np.where(b == 0, -np.inf, x)
+        logs = np.where(x == -np.inf, -np.inf, x + np.log(np.abs(b)))
+        lead = logs.argmax(axis=-1)[..., None]
+        x_lead, b_lead = (np.take_along_axis(a, lead, axis=-1) for a in (x, b))
+        terms = np.where(logs == -np.inf, 0, b / b_lead * np.exp(x - x_lead))
+        sizes = np.abs(terms).sum(axis=-1, keepdims=True)
+        condition = sizes / np.abs(terms.sum(axis=-1, keepdims=True))
+        # where longdouble is float64, terms beyond half of the largest one may seem less
+        counts = np.abs(terms) >= 0.499
+        digits = np.where(counts, np.maximum(np.abs(x), np.abs(np.log(np.abs(b)))), 0).max(
+            axis=-1, keepdims=True
+        )
+        top = np.frexp(np.maximum(digits, 1 - 1 / sizes).astype(np.float64))[1]
+        error = truth.distance(got, spacing(np.maximum(truth.exponent, top), got.dtype))
+        return np.where(condition < 1e15, error / condition, 0).astype(np.float64)
 
 
 def _row_sums(a):
@@ -151,7 +174,10 @@ def exact(function, *rows, temperature=1.0):
 def wide(function, *rows, temperature=1.0):
     """Return the truth for 2-D arrays of rows (x; or y and g), from longdouble; of x / temperature."""
     rows = (a.astype(np.longdouble) for a in rows)
-    return Truth.of_wide(call(_reference, function, *rows, temperature=temperature))
+    values = call(_reference, function, *rows, temperature=temperature)
+    if operations.RESULTS[function].measure == "weighted":
+        values = np.where(values == -np.inf, 0, values)  # of a sum that is 0, which is not measured
+    return Truth.of_wide(values)
 
 
 def _softmax(x):
@@ -176,6 +202,19 @@ def _log_softmax(x):
 def _logsumexp(x):
     top, log = _log_of_sum(x)
     return [top + log]
+
+
+def _signed_logsumexp(x, b):
+    terms = [(v, w) for v, w in zip(x, b, strict=True) if w and v > -math.inf]
+    if not terms:
+        return [mpfr(0)]  # which is not measured
+    top = max(range(len(terms)), key=lambda i: terms[i][0] + gmpy2.log(abs(terms[i][1])))
+    x_top, b_top = terms.pop(top)
+    others = gmpy2.fsum([w * gmpy2.exp(v - x_top) for v, w in terms]) / b_top
+    if others == -1:
+        return [mpfr(0)]
+    log = gmpy2.log1p(others) if others > -1 else gmpy2.log(-1 - others)
+    return [x_top + gmpy2.log(abs(b_top)) + log]
 
 
 def _softmax_entropy(x):
@@ -224,6 +263,7 @@ _EXACT = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "logsumexp": _logsumexp,
+    "signed_logsumexp": _signed_logsumexp,
     "softmax_entropy": _softmax_entropy,
     "softmax_vjp": _softmax_vjp,
     "log_softmax_vjp": _log_softmax_vjp,

@@ -148,8 +148,8 @@ typedef struct {
     pair logarithm[SMX_TILE_ROWS / LANES];
 } tile_logarithms;
 
-SMX_INLINE void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, ptrdiff_t pieces, const void *partials,
-                                 const void *shift) {
+SMX_APART void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, ptrdiff_t pieces, const void *partials,
+                                const void *shift) {
     const int rows = tile->rows;
     const exp_temperature *t = tile->temperature;
     for (int row = 0; row < rows; row += LANES) {

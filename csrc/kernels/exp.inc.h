@@ -58,6 +58,7 @@ typedef struct {
     real step_high, step_low; /* T ln2 / 8 */
     real inverse, inverse_low, inverse_lowest;
     real large, negligible; /* LARGE and NEGLIGIBLE in units of x */
+    real scale_up, scale_down, scaled_inverse, scaled_inverse_low; /* of derivatives: see scale_up_of */
     double temperature;
 } exp_temperature;
 
@@ -70,8 +71,22 @@ static const exp_temperature no_temperature = {
     .inverse_lowest = 0,
     .large = LARGE,
     .negligible = NEGLIGIBLE,
+    .scale_up = 1,
+    .scale_down = 1,
+    .scaled_inverse = 1,
+    .scaled_inverse_low = 0,
     .temperature = 1,
 };
+
+/* With a temperature, the results of derivatives are made this power of two too large until the last step, so that
+   nothing on the way is subnormal and loses digits that count. It is about 2^FRACTION_BITS / T. If T is large, the last
+   step makes all that is lost before it small. */
+SMX_INLINE real scale_up_of(real inverse, real inverse_low) {
+    const real_bits fraction = ((real_bits)1 << FRACTION_BITS) - 1;
+    if ((inverse == 1 && inverse_low == 0) || inverse < (real)0x1p-16)
+        return 1;
+    return real_from_bits(bits_of_real(inverse) & ~fraction) * (real)((real_bits)1 << FRACTION_BITS);
+}
 
 /* T is a double, and its products have twice that precision, for float as well. */
 SMX_INLINE void set_temperature(double temperature, void *constants) {
@@ -88,6 +103,10 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
     t.inverse_lowest = (real)(((inverse - (double)t.inverse) - (double)t.inverse_low) + inverse_low);
     t.large = (real)(LARGE * temperature);
     t.negligible = (real)(NEGLIGIBLE * temperature);
+    t.scale_up = scale_up_of(t.inverse, t.inverse_low);
+    t.scale_down = 1 / t.scale_up;
+    t.scaled_inverse = t.inverse / t.scale_up;
+    t.scaled_inverse_low = t.inverse_low / t.scale_up;
     t.temperature = temperature;
     memcpy(constants, &t, sizeof t);
 }
@@ -132,8 +151,10 @@ enum { IN_STEP = 4 };
    exponential is a chain of ten operations, each of which waits some four cycles for the one before, and a processor
    that looks ahead by a hundred operations would otherwise find too few that are ready. has_temperature: the scale's
    temperature may differ from 1. The result without it is the same; an addition replaces a multiply-add, since the
-   units that add have more time to spare. */
-SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
+   units that add have more time to spare. exponent: NULL, or exponents of powers of two by which the results are
+   multiplied; -inf makes a power of 0. */
+SMX_INLINE void exp_parts_with(const vec *x, const vec *exponent, int count, const exp_scale *scale,
+                               int has_temperature, exp_parts *e) {
     const table rests = v_table(exp_rests);
     vec clamped[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
 #define EACH for (int k = 0; k < count; k++)
@@ -159,8 +180,13 @@ SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scal
     STEP_DOWN(2);
 #undef STEP_DOWN
     EACH e[k].p = v_fma(v_mul(r[k], r[k]), q[k], r[k]);
+    if (exponent) /* ROUNDER has the bits of the power 0 */
+        EACH shifted[k] = v_max(v_set1(ROUNDER), v_fma(exponent[k], v_set1(8), shifted[k]));
     EACH e[k].power = v_eighths(shifted[k]);
 #undef EACH
+}
+SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
+    exp_parts_with(x, NULL, count, scale, has_temperature, e);
 }
 SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
     exp_parts e;

@@ -17,20 +17,19 @@
    claim: log_of_1_plus_pair float32 <= 0.34 u, proven; found 0.216 at hex: 0x1.a1509cp-2, 0x1.b6cf6ap-28
    claim: log_of_1_plus_pair float64 <= 0.35 u, proven; found 0.245 at hex: 0x1.92176fd315bccp-2, -0x1.6be746cefa5ap-59 */
 
-SMX_INLINE pair log_of_1_plus(pair z) {
+/* log(w + more), where w is renormalized and more is small beside it. */
+SMX_INLINE pair log_of(pair w, vec more) {
     const vec one = v_set1(1);
-    const pair w = two_sum(one, z.high);
-
     vec k = v_sub(v_exponent_field(w.high), v_set1(BIAS));
     vec m = v_significand(w.high);
     const vec above = v_select_le(m, v_set1(REAL_SQRT2), v_set1(0), one);
     k = v_add(k, above);
     m = v_fnma(v_mul(m, v_set1((real)0.5)), above, m);
 
-    /* f = (m - 1) + what 1 + z.high lost + z.low, again as a pair */
+    /* f = (m - 1) + w.low + more, again as a pair */
     const vec scale = power_of_two(v_sub(v_set1(0), k));
     pair f = sum_renormalize(pair_of(v_sub(m, one), v_mul(w.low, scale)));
-    f.low = v_fma(z.low, scale, f.low);
+    f.low = v_fma(more, scale, f.low);
 
     const vec s = v_div(f.high, v_add(v_set1(2), f.high));
     const vec s2 = v_mul(s, s);
@@ -58,3 +57,4 @@ SMX_INLINE pair log_of_1_plus(pair z) {
     result.low = v_add(result.low, rest);
     return sum_renormalize(result);
 }
+SMX_INLINE pair log_of_1_plus(pair z) { return log_of(two_sum(v_set1(1), z.high), z.low); }

@@ -11,19 +11,20 @@
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. u is half
    the machine epsilon times an element's natural scale: y (|g| + sum y |g|), |g| + p sum |g|, |g| + sum p |g|.
 
-   claim: softmax_vjp float32 <= 6 u; found 2.91 at hex: 0x1.f7c4c2p-2, 0x1.041dap-1, -0x1.44838p-15, 0x1.00eb6ap-7
-   claim: softmax_vjp float64 <= 6 u; found 5.27 at hex: 0x1.9b2bb8844333dp-12, 0x1.83287f0c13fa1p-27,
-     0x1.ffcc88b147e57p-1, 0x1.17566149c93b9p-21, 0x1.456d1b15f6bb8p-33, 0x1.8f85a8e48fef6p-36, 0x1.73eaabffa386ep-5,
-     -0x1.6a2e720f2100dp-4, -0x1.0b16761c959f9p-2, -0x1.4b18df21a634p-9, -0x1.49fee1b149998p-6, -0x1.19bdb141fefeap-3
+   claim: softmax_vjp float32 <= 6 u; found 4.62 at hex: 0x1.dcb2e2p-1, 0x1.4667dcp-16, 0x1.1a548ep-4,
+     -0x1.15f912p-8, 0x1.881546p-10, -0x1.e891p-16
+   claim: softmax_vjp float64 <= 6 u; found 4.56 at hex: 0x1.2ad5d9834ab84p-56, 0x1.fffbb098e9ccap-1,
+     0x1.e7b1902515409p-55, 0x1.13d905a8e63b3p-15, 0x1.606fb33a86372p-59, 0x1.7fc7de35551a4p-32,
+     0x1.5365c3f479c5bp-5, 0x1.01f56e281104bp+5, -0x1.2a665bd02c8eap+5, 0x1.e31b19da957e2p-7, 0x1.2ebf576583e5bp+7,
+     -0x1.fcff9fe7c03aap-4
    claim: log_softmax_vjp float32 <= 6 u; found 4.86 at hex: -0x1.608984p+1, -0x1.60da8ep+1, -0x1.210988p-3,
      -0x1.408c34p+3, -0x1.49658ep+4, -0x1.5b063p+2, -0x1.30fap-17, -0x1.94cf84p-8, -0x1.588ap-6, 0x1.01424cp+3,
      0x1.8e6fd8p-5, -0x1.7d1b2p-10
    claim: log_softmax_vjp float64 <= 6 u; found 4.44 at hex: -0x1.cf0da2ffdb0adp+0, -0x1.ba911a24cfccep+0,
      -0x1.a663501c7fc1bp+0, -0x1.94d8ea1ec7ba4p+0, -0x1.a0eebbf10cac1p+0, -0x1.5e6f95dfad9e2p+1, 0x1.3199e122013b1p-5,
      -0x1.2c0367084ae7ep-8, 0x1.dbca070b75935p-9, 0x1.082ff336c85eap+5, 0x1.0a7e101eacc1ap-4, 0x1.fd7475644d712p-7
-   claim: log_softmax_jvp float32 <= 6 u; found 2.97 at hex: -0x1.68143cp-1, -0x1.5dc212p-1, -0x1.fb3982p+6,
-     -0x1.8aa9e2p+7, -0x1.9ec5acp+3, -0x1.27800ap+7, -0x1.4e8e4ep-10, -0x1.ff3a66p+5, 0x1.1d40c4p-6, -0x1.d47ffep-10,
-     0x1.215ba6p+8, -0x1.50700ap-7
+   claim: log_softmax_jvp float32 <= 6 u; found 3.87 at hex: -0x1.b3a092p+1, -0x1.1ef4ecp+3, -0x1.163452p-5,
+     -0x1.c3ad74p+3, -0x1.e6f818p-9, 0x1.fef3c6p+0, 0x1.1736dap+2, -0x1.2dc9fep+2
    claim: log_softmax_jvp float64 <= 6 u; found 4.28 at hex: -0x1.3d0f25897dc56p-18, -0x1.1319dcabf5d42p+4,
      -0x1.88a3b8d0a76d5p+3, 0x1.018e2b9c16899p+2, 0x1.4f6a6419d042bp+2, -0x1.67c6068a6a9c9p-8 */
 
@@ -97,14 +98,17 @@ REDUCE(log_softmax_vjp, packed) {
    What care.inc.h needs lies between. */
 enum { SUM_HIGH, SUM_LOW, SUM_REFERENCE, SUM_WAY = CARE_EXPONENT + 1 };
 
-/* With a temperature, results are made this power of two too large until the last step, so that nothing on the way is
-   subnormal and loses digits that count. It is about 2^FRACTION_BITS / T. If T is large, the last step makes all that is
-   lost before it small. */
-SMX_INLINE real scale_up_of(const exp_temperature *t) {
-    const real_bits fraction = ((real_bits)1 << FRACTION_BITS) - 1;
-    if (is_1(t) || t->inverse < (real)0x1p-16)
-        return 1;
-    return real_from_bits(bits_of_real(t->inverse) & ~fraction) * (real)((real_bits)1 << FRACTION_BITS);
+/* The sum of rows of one piece as the plain formula takes it. Returns 0 if it is not for the plain formula alone, or if
+   results may be NaN. */
+SMX_INLINE int plain_sum(pair total, enum summand what, vec *constant) {
+    const vec d = v_mul(sum_renormalize(total).high, v_set1(1 / SUM_SCALE(what))), size = v_abs(d);
+    if (what != GRADIENT) {
+        *constant = d;
+        return v_all_le(size, v_set1(MODERATE_SUM));
+    }
+    *constant = v_mul(d, power_of_two(v_set1(SCALED_REFERENCE - HEADROOM)));
+    return v_all_le(v_select_le(v_set1(LEAST_FACTOR), size, v_set1(0), size), v_set1(0)) &&
+           v_all_le(size, v_set1(MOST_FACTOR));
 }
 
 /* Sets the constants of log_softmax_vjp of LANES rows. Returns 1 if the plain formula will do. */
@@ -130,7 +134,7 @@ SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
     const int is_factor = what == GRADIENT; /* of the exponentials in log_softmax_vjp */
     const exp_temperature *t = tile->temperature;
     const vec zero = v_set1(0), limit = v_set1(is_factor ? MODERATE_FACTOR : MODERATE_SUM);
-    const vec scale = v_set1(scale_up_of(t) / SUM_SCALE(what));
+    const vec scale = v_set1(t->scale_up / SUM_SCALE(what));
     const int rows = tile->rows, is_tempered = !is_1(t);
     int flags = 0, is_plain_way = !is_tempered;
     for (int row = 0; row < rows; row += LANES) {
@@ -216,8 +220,7 @@ typedef struct {
 
 #define LARGE_GRADIENT ((real)(REAL_BITS == 32 ? 0x1p10 : 0x1p60))
 SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
-    const real scale_up = scale_up_of(t);
-    const vec up = v_set1(scale_up), down = v_set1(1 / scale_up), one = v_set1(1);
+    const vec up = v_set1(t->scale_up), down = v_set1(t->scale_down), one = v_set1(1);
     const vec size = v_abs(g), most = v_set1(LARGE_GRADIENT);
     const scaling s = {v_select_le(size, most, up, one), v_select_le(size, most, one, down),
                        v_select_le(size, most, one, up)};
@@ -226,33 +229,34 @@ SMX_INLINE scaling scaling_of(vec g, const exp_temperature *t) {
 /* factor difference / T + zero, for a difference that is to be scaled up yet by s.after. Where that is infinite, it is
    scaled up by less. 1 / T is a pair. A zero of -0 changes nothing, one of +0 makes 0 of -0. */
 SMX_INLINE vec over_temperature(vec factor, vec difference, real zero, scaling s, const exp_temperature *t) {
-    const real scale_up = scale_up_of(t), extra = scale_up == 1 ? 1 : (real)((real_bits)1 << FRACTION_BITS);
+    const real most = (real)((real_bits)1 << FRACTION_BITS), extra = t->scale_up == 1 ? 1 : most,
+               less = t->scale_up == 1 ? 1 : 1 / most;
     const vec by_all = v_fma(v_mul(factor, s.after), difference, v_set1(zero)), size = v_abs(by_all);
-    const vec by_less = v_mul(v_mul(factor, v_mul(s.after, v_set1(1 / extra))), difference);
+    const vec by_less = v_mul(v_mul(factor, v_mul(s.after, v_set1(less))), difference);
     const vec x = v_select_le(size, HUGEST, by_all, by_less);
     /* if x is infinite, the second product may be NaN: v_min makes a number of it */
-    const vec low = v_min(v_mul(x, v_set1(t->inverse_low / scale_up)), HUGEST);
-    return v_mul(v_fma(x, v_set1(t->inverse / scale_up), low), v_select_le(size, HUGEST, v_set1(1), v_set1(extra)));
+    const vec low = v_min(v_mul(x, v_set1(t->scaled_inverse_low)), HUGEST);
+    return v_mul(v_fma(x, v_set1(t->scaled_inverse), low), v_select_le(size, HUGEST, v_set1(1), v_set1(extra)));
 }
 /* g - d, scaled. */
 SMX_INLINE vec scaled_difference(vec g, const vec *d, scaling s) {
     return v_sub(v_sub(v_mul(g, s.of_g), v_mul(d[SUM_LOW], s.of_d)), v_mul(d[SUM_HIGH], s.of_d));
 }
-SMX_INLINE void softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+static void softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[1], t);
         const vec difference = scaled_difference(term[k].v[1], term[k].c, s);
         y[k] = over_temperature(term[k].v[0], difference, 0, s, t);
     }
 }
-SMX_INLINE void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+static void log_softmax_jvp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const scaling s = scaling_of(term[k].v[0], t);
         y[k] = over_temperature(v_set1(1), scaled_difference(term[k].v[0], term[k].c, s), -(real)0, s, t);
     }
 }
 /* Also without a temperature, where |d| is so large or small that its row needs a scale of its own. */
-SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
+static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     EACH {
         const vec *c = term[k].c, g = term[k].v[1];
         const scaling s = scaling_of(g, t);
@@ -276,14 +280,12 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
         const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
         if (tile->again)                                                                                               \
             op##_write_with_care(tile, constants);                                                                     \
-        else if (walk == SMX_WALK_NARROW_LINES && is_plain_way)                                                        \
-            write_lines(tile, &plain, constants);                                                                      \
+        else if (!is_plain_way)                                                                                        \
+            write_rarely(tile, walk, &tempered, constants);                                                            \
         else if (walk == SMX_WALK_NARROW_LINES)                                                                        \
-            write_lines(tile, &tempered, constants);                                                                   \
-        else if (is_plain_way)                                                                                         \
-            write_walk(tile, walk, &plain, constants);                                                                 \
+            write_lines(tile, &plain, constants);                                                                      \
         else                                                                                                           \
-            write_walk(tile, walk, &tempered, constants);                                                              \
+            write_walk(tile, walk, &plain, constants);                                                                 \
     }                                                                                                                  \
     WRITE(op, rows) { op##_write(tile, SMX_WALK_ROWS, constants); }                                                    \
     WRITE(op, packed) { op##_write(tile, SMX_WALK_PACKED, constants); }                                                \
@@ -301,6 +303,72 @@ SMX_INLINE void log_softmax_vjp_tempered_of(const terms *term, int count, const 
 WRITES(softmax_vjp, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_vjp, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
+
+/* ---- whole rows ------------------------------------------------------------------------------------------------- */
+
+/* So many vectors of packed rows are added up before the first of them is written. A sum ends in a chain of operations
+   that wait for one another, and the next sum hides it. What is added up is still in the first-level cache when it is
+   written. A long row has sums enough of its own. */
+enum { MOST_AT_ONCE = 8, BYTES_AT_ONCE = 16 * 1024 };
+
+SMX_INLINE int whole_rows(const smx_tile *tile, const write_spec *spec, write_mode mode, int packed,
+                          enum summand what) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const vec largest = largest_of_exp(t);
+    const row_numbers numbers = row_numbers_of(tile->n);
+    const int rows = tile->rows, unit = packed ? LANES : 1;
+    const ptrdiff_t fit = BYTES_AT_ONCE / (2 * LANES * tile->n * (ptrdiff_t)sizeof(real));
+    const int at_once = packed ? unit * (int)(fit < 1 ? 1 : fit < MOST_AT_ONCE ? fit : MOST_AT_ONCE) : 1;
+    for (int first = 0; first < rows; first += at_once) {
+        const int end = rows - first < at_once ? rows : first + at_once;
+        vec constant[MOST_AT_ONCE];
+        int row = first;
+        for (; row < end; row += unit) {
+            const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
+            pair total;
+            if (packed) {
+                total = sums_of_packed(y, g, tile->n, rows - row, what);
+            } else {
+                total = derivative_sum_lanes(lanes_of_row((const char *)y, (const char *)g, NULL, tile->n,
+                                                          out_row_to_prefetch(tile, row), tile->next[0].start != NULL,
+                                                          largest, SMX_REAL, NO_MASK, what));
+                total = pair_of(v_set1(v_first(total.high)), v_set1(v_first(total.low)));
+            }
+            if (!plain_sum(total, what, &constant[(row - first) / unit]))
+                break;
+        }
+        for (int k = first; k < end && k < row; k += unit)
+            apply_to_stretch(spec, stretch_of(tile, spec, k, unit, mode, packed), &constant[(k - first) / unit], mode,
+                             packed, numbers, t);
+        if (row < end)
+            return row;
+    }
+    return rows;
+}
+#define WHOLE(op, walk, packed, what, inputs, ...)                                                                     \
+    static int op##_whole_##walk(const smx_tile *tile) {                                                               \
+        const write_spec spec = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                    \
+        if (!tile->stream)                                                                                             \
+            return whole_rows(tile, &spec, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0), packed, what);                     \
+        const int done = whole_rows(tile, &spec, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1), packed, what);               \
+        v_stream_end();                                                                                                \
+        return done;                                                                                                   \
+    }
+/* The long rows of softmax_vjp may be another level's: bits are the same. */
+#define VJP_ROWS_OF(level) JOIN(smx_, level, _softmax_vjp_f, REAL_BITS)
+#ifdef LEVEL_OF_VJP_ROWS
+smx_whole VJP_ROWS_OF(LEVEL_OF_VJP_ROWS);
+#define VJP_ROWS VJP_ROWS_OF(LEVEL_OF_VJP_ROWS)
+#else
+smx_whole VJP_ROWS_OF(LEVEL);
+WHOLE(softmax_vjp, rows, 0, PRODUCT, 2, &tile->in[0], &tile->in[1])
+int VJP_ROWS_OF(LEVEL)(const smx_tile *tile) { return softmax_vjp_whole_rows(tile); }
+#define VJP_ROWS VJP_ROWS_OF(LEVEL)
+#endif
+WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
+WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
+WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
+WHOLE(log_softmax_jvp, rows, 0, EXP_PRODUCT, 1, &tile->in[1])
 
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
@@ -320,6 +388,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
+     .whole = {[SMX_WALK_ROWS] = VJP_ROWS, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                              \
      .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
@@ -339,6 +408,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_columns},                                              \
+     .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed},        \
      .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 
@@ -357,5 +427,6 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_columns},                                              \
+     .whole = {[SMX_WALK_ROWS] = log_softmax_jvp_whole_rows},                                                          \
      .hidden = HIDDEN(-INFINITY, 0, 0, 0),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}

@@ -51,10 +51,8 @@ SMX_INLINE void label_loss_reduce_exp(const smx_tile *tile, real *partial, enum 
         softmax_logsumexp_reduce_rows(tile, partial);
     else if (walk == SMX_WALK_COLUMNS)
         softmax_logsumexp_reduce_columns(tile, partial);
-    else if (tile->saved[0].start)
-        softmax_logsumexp_reduce_short_columns(tile, partial);
     else
-        exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, 0);
+        softmax_logsumexp_reduce_short_columns(tile, partial);
 }
 SMX_INLINE void label_loss_reduce(const smx_tile *tile, real *partial, enum smx_walk walk) {
     labels found;
@@ -250,8 +248,8 @@ SMX_INLINE apart factor_apart_of(vec factor, int alone) {
 }
 
 /* alone: the targets are the factors of labels alone, of which only the fractions were added up. */
-SMX_INLINE int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
-                              void *constants, int alone) {
+SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,
+                             void *constants, int alone) {
     const exp_temperature *t = tile->temperature;
     const smx_targets *targets = tile->targets;
     const int rows = tile->rows;

@@ -135,7 +135,9 @@ REDUCE(softmax_logsumexp, rows) {
         exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 0);
 }
 REDUCE(softmax_logsumexp, columns) { exp_reduce_long_columns(tile, partial, OTHERS_SAVING_ALL); }
-REDUCE(softmax_logsumexp, short_columns) { exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, 1); }
+REDUCE(softmax_logsumexp, short_columns) {
+    exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, tile->saved[0].start != NULL);
+}
 
 /* Constant 0 is logsumexp, and those of softmax follow. */
 static int softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *partials, const void *shift,

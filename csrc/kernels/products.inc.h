@@ -11,18 +11,21 @@ SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
 enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
 
 /* A derivative's sum. The claims are relative to the sum of the absolute terms, so up to three roundings of the type
-   itself are allowed a term (docs/accuracy.md, theorem 6): up to four terms are added plainly, and what comes out goes
-   into a double (float) or a pair (double). Only products in short rows of floats go into doubles one by one, exactly:
-   a short row would have too few groups of four. */
+   itself are allowed a term (docs/accuracy.md, theorem 6): a few terms are added plainly, and what comes out goes into a
+   double (float) or a pair (double). */
 #if REAL_BITS == 32
 typedef wide derivative_sum;
 #else
 typedef pair derivative_sum;
 #endif
 
-#define ADDS_ONE_BY_ONE(what, is_short) (REAL_BITS == 32 && (is_short) && (what) != GRADIENT)
-#define SUM_GROUP(what, is_short) (ADDS_ONE_BY_ONE(what, is_short) ? 1 : 4)     /* terms that are added at once */
-#define SUM_COUNT(what, is_short) (!(is_short) ? SUMS : ADDS_ONE_BY_ONE(what, 1) ? 4 : 1) /* partial sums of a row */
+/* Products of short rows have four partial sums, and are added by chains of three: a row fills fours. In rows of up to
+   FEW elements that is one product each, and the partial sums are added plainly, too. */
+#define HAS_CHAINS(what, is_short) ((is_short) && (what) == PRODUCT)
+#define CHAIN 3
+#define FEW 4
+#define SUM_GROUP(what, is_short) (HAS_CHAINS(what, is_short) ? CHAIN : 4) /* terms that are added at once */
+#define SUM_COUNT(what, is_short) (!(is_short) ? SUMS : HAS_CHAINS(what, 1) ? 4 : 1) /* partial sums of a row */
 
 /* Sums of products are this factor too large, so that plain products keep their digits where y or exp(y) is small or
    subnormal. Large numbers make them infinite, which finish notices: products beyond 2^72 or 2^832, for exp(y) g beyond
@@ -76,53 +79,80 @@ SMX_INLINE void exp_factors(const vec *y, const vec *g, int count, vec largest, 
         factor[k] = v_select_le(v_max(g[k], v_sub(v_set1(0), g[k])), largest, e[k], v_set1((real)INFINITY));
 }
 
-/* Adds a group of up to four terms; `largest` is that of exp_factors. Fewer terms give the same bits as four of which the missing ones are 0. */
+/* The products of up to CHAIN elements, one added to the other. */
+SMX_INLINE vec chain_of_products(const vec *factor, const vec *g, int count) {
+    vec chain = v_mul(factor[0], g[0]);
+    for (int k = 1; k < count; k++)
+        chain = v_fma(factor[k], g[k], chain);
+    return chain;
+}
+SMX_INLINE void scale_factors(const vec *y, int count, vec *factor) {
+    for (int k = 0; k < count; k++)
+        factor[k] = v_mul(y[k], v_set1(SUM_SCALE(PRODUCT)));
+}
+SMX_INLINE vec chain_of_scaled(const vec *y, const vec *g, int count) {
+    vec factor[IN_STEP];
+    scale_factors(y, count, factor);
+    return chain_of_products(factor, g, count);
+}
+
+/* Adds a group of up to SUM_GROUP terms; `largest` is that of exp_factors. Fewer terms give the same bits as all, of
+   which the missing ones are 0. */
 SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, const vec *g, int count, vec largest,
-                                             enum summand what) {
-    vec factor[IN_STEP], chain[2];
+                                             enum summand what, int is_short) {
+    vec factor[IN_STEP];
     if (what == GRADIENT) {
         vec sum = count > 1 ? v_add(g[0], g[1]) : g[0];
         if (count > 2)
             sum = v_add(sum, count > 3 ? v_add(g[2], g[3]) : g[2]);
         return derivative_sum_add_plain(s, sum);
     }
+    if (HAS_CHAINS(what, is_short))
+        return derivative_sum_add_plain(s, chain_of_scaled(y, g, count));
     if (what == EXP_PRODUCT)
         exp_factors(y, g, count, largest, factor);
     else
-        for (int k = 0; k < count; k++)
-            factor[k] = v_mul(y[k], v_set1(SUM_SCALE(PRODUCT)));
-    for (int k = 0; k < count; k += 2) {
-        chain[k / 2] = v_mul(factor[k], g[k]);
-        if (k + 1 < count)
-            chain[k / 2] = v_fma(factor[k + 1], g[k + 1], chain[k / 2]);
-    }
+        scale_factors(y, count, factor);
+    const vec first = chain_of_products(factor, g, count < 2 ? count : 2);
     if (count <= 2)
-        return derivative_sum_add_plain(s, chain[0]);
+        return derivative_sum_add_plain(s, first);
+    const vec second = chain_of_products(factor + 2, g + 2, count - 2);
     /* The exponential's own rounding leaves no room for that of adding the chains. */
     if (what == EXP_PRODUCT)
-        return derivative_sum_add_plain(derivative_sum_add_plain(s, chain[0]), chain[1]);
-    return derivative_sum_add_plain(s, v_add(chain[0], chain[1]));
+        return derivative_sum_add_plain(derivative_sum_add_plain(s, first), second);
+    return derivative_sum_add_plain(s, v_add(first, second));
 }
 
-#if REAL_BITS == 32
-/* Adds one product, exactly. The sum is scaled at its end, by exact_sum_end. */
-SMX_INLINE derivative_sum derivative_sum_add_exact(derivative_sum s, vec y, vec g, vec largest, enum summand what) {
-    if (what == EXP_PRODUCT)
-        exp_factors(&y, &g, 1, largest, &y);
-    return v_wide_add_product(s, y, g);
+/* ---- a short row in fours --------------------------------------------------------------------------------------- */
+
+/* A chain of products of up to 4 CHAIN elements: so many whole fours, then 1 to 4 elements. */
+SMX_INLINE four chain_of_fours(const real *y, const real *g, ptrdiff_t fours, ptrdiff_t last) {
+    const four scale = v_four_set1(SUM_SCALE(PRODUCT));
+    const four y_last = v_four_mul(v_four_load_first(y + 4 * fours, last), scale);
+    const four g_last = v_four_load_first(g + 4 * fours, last);
+    if (fours == 0)
+        return v_four_mul(y_last, g_last);
+    four chain = v_four_mul(v_four_mul(v_four_load(y), scale), v_four_load(g));
+    for (ptrdiff_t i = 1; i < fours; i++)
+        chain = v_four_fma(v_four_mul(v_four_load(y + 4 * i), scale), v_four_load(g + 4 * i), chain);
+    return v_four_fma(y_last, g_last, chain);
 }
-SMX_INLINE derivative_sum derivative_sum_add_exact_at(derivative_sum s, const real *y, const real *g, vec largest,
-                                                      enum summand what) {
-    return what == PRODUCT ? v_wide_add_product_at(s, y, g)
-                           : derivative_sum_add_exact(s, v_load(y), v_load(g), largest, what);
-}
-SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
-    return what == PRODUCT ? v_wide_scale(s, SUM_SCALE(PRODUCT)) : s;
-}
-#else
-SMX_INLINE derivative_sum exact_sum_end(derivative_sum s, enum summand what) {
-    (void)what;
+
+#if REAL_BITS == 64
+/* A quad of doubles: a pair of fours. */
+typedef struct {
+    four high, low;
+} quad;
+
+SMX_INLINE quad v_quad_of(four a) {
+    const quad s = {a, v_four_set1(0)};
     return s;
+}
+SMX_INLINE quad v_quad_add(quad s, four x) { /* TwoSum */
+    const four t = v_four_add(s.high, x), x_seen = v_four_sub(t, s.high), s_seen = v_four_sub(t, x_seen);
+    const four lost = v_four_add(v_four_sub(s.high, s_seen), v_four_sub(x, x_seen));
+    const quad sum = {t, v_four_add(s.low, lost)};
+    return sum;
 }
 #endif
 

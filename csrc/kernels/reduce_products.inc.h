@@ -2,24 +2,17 @@
 
 /* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
-/* Long rows. */
-SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking masking,
-                                enum summand what) {
-    const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
-    const ptrdiff_t n = tile->n, size = size_of(storage);
-    const vec largest = largest_of_exp(tile->temperature);
-    lanes_of_rows high_lanes, low_lanes;
-    vec high = v_set1(0), low = high;
-    for (int row = 0; row < rows; row++) {
-        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row_stride * size;
-        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row_stride * size;
-        const unsigned char *mask = mask_of(tile, row);
-        const real *out = is_plain(storage, masking) ? out_row_to_prefetch(tile, row) : NULL;
-        derivative_sum s[GROUPS];
-        vec y_of[IN_STEP], g_of[IN_STEP];
-        for (int k = 0; k < GROUPS; k++)
-            s[k] = derivative_sum_begin();
-        ptrdiff_t i = 0;
+/* The sum of a long row of n elements, in lanes: the first result of ADD_PAIRWISE_SUMS. out: where the row's results go,
+   if they are to be prefetched. */
+SMX_INLINE derivative_sum lanes_of_row(const char *y, const char *g, const unsigned char *mask, ptrdiff_t n,
+                                       const real *out, int beyond_cache, vec largest, enum smx_storage storage,
+                                       enum masking masking, enum summand what) {
+    const ptrdiff_t size = size_of(storage);
+    derivative_sum s[GROUPS];
+    vec y_of[IN_STEP], g_of[IN_STEP];
+    for (int k = 0; k < GROUPS; k++)
+        s[k] = derivative_sum_begin();
+    ptrdiff_t i = 0;
 /* Adds `count` times SUMS elements; `left` elements exist. */
 #define VISIBLE(x, at, left)                                                                                           \
     ((left) > 0 ? load_visible(x + (at) * size, mask_at(mask, at, masking), left, storage, masking) : v_set1(0))
@@ -30,35 +23,52 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
             y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, i + at, here);                                         \
             g_of[m] = VISIBLE(g, i + at, here);                                                                        \
         }                                                                                                              \
-        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what);                                             \
+        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what, 0);                                          \
     }
-        for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
-            if (what == GRADIENT && tile->next[0].start) /* the arguments of the exponentials, which only write reads */
-                prefetch(y + i * size, 4 * SUMS * size);
-            if (out)
-                prefetch(out + i, 4 * SUMS * (ptrdiff_t)sizeof(real));
-            ADD_GROUPS(4, 4 * SUMS)
-        }
-        const ptrdiff_t left = n - i;
-        if (left > 3 * SUMS)
-            ADD_GROUPS(4, left)
-        else if (left > 2 * SUMS)
-            ADD_GROUPS(3, left)
-        else if (left > SUMS)
-            ADD_GROUPS(2, left)
-        else if (left > 0)
-            ADD_GROUPS(1, left)
+    for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
+        if (what == GRADIENT && beyond_cache) /* the arguments of the exponentials, which only write reads */
+            prefetch(y + i * size, 4 * SUMS * size);
+        if (out)
+            prefetch(out + i, 4 * SUMS * (ptrdiff_t)sizeof(real));
+        ADD_GROUPS(4, 4 * SUMS)
+    }
+    const ptrdiff_t left = n - i;
+    if (left > 3 * SUMS)
+        ADD_GROUPS(4, left)
+    else if (left > 2 * SUMS)
+        ADD_GROUPS(3, left)
+    else if (left > SUMS)
+        ADD_GROUPS(2, left)
+    else if (left > 0)
+        ADD_GROUPS(1, left)
 #undef ADD_GROUPS
 #undef VISIBLE
-        ADD_PAIRWISE_SUMS(s, GROUPS);
+    ADD_PAIRWISE_SUMS(s, GROUPS);
+    return s[0];
+}
+
+/* Long rows. */
+SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking masking,
+                                enum summand what) {
+    const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
+    const ptrdiff_t size = size_of(storage);
+    const vec largest = largest_of_exp(tile->temperature);
+    lanes_of_rows high_lanes, low_lanes;
+    vec high = v_set1(0), low = high;
+    for (int row = 0; row < rows; row++) {
+        const char *y = (const char *)tile->in[0].start + row * tile->in[0].row_stride * size;
+        const char *g = (const char *)tile->in[1].start + row * tile->in[1].row_stride * size;
+        const real *out = is_plain(storage, masking) ? out_row_to_prefetch(tile, row) : NULL;
+        const derivative_sum s = lanes_of_row(y, g, mask_of(tile, row), tile->n, out, tile->next[0].start != NULL,
+                                              largest, storage, masking, what);
 #if REAL_BITS == 64
         if (at_once) {
-            v_store(high_lanes[row], s[0].high);
-            v_store(low_lanes[row], s[0].low);
+            v_store(high_lanes[row], s.high);
+            v_store(low_lanes[row], s.low);
             continue;
         }
 #endif
-        const pair total = derivative_sum_lanes(s[0]);
+        const pair total = derivative_sum_lanes(s);
         put_row(partial, 0, rows, row, &high, total.high);
         put_row(partial, 1, rows, row, &low, total.low);
     }
@@ -108,32 +118,37 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
     (is_whole ? v_load((const real *)(x + (j) * x##_stride))                                                           \
               : load_visible(x + (j) * x##_stride, mask_at(mask, (j) * tile->mask.element_stride, masking), left,      \
                              storage, masking))
-/* Adds `count` elements of partial sum i, the first of which is element `first`. */
+/* Loads `count` elements of partial sum i, the first of which is element `first`. */
+#define LOAD_GROUP(count)                                                                                              \
+    for (int m = 0; m < (count); m++) {                                                                                \
+        const ptrdiff_t at = first + m * sum_count;                                                                    \
+        PREFETCH(at);                                                                                                  \
+        y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, at);                                                       \
+        g_of[m] = VISIBLE(g, at);                                                                                      \
+    }
 #define ADD_GROUP(count)                                                                                               \
     {                                                                                                                  \
-        for (int m = 0; m < (count); m++) {                                                                            \
-            const ptrdiff_t at = first + m * sum_count;                                                                \
-            PREFETCH(at);                                                                                              \
-            y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, at);                                                   \
-            g_of[m] = VISIBLE(g, at);                                                                                  \
-        }                                                                                                              \
-        s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what);                                             \
+        LOAD_GROUP(count)                                                                                              \
+        s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what, is_short_row);                               \
+    }
+    if (HAS_CHAINS(what, is_short_row) && n <= FEW) {
+        vec product[FEW];
+        for (int i = 0; i < FEW; i++) {
+            const ptrdiff_t first = i;
+            product[i] = v_set1(0);
+            if (i < n) {
+                LOAD_GROUP(1)
+                product[i] = chain_of_scaled(y_of, g_of, 1);
+            }
+        }
+        ADD_PAIRWISE(v_add, product, FEW);
+        store_pair(partial, 0, tile->rows, row, pair_of(product[0], v_set1(0)));
+        return;
     }
     for (ptrdiff_t j = 0; j < n; j += group)
         for (int i = 0; i < sum_count && j + i < n; i++) {
             const ptrdiff_t first = j + i;
-#if REAL_BITS == 32
-            if (ADDS_ONE_BY_ONE(what, is_short_row)) {
-                PREFETCH(first);
-                if (is_whole)
-                    s[i] = derivative_sum_add_exact_at(s[i], (const real *)(y + first * y_stride),
-                                                       (const real *)(g + first * g_stride), largest, what);
-                else
-                    s[i] = derivative_sum_add_exact(s[i], VISIBLE(y, first), VISIBLE(g, first), largest, what);
-                continue;
-            }
-#endif
-            if (first + 3 * sum_count < n)
+            if (SUM_GROUP(what, is_short_row) > 3 && first + 3 * sum_count < n)
                 ADD_GROUP(4)
             else if (first + 2 * sum_count < n)
                 ADD_GROUP(3)
@@ -143,11 +158,10 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
                 ADD_GROUP(1)
         }
 #undef ADD_GROUP
+#undef LOAD_GROUP
 #undef VISIBLE
 #undef PREFETCH
     ADD_PAIRWISE_SUMS(s, sum_count);
-    if (ADDS_ONE_BY_ONE(what, is_short_row))
-        s[0] = exact_sum_end(s[0], what);
     store_pair(partial, 0, tile->rows, row, derivative_sum_end(s[0]));
 }
 
@@ -162,109 +176,168 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int is_s
 
 /* ---- short rows that follow one another ------------------------------------------------------------------------- */
 
-/* The sums of LANES packed rows of n > 1 elements, transposed in registers; not of exponentials. */
-SMX_INLINE derivative_sum sum_of_strip(const real *y, const real *g, ptrdiff_t n, enum summand what) {
+/* The sums of gradients of LANES packed rows of n > 1 elements, transposed in registers. */
+SMX_INLINE derivative_sum gradients_of_strip(const real *g, ptrdiff_t n) {
     derivative_sum s = derivative_sum_begin();
-    vec y_column[4], g_column[4];
+    vec column[4];
+#define ADD_COLUMNS(from, count) derivative_sum_add(s, NULL, column + (from), count, v_set1(0), GRADIENT, 1)
     if (n == 2) {
-        v_load_pairs(y, y_column);
-        v_load_pairs(g, g_column);
-        return derivative_sum_add(s, y_column, g_column, 2, v_set1(0), what);
+        v_load_pairs(g, column);
+        return ADD_COLUMNS(0, 2);
     }
     if (n == 3) {
-        v_load_triples(y, y_column);
-        v_load_triples(g, g_column);
-        return derivative_sum_add(s, y_column, g_column, 3, v_set1(0), what);
+        v_load_triples(g, column);
+        return ADD_COLUMNS(0, 3);
     }
-#define LOAD_COLUMNS(j)                                                                                                \
-    find_rows(y, n, j, y_row);                                                                                         \
-    find_rows(g, n, j, g_row);                                                                                         \
-    v_load_columns(y_row, 0, y_column);                                                                                \
-    v_load_columns(g_row, 0, g_column)
-    const real *y_row[LANES], *g_row[LANES];
+    const real *at[LANES];
     ptrdiff_t j = 0;
     for (; j + 4 <= n; j += 4) {
-        LOAD_COLUMNS(j);
-        s = derivative_sum_add(s, y_column, g_column, 4, v_set1(0), what);
+        find_rows(g, n, j, at);
+        v_load_columns(at, 0, column);
+        s = ADD_COLUMNS(0, 4);
     }
     if (j == n)
         return s;
     /* The last four columns, of which the first have been added. */
-    LOAD_COLUMNS(n - 4);
-#undef LOAD_COLUMNS
-    if (n - j == 1)
-        return derivative_sum_add(s, y_column + 3, g_column + 3, 1, v_set1(0), what);
-    if (n - j == 2)
-        return derivative_sum_add(s, y_column + 2, g_column + 2, 2, v_set1(0), what);
-    return derivative_sum_add(s, y_column + 1, g_column + 1, 3, v_set1(0), what);
+    find_rows(g, n, n - 4, at);
+    v_load_columns(at, 0, column);
+    return n - j == 1 ? ADD_COLUMNS(3, 1) : n - j == 2 ? ADD_COLUMNS(2, 2) : ADD_COLUMNS(1, 3);
+#undef ADD_COLUMNS
 }
 
+/* The sums of gradients of LANES packed rows, of which `left` are there. */
+SMX_INLINE pair sums_of_gradients(const real *g, ptrdiff_t n, int left) {
+    if (left >= LANES && n > 1)
+        return derivative_sum_end(gradients_of_strip(g, n));
+    const int rows = left < LANES ? left : LANES;
+    real block[SMX_SHORT * LANES];
+    vec g_of[IN_STEP];
+    derivative_sum s = derivative_sum_begin();
+    rows_to_columns(g, n, rows, n, block, LANES, 0);
+    for (ptrdiff_t j = 0; j < n; j += 4) {
+        for (int m = 0; m < 4; m++)
+            g_of[m] = j + m < n ? v_load(block + (j + m) * LANES) : v_set1(0);
+        s = derivative_sum_add(s, NULL, g_of, 4, v_set1(0), GRADIENT, 1);
+    }
+    return derivative_sum_end(s);
+}
+
+/* The fours of LANES rows, transposed: sum[i] becomes partial sum i of each row. */
+typedef real fours_of_rows[LANES][4];
+SMX_INLINE void columns_of_fours(fours_of_rows fours, vec *sum) {
+    const real *at[LANES];
+    for (int k = 0; k < LANES; k++)
+        at[k] = fours[k];
+    v_load_columns(at, 0, sum);
+}
+
+/* The sums of products of LANES packed rows; where fewer rows are left, the last row is taken again and again. A row has
+   `groups` chains of 4 CHAIN elements, then one of so many whole fours and 1 to 4 elements more. Short rows have loops
+   of their own, in which the compiler knows these numbers. */
+SMX_INLINE pair sums_of_products_with(const real *y, const real *g, ptrdiff_t n, int left, int is_few, ptrdiff_t groups,
+                                      ptrdiff_t fours) {
+    const ptrdiff_t last = n - 4 * CHAIN * groups - 4 * fours;
+    fours_of_rows high, low;
+    vec chain[4];
 #if REAL_BITS == 32
-/* The sums of LANES packed rows of n elements. A register holds the partial sums of one row; where fewer rows are left,
-   the last row is taken again and again. A row is a number of quads, and one to four elements more; the compiler knows
-   the number of quads of the shortest rows. */
-SMX_INLINE derivative_sum derivative_sum_of_rows_with(const real *x, const real *y, ptrdiff_t n, int left,
-                                                      ptrdiff_t quads) {
     quad s[LANES];
-    for (int k = 0; k < LANES; k++) {
-        quad sum = v_quad_zero();
-        for (ptrdiff_t i = 0; i < quads; i++)
-            sum = v_quad_add_product(sum, x + 4 * i, y + 4 * i);
-        s[k] = v_quad_add_product_first(sum, x + 4 * quads, y + 4 * quads, n - 4 * quads);
-        const ptrdiff_t step = k + 1 < left ? n : 0;
-        x += step;
-        y += step;
-    }
-    return v_wide_of_quads(s);
-}
-SMX_INLINE derivative_sum derivative_sum_of_rows(const real *x, const real *y, ptrdiff_t n, int left) {
-    switch ((n - 1) / 4) {
-    case 0:
-        return derivative_sum_of_rows_with(x, y, n, left, 0);
-    case 1:
-        return derivative_sum_of_rows_with(x, y, n, left, 1);
-    case 2:
-        return derivative_sum_of_rows_with(x, y, n, left, 2);
-    case 3:
-        return derivative_sum_of_rows_with(x, y, n, left, 3);
-    default:
-        return derivative_sum_of_rows_with(x, y, n, left, (n - 1) / 4);
-    }
-}
 #endif
+    for (int k = 0; k < LANES; k++) {
+        quad sum;
+        if (groups > 0) {
+            sum = v_quad_of(chain_of_fours(y, g, CHAIN - 1, 4));
+            for (ptrdiff_t i = 1; i < groups; i++)
+                sum = v_quad_add(sum, chain_of_fours(y + 4 * CHAIN * i, g + 4 * CHAIN * i, CHAIN - 1, 4));
+        }
+        const four rest = chain_of_fours(y + 4 * CHAIN * groups, g + 4 * CHAIN * groups, fours, last);
+        if (groups > 0)
+            sum = v_quad_add(sum, rest);
+        else
+            sum = v_quad_of(rest);
+        if (is_few)
+            v_four_store(high[k], rest);
+#if REAL_BITS == 32
+        s[k] = sum;
+#else
+        else {
+            v_four_store(high[k], sum.high);
+            if (groups > 0)
+                v_four_store(low[k], sum.low);
+        }
+#endif
+        const ptrdiff_t step = k + 1 < left ? n : 0;
+        y += step;
+        g += step;
+    }
+    if (is_few) {
+        columns_of_fours(high, chain);
+        ADD_PAIRWISE(v_add, chain, 4);
+        return pair_of(chain[0], v_set1(0));
+    }
+#if REAL_BITS == 32
+    (void)low;
+    return derivative_sum_end(v_wide_of_quads(s));
+#else
+    vec chain_low[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
+    pair total[4];
+    columns_of_fours(high, chain);
+    if (groups > 0)
+        columns_of_fours(low, chain_low);
+    for (int k = 0; k < 4; k++)
+        total[k] = pair_of(chain[k], chain_low[k]);
+    ADD_PAIRWISE(sum_add_sum, total, 4);
+    return total[0];
+#endif
+}
+/* The same of rows of one to three elements, which are that many vectors: the products are separated. */
+SMX_INLINE pair products_of_vectors(const real *y, const real *g, int n) {
+    real product[3 * LANES];
+    vec column[3];
+    for (int i = 0; i < n; i++) {
+        const vec y_of = v_load(y + i * LANES), g_of = v_load(g + i * LANES);
+        column[i] = chain_of_scaled(&y_of, &g_of, 1);
+        v_store(product + i * LANES, column[i]);
+    }
+    if (n == 2)
+        v_load_pairs(product, column);
+    else if (n == 3)
+        v_load_triples(product, column);
+    const vec zero = v_set1(0), even = v_add(column[0], n == 3 ? column[2] : zero);
+    return pair_of(v_add(even, v_add(n > 1 ? column[1] : zero, zero)), zero);
+}
 
-/* Packed rows of up to SMX_SHORT elements. */
+SMX_INLINE pair sums_of_products(const real *y, const real *g, ptrdiff_t n, int left) {
+    if (n <= 3 && left >= LANES)
+        return n == 1   ? products_of_vectors(y, g, 1)
+               : n == 2 ? products_of_vectors(y, g, 2)
+                        : products_of_vectors(y, g, 3);
+    if (n <= FEW)
+        return sums_of_products_with(y, g, n, left, 1, 0, 0);
+    if (n <= 8)
+        return sums_of_products_with(y, g, n, left, 0, 0, 1);
+    if (n <= 4 * CHAIN)
+        return sums_of_products_with(y, g, n, left, 0, 0, 2);
+    const ptrdiff_t groups = (n - 1) / (4 * CHAIN), fours = (n - 1) / 4 % CHAIN;
+    switch (fours) {
+    case 0:
+        return sums_of_products_with(y, g, n, left, 0, groups, 0);
+    case 1:
+        return sums_of_products_with(y, g, n, left, 0, groups, 1);
+    default:
+        return sums_of_products_with(y, g, n, left, 0, groups, 2);
+    }
+}
+
+/* The sums of LANES packed rows of up to SMX_SHORT elements, of which `left` are there. */
+SMX_INLINE pair sums_of_packed(const real *y, const real *g, ptrdiff_t n, int left, enum summand what) {
+    return what == PRODUCT ? sums_of_products(y, g, n, left) : sums_of_gradients(g, n, left);
+}
 SMX_INLINE void sum_reduce_packed(const smx_tile *tile, real *partial, enum summand what) {
-    const ptrdiff_t n = tile->n;
     for (int row = 0; row < tile->rows; row += LANES) {
         const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-        const int left = tile->rows - row;
-        derivative_sum s = derivative_sum_begin();
         for (int k = 0; k < 2; k++)
             if (tile->next[k].start)
-                prefetch(next_row(tile, k, row), LANES * n * (ptrdiff_t)sizeof(real));
-#if REAL_BITS == 32
-        if (what == PRODUCT)
-            s = exact_sum_end(derivative_sum_of_rows(y, g, n, left), what);
-        else
-#endif
-            if (left >= LANES && n > 1)
-            s = sum_of_strip(y, g, n, what);
-        else {
-            const int rows = left < LANES ? left : LANES;
-            real y_block[SMX_SHORT * LANES], g_block[SMX_SHORT * LANES];
-            vec y_of[IN_STEP], g_of[IN_STEP];
-            if (what != GRADIENT)
-                rows_to_columns(y, n, rows, n, y_block, LANES, 0);
-            rows_to_columns(g, n, rows, n, g_block, LANES, 0);
-            for (ptrdiff_t j = 0; j < n; j += 4) {
-                for (int m = 0; m < 4; m++) {
-                    g_of[m] = j + m < n ? v_load(g_block + (j + m) * LANES) : v_set1(0);
-                    y_of[m] = what == GRADIENT || j + m >= n ? v_set1(0) : v_load(y_block + (j + m) * LANES);
-                }
-                s = derivative_sum_add(s, y_of, g_of, 4, v_set1(0), what);
-            }
-        }
-        store_pair(partial, 0, tile->rows, row, derivative_sum_end(s));
+                prefetch(next_row(tile, k, row), LANES * tile->n * (ptrdiff_t)sizeof(real));
+        store_pair(partial, 0, tile->rows, row, sums_of_packed(y, g, tile->n, tile->rows - row, what));
     }
 }

@@ -8,6 +8,7 @@
        softmax             max, sum exp(x)                     exp(x) / sum
        log_softmax         the two largest, sum exp(x)         x - log sum
        logsumexp           as log_softmax                      (none: log sum itself)
+       weighted_logsumexp  sum b exp(x)                        (none: log |sum|, and its sign beside it)
        softmax_entropy     and sum exp(x) (max - x)            (none: the entropy itself)
        softmax_vjp         d = sum y g                         y (g - d)
        log_softmax_vjp     d = sum g                           g - exp(y) d
@@ -34,6 +35,7 @@
 
 /* the loops */
 #include "reduce_exp.inc.h"
+#include "reduce_weighted.inc.h"
 #include "reduce_products.inc.h"
 #include "care.inc.h"
 #include "reduce_targets.inc.h"
@@ -48,11 +50,15 @@
 #define MIN_ELEMENTS_PER_THREAD(thousands) ((thousands) * 1024 * 32 / REAL_BITS)
 #define HIDDEN(first, second, out, follows_from_in) {{first, second}, out, follows_from_in}
 
+#define JOIN_(a, b, c, d) a##b##c##d
+#define JOIN(a, b, c, d) JOIN_(a, b, c, d)
+
 /* The operations. Each file defines its rows of the table as macros, because in C11 no constant object can initialize
    another. */
 #include "op_softmax.inc.h"
 #include "op_log_softmax.inc.h"
 #include "op_logsumexp.inc.h"
+#include "op_weighted_logsumexp.inc.h"
 #include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
 #include "op_loss.inc.h"
@@ -61,8 +67,6 @@
 #include "adjust.inc.h"
 #include "transfer.inc.h"
 
-#define JOIN_(a, b, c, d) a##b##c##d
-#define JOIN(a, b, c, d) JOIN_(a, b, c, d)
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
@@ -75,6 +79,8 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
             [SMX_SOFTMAX] = SOFTMAX_ROW,
             [SMX_LOG_SOFTMAX] = LOG_SOFTMAX_ROW,
             [SMX_LOGSUMEXP] = LOGSUMEXP_ROW,
+            [SMX_WEIGHTED_LOGSUMEXP] = WEIGHTED_LOGSUMEXP_ROW,
+            [SMX_SIGNED_LOGSUMEXP] = SIGNED_LOGSUMEXP_ROW,
             [SMX_SOFTMAX_LOGSUMEXP] = SOFTMAX_LOGSUMEXP_ROW,
             [SMX_LOG_SOFTMAX_LOGSUMEXP] = LOG_SOFTMAX_LOGSUMEXP_ROW,
             [SMX_SOFTMAX_ENTROPY] = SOFTMAX_ENTROPY_ROW,
@@ -93,6 +99,8 @@ const smx_kernels JOIN(smx_, LEVEL, _f, REAL_BITS) = {
     .rows_to_columns = rows_to_columns,
     .columns_to_rows = columns_to_rows,
     .gather = gather,
+    .segments_to_columns = segments_to_columns,
+    .columns_to_segments = columns_to_segments,
     .no_temperature = &no_temperature,
     .set_temperature = set_temperature,
     .subtract = subtract,

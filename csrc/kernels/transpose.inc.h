@@ -62,6 +62,82 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
     }
 }
 
+/* ---- rows of different lengths ---------------------------------------------------------------------------------- */
+
+/* Four elements of each row are loaded at a time, also beyond the end of a row, where they belong to another one and are
+   replaced. Rows at the very end of the array are copied first, so that nothing beyond it is read. */
+static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
+                                int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride) {
+    const vec filler = v_set1((real)fill);
+    for (int row = 0; row < count; row += LANES) {
+        const int last = row + LANES <= count ? row + LANES - 1 : count - 1;
+        const ptrdiff_t longest = length[row], shortest = length[last];
+        const real *at[LANES];
+        real spare[LANES][SMX_SHORT];
+        real *to = (real *)block + row;
+        for (int k = 0; k < LANES; k++) {
+            const int from = row + k < last ? row + k : last; /* the last row is taken again where there are no more */
+            at[k] = (const real *)array + start[from];
+            if (start[from] + longest + 3 >= end) {
+                memcpy(spare[k], at[k], length[from] * sizeof(real));
+                memset(spare[k] + length[from], 0, (SMX_SHORT - length[from]) * sizeof(real));
+                at[k] = spare[k];
+            }
+        }
+        vec column[4];
+        ptrdiff_t j = 0;
+        for (; j + 4 <= shortest; j += 4) {
+            v_load_columns(at, j, column);
+            for (int k = 0; k < 4; k++)
+                v_store(to + (j + k) * element_stride, column[k]);
+        }
+        for (; j < longest; j += 4) {
+            v_load_columns(at, j, column);
+            for (int k = 0; k < 4; k++) {
+                const uint8_t here = (uint8_t)(j + k);
+                int longer = 0; /* so many of the rows, which are the first ones */
+                for (int lane = 0; lane < LANES; lane++)
+                    longer += length[row + lane] > here;
+                const vec last_longer = v_set1((real)(longer - 1));
+                v_store(to + (j + k) * element_stride,
+                        v_select_le(v_load(lane_numbers), last_longer, column[k], filler));
+            }
+        }
+        for (; j < n; j++)
+            v_store(to + j * element_stride, filler);
+    }
+}
+
+/* The ends of rows, of one to three elements, take a way through other memory, as nothing beyond them may be written. */
+static void columns_to_segments(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
+                                const uint8_t *length, int count) {
+    for (int row = 0; row < count; row += LANES) {
+        const int rows = count - row < LANES ? count - row : LANES;
+        const ptrdiff_t longest = length[row], shortest = rows == LANES ? length[row + LANES - 1] : 0;
+        const real *from = (const real *)block + row;
+        real *at[LANES], *to[LANES], spare[LANES][4];
+        vec column[4];
+        for (int k = 0; k < LANES; k++)
+            at[k] = k < rows ? (real *)array + start[row + k] : spare[k];
+        ptrdiff_t j = 0;
+        for (; j + 4 <= shortest; j += 4) {
+            for (int k = 0; k < 4; k++)
+                column[k] = v_load(from + (j + k) * element_stride);
+            v_store_columns(at, j, column);
+        }
+        for (; j < longest; j += 4) {
+            for (int k = 0; k < 4; k++)
+                column[k] = v_load(from + (j + k) * element_stride);
+            for (int k = 0; k < LANES; k++)
+                to[k] = k < rows && length[row + k] - j >= 4 ? at[k] + j : spare[k];
+            v_store_columns(to, 0, column);
+            for (int k = 0; k < rows; k++)
+                for (ptrdiff_t i = j; to[k] == spare[k] && i < length[row + k]; i++)
+                    at[k][i] = spare[k][i - j];
+        }
+    }
+}
+
 /* The lanes of the sum of each row. Adding up the lanes of one row is a chain of dependent operations, during which
    first half of the lanes idle, then three quarters. So from some number of rows on, the lanes of all rows are
    transposed and added up together. */

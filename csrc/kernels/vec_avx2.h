@@ -278,6 +278,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
 #endif
 }
 
+#include "quads_avx.h"
+
 #if REAL_BITS == 32
 
 typedef __m128i halves;
@@ -309,10 +311,8 @@ typedef __m256d doubles;
 SMX_INLINE doubles doubles_zero(void) { return _mm256_setzero_pd(); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return _mm256_add_pd(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return _mm256_sub_pd(a, b); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm256_fmadd_pd(x, y, s); }
 SMX_INLINE doubles doubles_get(const double *p) { return _mm256_loadu_pd(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { _mm256_storeu_pd(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 SMX_INLINE doubles doubles_lower(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 SMX_INLINE doubles doubles_upper(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
 SMX_INLINE double doubles_sum(doubles by_4) {
@@ -323,8 +323,6 @@ SMX_INLINE double doubles_sum(doubles by_4) {
 #include "wide.inc.h"
 
 SMX_INLINE vec v_wide_round(wide s) { return _mm256_set_m128(_mm256_cvtpd_ps(s.upper), _mm256_cvtpd_ps(s.lower)); }
-
-#include "quads_avx.h"
 
 SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) { return wide_of(sums_of_quads(s), sums_of_quads(s + 4)); }
 

@@ -16,6 +16,9 @@
 #include "real.h"
 
 #define LEVEL avx512
+/* Arrays seldom begin at a cache line, and then every vector of 64 bytes lies across two of them. The long rows of
+   softmax_vjp, which are hardly more than loads and stores, take less time in vectors of 32 bytes. */
+#define LEVEL_OF_VJP_ROWS avx2
 
 #if REAL_BITS == 32
 #define LANES 16
@@ -134,6 +137,11 @@ SMX_INLINE vec v_significand(vec a) {
     const __m512i fraction = INTEGERS(((real_bits)1 << FRACTION_BITS) - 1);
     return AS_REAL(_mm512_or_si512(_mm512_and_si512(AS_INT(a), fraction), AS_INT(v_set1(1))));
 }
+
+/* Instructions for what reduce_weighted.inc.h makes of these two where a level has none. */
+#define HAS_EXPONENT
+SMX_INLINE vec v_exponent(vec a) { return V(getexp)(a); }
+SMX_INLINE vec v_fraction(vec a) { return V(getmant)(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
 
 /* Four elements of a row fill a quarter (float) or a half (double) of a register straight from memory. Register i holds
    rows 4 q + i (float) or 4 h + i (double), and transposing within those parts leaves the rows in order. */
@@ -254,6 +262,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return V(mask_mov)(fill, (mask)_mm_test_epi8_mask(bytes, bytes), a);
 }
 
+#include "quads_avx.h"
+
 #if REAL_BITS == 32
 
 typedef __m256i halves;
@@ -280,10 +290,8 @@ typedef __m512d doubles;
 SMX_INLINE doubles doubles_zero(void) { return _mm512_setzero_pd(); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return _mm512_add_pd(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return _mm512_sub_pd(a, b); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm512_fmadd_pd(x, y, s); }
 SMX_INLINE doubles doubles_get(const double *p) { return _mm512_loadu_pd(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { _mm512_storeu_pd(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 SMX_INLINE doubles doubles_lower(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 SMX_INLINE doubles doubles_upper(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 SMX_INLINE double doubles_sum(doubles by_8) {
@@ -297,8 +305,6 @@ SMX_INLINE double doubles_sum(doubles by_8) {
 SMX_INLINE vec v_wide_round(wide s) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(s.lower)), _mm512_cvtpd_ps(s.upper), 1);
 }
-
-#include "quads_avx.h"
 
 SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
     return wide_of(_mm512_insertf64x4(_mm512_castpd256_pd512(sums_of_quads(s)), sums_of_quads(s + 4), 1),

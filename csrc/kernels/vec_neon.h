@@ -216,6 +216,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return V(vbsl)(I(vtst)(bytes, bytes), a, fill);
 }
 
+#include "fours.inc.h"
+
 #if REAL_BITS == 32
 
 typedef uint16x4_t halves;
@@ -245,10 +247,8 @@ typedef float64x2_t doubles;
 SMX_INLINE doubles doubles_zero(void) { return vdupq_n_f64(0); }
 SMX_INLINE doubles doubles_add(doubles a, doubles b) { return vaddq_f64(a, b); }
 SMX_INLINE doubles doubles_sub(doubles a, doubles b) { return vsubq_f64(a, b); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return vfmaq_f64(s, x, y); }
 SMX_INLINE doubles doubles_get(const double *p) { return vld1q_f64(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { vst1q_f64(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return vcvt_f64_f32(vld1_f32(p)); }
 SMX_INLINE doubles doubles_lower(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
 SMX_INLINE doubles doubles_upper(vec a) { return vcvt_high_f64_f32(a); }
 SMX_INLINE double doubles_sum(doubles by_2) { return vaddvq_f64(by_2); }
@@ -259,11 +259,8 @@ SMX_INLINE vec v_wide_round(wide s) { return vcvt_high_f32_f64(vcvt_f32_f64(s.lo
 
 typedef wide quad;
 
-SMX_INLINE quad v_quad_zero(void) { return v_wide_zero(); }
-SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) { return v_wide_add_product_at(s, x, y); }
-SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
-    return v_wide_add_product(s, v_load_first(x, count, v_set1(0)), v_load_first(y, count, v_set1(0)));
-}
+SMX_INLINE quad v_quad_of(four a) { return v_wide_of(a.part[0]); }
+SMX_INLINE quad v_quad_add(quad s, four a) { return v_wide_add(s, v_quad_of(a)); }
 SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
     float64x2_t halves_of[LANES];
     for (int k = 0; k < LANES; k++)

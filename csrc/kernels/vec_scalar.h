@@ -175,6 +175,10 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
 /* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
    from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
    bfloat16 is the canonical NaN, whose bits survive the rounding. */
+/* A four: four reals, the partial sums of a short row. Of its operations, v_four_load_first reads the first `count`
+   of four, and puts zeros in the place of the others. */
+#include "fours.inc.h"
+
 #if REAL_BITS == 32
 
 typedef uint16_t halves;
@@ -217,40 +221,33 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* LANES doubles, for sums of reals and of their products, which are exact. The operations: s + x y, with x and y in
-   registers or in memory (loads from memory need not separate the halves of a register); reals as doubles; s times a
-   power of two; a + b; s - x; the sum of the lanes, upper half onto lower half; and the doubles rounded to reals. */
+/* LANES doubles, for sums of reals. The operations: reals as doubles; a + b; s - x; the sum of the lanes, upper half
+   onto lower half; and the doubles rounded to reals. */
 typedef double wide;
 
 SMX_INLINE wide v_wide_zero(void) { return 0; }
 SMX_INLINE wide v_wide_load(const double *p) { return *p; }
 SMX_INLINE void v_wide_store(double *p, wide a) { *p = a; }
-SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) { return s + (double)x * y; }
-SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) { return s + (double)*x * *y; }
 SMX_INLINE wide v_wide_of(vec x) { return x; }
-SMX_INLINE wide v_wide_scale(wide s, real factor) { return s * factor; }
 SMX_INLINE wide v_wide_add(wide a, wide b) { return a + b; }
 SMX_INLINE wide v_wide_sub(wide s, vec x) { return s - x; }
 SMX_INLINE double v_wide_sum(wide s) { return s; }
 SMX_INLINE vec v_wide_round(wide s) { return (real)s; }
 
-/* A quad: four doubles that hold the partial sums of a short row of floats. The operations: s + x y for four elements,
-   or for the first count of them; and the sum of each of LANES quads, pairwise, upper half onto lower half. */
+/* A quad: four doubles, sums of fours of floats. The operations: a four as a quad; s + a; and the sum of each of LANES
+   quads, pairwise, upper half onto lower half. */
 typedef struct {
     double part[4];
 } quad;
 
-SMX_INLINE quad v_quad_zero(void) {
-    const quad zero = {{0}};
-    return zero;
-}
-SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
-    for (ptrdiff_t k = 0; k < count; k++)
-        s.part[k] += (double)x[k] * y[k];
+SMX_INLINE quad v_quad_of(four a) {
+    const quad s = {{a.part[0], a.part[1], a.part[2], a.part[3]}};
     return s;
 }
-SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) {
-    return v_quad_add_product_first(s, x, y, 4);
+SMX_INLINE quad v_quad_add(quad s, four a) {
+    for (int k = 0; k < 4; k++)
+        s.part[k] += a.part[k];
+    return s;
 }
 SMX_INLINE wide v_wide_of_quads(const quad s[LANES]) {
     return (s[0].part[0] + s[0].part[2]) + (s[0].part[1] + s[0].part[3]);

@@ -246,6 +246,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return choose(AS_REAL(_mm_loadu_si128((const __m128i *)lane)), a, fill);
 }
 
+#include "fours.inc.h"
+
 #if REAL_BITS == 32
 
 typedef __m128i halves; /* in the lower half */
@@ -296,10 +298,8 @@ SMX_INLINE halves v_to_bfloat16(vec a) {
 }
 
 SMX_INLINE doubles doubles_zero(void) { return _mm_setzero_pd(); }
-SMX_INLINE doubles doubles_fma(doubles x, doubles y, doubles s) { return _mm_add_pd(s, _mm_mul_pd(x, y)); }
 SMX_INLINE doubles doubles_get(const double *p) { return _mm_loadu_pd(p); }
 SMX_INLINE void doubles_put(double *p, doubles a) { _mm_storeu_pd(p, a); }
-SMX_INLINE doubles doubles_load(const real *p) { return _mm_setr_pd(p[0], p[1]); }
 SMX_INLINE doubles doubles_lower(vec a) { return _mm_cvtps_pd(a); }
 SMX_INLINE doubles doubles_upper(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
 SMX_INLINE double doubles_sum(doubles by_2) { return _mm_cvtsd_f64(_mm_add_sd(by_2, _mm_unpackhi_pd(by_2, by_2))); }
@@ -310,11 +310,8 @@ SMX_INLINE vec v_wide_round(wide s) { return _mm_movelh_ps(_mm_cvtpd_ps(s.lower)
 
 typedef wide quad;
 
-SMX_INLINE quad v_quad_zero(void) { return v_wide_zero(); }
-SMX_INLINE quad v_quad_add_product(quad s, const real *x, const real *y) { return v_wide_add_product_at(s, x, y); }
-SMX_INLINE quad v_quad_add_product_first(quad s, const real *x, const real *y, ptrdiff_t count) {
-    return v_wide_add_product(s, v_load_first(x, count, v_set1(0)), v_load_first(y, count, v_set1(0)));
-}
+SMX_INLINE quad v_quad_of(four a) { return v_wide_of(a.part[0]); }
+SMX_INLINE quad v_quad_add(quad s, four a) { return v_wide_add(s, v_quad_of(a)); }
 SMX_INLINE doubles sums_of_two(quad a, quad b) {
     const doubles first = _mm_add_pd(a.lower, a.upper), second = _mm_add_pd(b.lower, b.upper);
     return _mm_add_pd(_mm_unpacklo_pd(first, second), _mm_unpackhi_pd(first, second));

@@ -33,50 +33,24 @@ SMX_INLINE int is_plain_tile(const smx_tile *tile) { return is_plain(tile->stora
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
+/* Inputs of operations that are no derivatives are reals without a mask. Packed rows have the same storage at both ends.
+   Only reals are written past the cache: not those of a few short rows, packed ones of derivatives alone, and masked ones
+   in long rows alone. */
+SMX_INLINE write_mode mode_of_tile(const smx_tile *tile, enum smx_walk walk, const write_spec *spec) {
+    const enum smx_storage from = spec->is_derivative ? tile->storage : SMX_REAL;
+    const enum smx_storage to = walk == SMX_WALK_PACKED ? from : tile->out_storage;
+    const enum masking masking = spec->is_derivative ? masking_of(tile) : NO_MASK;
+    const int walk_may = walk == SMX_WALK_PACKED ? spec->is_derivative : walk != SMX_WALK_SHORT_ROWS;
+    const int may_stream = from == SMX_REAL && to == SMX_REAL && (masking == NO_MASK || walk == SMX_WALK_ROWS);
+    return mode_of(from, to, masking, walk_may && may_stream && tile->stream);
+}
+
 SMX_INLINE void write_as(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants,
                          write_mode mode) {
     if (walk == SMX_WALK_COLUMNS)
         apply_to_columns(tile, spec, constants, mode);
     else
         apply_to_rows(tile, spec, constants, mode, walk == SMX_WALK_PACKED);
-}
-
-/* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk
-   alone leave out what no route reaches: packed rows have the same storage at both ends, and only those of derivatives
-   are written past the cache; a few short rows never are. */
-SMX_INLINE void write_walk(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
-    const int packed = walk == SMX_WALK_PACKED, along = walk == SMX_WALK_ROWS || walk == SMX_WALK_SHORT_ROWS || packed;
-    const int may_stream = packed ? spec->is_derivative : walk != SMX_WALK_SHORT_ROWS;
-    const enum masking masking = spec->is_derivative ? masking_of(tile) : NO_MASK;
-    const int stream = may_stream && tile->stream;
-#if REAL_BITS == 32
-    const enum smx_storage storage = spec->is_derivative ? tile->storage : SMX_REAL, to = tile->out_storage;
-    if (storage == SMX_FLOAT16 && (packed || to == SMX_FLOAT16))
-        write_as(tile, walk, spec, constants, mode_of(SMX_FLOAT16, SMX_FLOAT16, NO_MASK, 0));
-    else if (storage == SMX_FLOAT16)
-        write_as(tile, walk, spec, constants, mode_of(SMX_FLOAT16, SMX_REAL, NO_MASK, 0));
-    else if (storage == SMX_BFLOAT16 && (packed || to == SMX_BFLOAT16))
-        write_as(tile, walk, spec, constants, mode_of(SMX_BFLOAT16, SMX_BFLOAT16, NO_MASK, 0));
-    else if (storage == SMX_BFLOAT16)
-        write_as(tile, walk, spec, constants, mode_of(SMX_BFLOAT16, SMX_REAL, NO_MASK, 0));
-    else if (!packed && to == SMX_FLOAT16)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_FLOAT16, NO_MASK, 0));
-    else if (!packed && to == SMX_BFLOAT16)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_BFLOAT16, NO_MASK, 0));
-    else
-#endif
-        if (stream && masking == NO_MASK)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1));
-    else if (stream && masking == BY_LANE && walk == SMX_WALK_ROWS)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LANE, 1));
-    else if (masking == BY_LINE && !along)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LINE, 0));
-    else if (masking == BY_LANE)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LANE, 0));
-    else
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0));
-    if (stream)
-        v_stream_end();
 }
 
 /* NARROW_LINES: reals without a mask. */
@@ -87,4 +61,48 @@ SMX_INLINE void write_lines(const smx_tile *tile, const write_spec *spec, const 
 /* TRANSPOSED: columns of reals into rows. */
 SMX_INLINE void write_transposed(const smx_tile *tile, const write_spec *spec, const void *constants) {
     apply_into_rows(spec, tile->rows, tile->n, tile->next[0].start != NULL, constants, tile->temperature);
+}
+
+/* Every walk of every formula, in loops that they share: they call the formula by its address, and look at the mode at
+   every vector. So it is for what is rare, and for formulas that take long. */
+SMX_APART void write_rarely(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
+    const write_mode mode = mode_of_tile(tile, walk, spec);
+    if (walk == SMX_WALK_NARROW_LINES)
+        write_lines(tile, spec, constants);
+    else if (walk == SMX_WALK_COLUMNS)
+        write_as(tile, SMX_WALK_COLUMNS, spec, constants, mode);
+    else if (walk == SMX_WALK_PACKED)
+        write_as(tile, SMX_WALK_PACKED, spec, constants, mode);
+    else
+        write_as(tile, SMX_WALK_ROWS, spec, constants, mode);
+    if (mode.stream)
+        v_stream_end();
+}
+
+/* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk and
+   the spec alone leave out what no route reaches. */
+SMX_INLINE void write_walk(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
+    const int packed = walk == SMX_WALK_PACKED, along = walk == SMX_WALK_ROWS || walk == SMX_WALK_SHORT_ROWS || packed;
+    const write_mode mode = mode_of_tile(tile, walk, spec);
+#if REAL_BITS == 32
+    if (spec->is_derivative && !packed && mode.from != mode.to)
+        write_rarely(tile, walk, spec, constants);
+    else if (spec->is_derivative && mode.from == SMX_FLOAT16)
+        write_as(tile, walk, spec, constants, mode_of(SMX_FLOAT16, SMX_FLOAT16, NO_MASK, 0));
+    else if (spec->is_derivative && mode.from == SMX_BFLOAT16)
+        write_as(tile, walk, spec, constants, mode_of(SMX_BFLOAT16, SMX_BFLOAT16, NO_MASK, 0));
+    else if (!packed && mode.to != SMX_REAL)
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, mode.to, NO_MASK, 0));
+    else
+#endif
+        if (mode.stream && mode.masking == NO_MASK)
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1));
+    else if (mode.masking == BY_LINE && !along)
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LINE, 0));
+    else if (mode.masking == BY_LANE)
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LANE, mode.stream));
+    else
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0));
+    if (mode.stream)
+        v_stream_end();
 }

@@ -1,8 +1,7 @@
-/* As many doubles as a register has floats, in two registers. They hold sums of products of floats; the products are
-   exact. The header of each level that has more than one lane includes this file; vec_scalar.h says what the operations
-   mean. A level defines `doubles`, a register of half as many doubles, with doubles_zero, _add, _sub, _fma (x y + s),
-   _get and _put (doubles in memory), _load (floats in memory), _lower and _upper (the halves of a vector of floats),
-   and _sum (the sum of the lanes, upper half onto lower). */
+/* As many doubles as a register has floats, in two registers, for sums of floats. The header of each level that has more
+   than one lane includes this file; vec_scalar.h says what the operations mean. A level defines `doubles`, a register of
+   half as many doubles, with doubles_zero, _add, _sub, _get and _put (doubles in memory), _lower and _upper (the halves
+   of a vector of floats), and _sum (the sum of the lanes, upper half onto lower). */
 
 typedef struct {
     doubles lower, upper;
@@ -18,21 +17,7 @@ SMX_INLINE void v_wide_store(double *p, wide a) {
     doubles_put(p, a.lower);
     doubles_put(p + LANES / 2, a.upper);
 }
-SMX_INLINE wide v_wide_add_product(wide s, vec x, vec y) {
-    return wide_of(doubles_fma(doubles_lower(x), doubles_lower(y), s.lower),
-                   doubles_fma(doubles_upper(x), doubles_upper(y), s.upper));
-}
-/* If the floats are in memory, their halves need not be extracted from a register. */
-SMX_INLINE wide v_wide_add_product_at(wide s, const real *x, const real *y) {
-    return wide_of(doubles_fma(doubles_load(x), doubles_load(y), s.lower),
-                   doubles_fma(doubles_load(x + LANES / 2), doubles_load(y + LANES / 2), s.upper));
-}
 SMX_INLINE wide v_wide_of(vec x) { return wide_of(doubles_lower(x), doubles_upper(x)); }
-SMX_INLINE wide v_wide_scale(wide s, real factor) {
-    const wide factors = v_wide_of(v_set1(factor));
-    return wide_of(doubles_fma(s.lower, factors.lower, doubles_zero()),
-                   doubles_fma(s.upper, factors.upper, doubles_zero()));
-}
 SMX_INLINE wide v_wide_add(wide a, wide b) {
     return wide_of(doubles_add(a.lower, b.lower), doubles_add(a.upper, b.upper));
 }

@@ -1,42 +1,58 @@
 /* The loops of every write: they apply a formula to each element of a tile. */
 
-/* Applies spec to the rows of a tile. Hidden elements become 0. packed: the rows are
-   packed, and have up to SMX_SHORT elements. LANES rows are then n whole vectors, and each lane looks up the constants
-   of its row, whose number is that of the element divided by n. */
-SMX_INLINE void apply_to_rows(const smx_tile *tile, const write_spec *spec, const void *constants, write_mode mode,
+/* n contiguous elements: a row; or up to LANES packed rows, each of whose lanes looks up the constants of its row, whose
+   number is that of the element divided by the length of a row. */
+typedef struct {
+    const char *in[SMX_MAX_INPUTS];
+    char *out;
+    const unsigned char *mask;
+    ptrdiff_t n;
+    ptrdiff_t to_next; /* elements to the same place of the next tile, whose output is prefetched; 0: it is not */
+} stretch;
+
+/* Where the rows of a tile from `row` on are, `count` of them or as many as are left. */
+SMX_INLINE stretch stretch_of(const smx_tile *tile, const write_spec *spec, int row, int count, write_mode mode,
                               int packed) {
-    const ptrdiff_t from_size = size_of(mode.from), to_size = size_of(mode.to);
-    const ptrdiff_t next_distance =
-        packed && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
-    const int at_once = packed ? LANES : 1;
-    const real row_length = (real)tile->n;
-    /* A copy, because the compiler must assume that what is written to memory might be the original. */
-    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
-    for (int row = 0; row < tile->rows; row += at_once) {
-        const int left = tile->rows - row;
-        const ptrdiff_t n = (left < at_once ? left : at_once) * tile->n;
-        vec row_constants[SMX_CONSTANTS], y[IN_STEP];
-        terms term[IN_STEP];
-        const char *in[SMX_MAX_INPUTS];
-        const unsigned char *mask = mask_of(tile, row);
-        char *out = (char *)spec->to->start + row * spec->to->row_stride * to_size;
-        for (int k = 0; k < spec->constant_count; k++) {
-            const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
-            row_constants[k] = packed ? v_load(constant) : v_set1(*constant);
-            for (int s = 0; s < IN_STEP; s++)
-                term[s].c[k] = row_constants[k];
-        }
-        for (int k = 0; k < spec->inputs; k++)
-            in[k] = (const char *)spec->from[k]->start + row * spec->from[k]->row_stride * from_size;
-        /* minus half a row, because the quotient is rounded to nearest */
-        vec position = v_add(v_load(lane_numbers), v_set1((1 - row_length) / 2));
-        ptrdiff_t i = 0;
+    const int left = tile->rows - row;
+    stretch s;
+    for (int k = 0; k < spec->inputs; k++)
+        s.in[k] = (const char *)spec->from[k]->start + row * spec->from[k]->row_stride * size_of(mode.from);
+    s.out = (char *)spec->to->start + row * spec->to->row_stride * size_of(mode.to);
+    s.mask = mask_of(tile, row);
+    s.n = (left < count ? left : count) * tile->n;
+    s.to_next = packed && tile->next[0].start ? row_of(&tile->next[0], 0) - row_of(&tile->in[0], 0) : 0;
+    return s;
+}
+
+/* For packed rows: the lanes' elements, and one row's part of a quotient by the row's length. */
+typedef struct {
+    vec first, reciprocal;
+} row_numbers;
+SMX_INLINE row_numbers row_numbers_of(ptrdiff_t row_length) {
+    /* minus half a row, because the quotient is rounded to nearest */
+    const row_numbers r = {v_add(v_load(lane_numbers), v_set1((1 - (real)row_length) / 2)),
+                           v_set1(1 / (real)row_length)};
+    return r;
+}
+
+/* Applies spec to a stretch. Hidden elements become 0. */
+SMX_INLINE void apply_to_stretch(const write_spec *spec, stretch at, const vec *row_constants, write_mode mode,
+                                 int packed, row_numbers numbers, const exp_temperature *t) {
+    const ptrdiff_t from_size = size_of(mode.from), to_size = size_of(mode.to), n = at.n;
+    vec y[IN_STEP];
+    terms term[IN_STEP];
+    char *out = at.out;
+    for (int k = 0; k < spec->constant_count; k++)
+        for (int s = 0; s < IN_STEP; s++)
+            term[s].c[k] = row_constants[k];
+    vec position = numbers.first;
+    ptrdiff_t i = 0;
 #define VALUES(count, left)                                                                                            \
     for (int s = 0; s < (count); s++) {                                                                                \
         for (int k = 0; k < spec->inputs; k++)                                                                         \
-            term[s].v[k] = load_stored(in[k] + (i + s * LANES) * from_size, left, mode.from);                          \
+            term[s].v[k] = load_stored(at.in[k] + (i + s * LANES) * from_size, left, mode.from);                       \
         if (packed) {                                                                                                  \
-            const vec index = v_fma(position, v_set1(1 / row_length), v_set1(ROUNDER));                                \
+            const vec index = v_fma(position, numbers.reciprocal, v_set1(ROUNDER));                                    \
             for (int k = 0; k < spec->constant_count; k++)                                                             \
                 term[s].c[k] = v_permute(row_constants[k], index);                                                     \
             position = v_add(position, v_set1(LANES));                                                                 \
@@ -44,39 +60,57 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const write_spec *spec, cons
     }                                                                                                                  \
     spec->f(term, count, t, y);                                                                                        \
     for (int s = 0; s < (count); s++)                                                                                  \
-    y[s] = visible_or_0(mask_at(mask, i + s * LANES, mode.masking), left, y[s], mode.masking)
+    y[s] = visible_or_0(mask_at(at.mask, i + s * LANES, mode.masking), left, y[s], mode.masking)
 #define WHOLE_VECTORS(count)                                                                                           \
     for (; i + (count) * LANES <= n; i += (count) * LANES) {                                                           \
         VALUES(count, LANES);                                                                                          \
-        if (next_distance && !mode.stream)                                                                             \
-            prefetch(out + (i + next_distance) * to_size, (count) * LANES * to_size);                                  \
+        if (at.to_next && !mode.stream)                                                                                \
+            prefetch(out + (i + at.to_next) * to_size, (count) * LANES * to_size);                                     \
         for (int s = 0; s < (count); s++)                                                                              \
             if (mode.stream)                                                                                           \
                 v_stream((real *)out + i + s * LANES, y[s]);                                                           \
             else                                                                                                       \
                 store_stored(out + (i + s * LANES) * to_size, LANES, y[s], mode.to);                                   \
     }
-        int aligns = is_plain(mode.from, mode.masking) && mode.to == SMX_REAL && !packed && n >= 16 * LANES;
-        for (int k = 0; k < spec->inputs; k++)
-            aligns &= ((uintptr_t)in[k] - (uintptr_t)out) % sizeof(vec) == 0;
-        if ((mode.stream && !packed) || aligns) {
-            /* Writes up to the first aligned vector: only aligned vectors are written past the cache, and a load across
-               two cache lines runs at half the speed. */
-            const ptrdiff_t to_aligned = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
-                            head = to_aligned < n ? to_aligned : n;
-            VALUES(1, head);
-            v_store_first((real *)out, head, y[0]);
-            i = head;
-        }
-        if (is_plain(mode.from, mode.masking) && mode.to == SMX_REAL)
-            WHOLE_VECTORS(IN_STEP)
-        WHOLE_VECTORS(1)
-        if (i < n) {
-            VALUES(1, n - i);
-            store_stored(out + i * to_size, n - i, y[0], mode.to);
-        }
+    int aligns = is_plain(mode.from, mode.masking) && mode.to == SMX_REAL && !packed && n >= 16 * LANES;
+    for (int k = 0; k < spec->inputs; k++)
+        aligns &= ((uintptr_t)at.in[k] - (uintptr_t)out) % sizeof(vec) == 0;
+    if ((mode.stream && !packed) || aligns) {
+        /* Writes up to the first aligned vector: only aligned vectors are written past the cache, and a load across
+           two cache lines runs at half the speed. */
+        const ptrdiff_t to_aligned = (ptrdiff_t)(-(uintptr_t)out % sizeof(vec) / sizeof(real)),
+                        head = to_aligned < n ? to_aligned : n;
+        VALUES(1, head);
+        v_store_first((real *)out, head, y[0]);
+        i = head;
+    }
+    if (is_plain(mode.from, mode.masking) && mode.to == SMX_REAL)
+        WHOLE_VECTORS(IN_STEP)
+    WHOLE_VECTORS(1)
+    if (i < n) {
+        VALUES(1, n - i);
+        store_stored(out + i * to_size, n - i, y[0], mode.to);
+    }
 #undef WHOLE_VECTORS
 #undef VALUES
+}
+
+/* Applies spec to the rows of a tile. packed: the rows are packed, and have up to SMX_SHORT elements; LANES rows are
+   then n whole vectors. */
+SMX_INLINE void apply_to_rows(const smx_tile *tile, const write_spec *spec, const void *constants, write_mode mode,
+                              int packed) {
+    const int at_once = packed ? LANES : 1;
+    /* A copy, because the compiler must assume that what is written to memory might be the original. */
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const row_numbers numbers = row_numbers_of(tile->n);
+    for (int row = 0; row < tile->rows; row += at_once) {
+        vec row_constants[SMX_CONSTANTS];
+        for (int k = 0; k < spec->constant_count; k++) {
+            const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
+            row_constants[k] = packed ? v_load(constant) : v_set1(*constant);
+        }
+        apply_to_stretch(spec, stretch_of(tile, spec, row, at_once, mode, packed), row_constants, mode, packed, numbers,
+                         t);
     }
 }
 

@@ -202,15 +202,59 @@ static const family of_logits[MAX_FAMILIES] = {
     {"overflow", SPECIAL, unit, vector_of_extremes},
 };
 
+/* the second function makes weights of both signs: those of tests/golden.py, and others */
+static double weights(place p) { return p.j % 9 == 4 ? 0 : ldexp((double)p.other, (int)(7 * p.j % 41) - 42); }
+static double weights_of_any_size(place p) {
+    const int most = p.bits == 32 ? 126 : 1020;
+    return ldexp((double)p.other, (int)(p.m % most) - 23);
+}
+static double weights_with_nan(place p) { return p.j == p.n / 2 ? some_nan(p) : weights(p); }
+static double weights_with_infinity(place p) { return p.j == p.n / 2 ? -INFINITY : weights(p); }
+static double weights_that_hide(place p) { return p.j == p.n / 2 || p.j == p.n / 3 || p.m % 16 == 0 ? 0 : weights(p); }
+static double same_weights(place p) { return p.j % 2 ? 1 : -1; }
+
+static const family of_weighted[MAX_FAMILIES] = {
+    {"unit", GOLDEN, unit, weights},
+    {"wide", GOLDEN, wide, weights},
+    {"steep", GOLDEN, steep, weights},
+    {"flat", GOLDEN, flat, weights},
+    {"ties", GOLDEN, ties, weights},
+    {"offset", GOLDEN, offset, weights},
+    {"far", GOLDEN, far, weights},
+    {"huge", GOLDEN, huge, weights},
+    {"confident", GOLDEN, confident, weights},
+    {"masked", GOLDEN, masked, weights},
+    {"any_size", PLAIN, unit, weights_of_any_size},
+    {"wide_of_any_size", PLAIN, wide, weights_of_any_size},
+    {"subnormal", PLAIN, unit, vector_of_subnormals},
+    {"same", PLAIN, ties, same_weights},
+    {"zeros", PLAIN, unit, zeros},
+    {"one_left", PLAIN, one_left, weights},
+    {"hidden_nan", SPECIAL, with_nan, weights_that_hide},
+    {"hidden_infinity", SPECIAL, with_infinity, weights_that_hide},
+    {"far_7", SPECIAL, far_7, weights_of_any_size},
+    {"far_30", SPECIAL, far_30, weights_of_any_size},
+    {"near_large", SPECIAL, near_large, weights},
+    {"extreme", SPECIAL, extreme, weights},
+    {"both_extreme", SPECIAL, extreme, vector_of_extremes},
+    {"with_nan", SPECIAL, with_nan, weights},
+    {"with_infinity", SPECIAL, with_infinity, weights},
+    {"both_infinities", SPECIAL, both_infinities, weights},
+    {"all_masked", SPECIAL, all_masked, weights},
+    {"weights_with_nan", SPECIAL, unit, weights_with_nan},
+    {"weights_with_infinity", SPECIAL, masked, weights_with_infinity},
+};
+
 /* x and labels; x, weights of the classes and labels; or x, weights and probabilities */
 static int is_loss(enum smx_op op) { return row_of(op)->has_labels || row_of(op)->inputs == 3; }
 
 /* Of two inputs the first is a result of softmax or of log_softmax: a hidden element of it is 0 or log 0. */
 static const family *families(enum smx_op op) {
-    return is_loss(op)                      ? of_logits
-           : row_of(op)->inputs == 1        ? of_x
-           : row_of(op)->hidden.in[0] == 0. ? of_probabilities
-                                            : of_logarithms;
+    return is_loss(op)                                                  ? of_logits
+           : op == SMX_WEIGHTED_LOGSUMEXP || op == SMX_SIGNED_LOGSUMEXP ? of_weighted
+           : row_of(op)->inputs == 1                                    ? of_x
+           : row_of(op)->hidden.in[0] == 0.                             ? of_probabilities
+                                                                        : of_logarithms;
 }
 
 /* How many of them there are up to the last of that kind. */
@@ -327,7 +371,7 @@ static void *need_memory(size_t size) {
 /* A gradient is followed by the row's loss. */
 static ptrdiff_t results_per_row(const call *c) {
     const smx_op_kernels *op = row_of(c->op);
-    return (op->elementwise ? c->n : 0) + (op->has_row_out || !op->elementwise);
+    return (op->elementwise ? c->n : 1) + op->has_row_out;
 }
 
 /* What an operation is called with that has one number for each row: that of tests/golden.py. */
@@ -420,7 +464,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
     const ptrdiff_t count = results_per_row(c);
     for (ptrdiff_t row = 0; row < c->rows; row++)
         for (ptrdiff_t j = 0; j < count; j++, result += c->size) {
-            if (op->has_row_out && j == c->n) {
+            if (op->has_row_out && j == count - 1) {
                 memcpy(result, side.result + row * (ptrdiff_t)c->size, c->size);
                 if (is_loss(c->op))
                     smx_apply_exponents(result, c->size == 8, &side.exponent[row], 1);
@@ -466,7 +510,10 @@ static void make_row(const call *c, const family *f, ptrdiff_t row, uint64_t fir
                          (int)c->size * 8};
         const ptrdiff_t at = (row * c->n + j) * (ptrdiff_t)c->size;
         put(c->in[0] + at, c->size, f->first(p));
-        put(c->in[1] + at, c->size, f->second ? f->second(p) : 0);
+        const double second = f->second ? f->second(p) : 0;
+        /* tests/golden.py has no NaN in its results */
+        const int is_size = c->op == SMX_WEIGHTED_LOGSUMEXP && f->kind == GOLDEN;
+        put(c->in[1] + at, c->size, is_size ? fabs(second) : second);
         if (is_loss(c->op)) { /* the weights of the classes, from the first row's numbers; probabilities */
             const int64_t n = integer(2, first_row + (uint64_t)j);
             put(c->in[1] + at, c->size, ldexp((double)(n < 0 ? -n : n) + 1, -22));

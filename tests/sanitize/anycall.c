@@ -278,7 +278,10 @@ static void fail(const char *what, const smx_plan *plan, const char *level, cons
                  ptrdiff_t at) {
     fprintf(stderr, "FAILED: %s; %s, %zu bytes, temperature %a%s%s, level %s, %d threads, at %td; shape", what,
             plan->kernels->op[plan->op].name, plan->kernels->real_size, plan->temperature,
-            plan->initial.data ? ", initial terms" : "", plan->mask.data ? ", masked" : "", level, plan->threads, at);
+            plan->initial.data ? ", initial terms"
+            : plan->indptr     ? ", segments"
+                               : "",
+            plan->mask.data ? ", masked" : "", level, plan->threads, at);
     if (plan->kernels->op[plan->op].has_targets)
         fprintf(stderr, "; targets %a %a %a %d %d%s%s", plan->targets.keep, plan->targets.spread, plan->targets.divisor,
                 plan->targets.exponent, plan->targets.divisor_exponent, plan->scale.data ? ", scales" : "",
@@ -326,6 +329,38 @@ static void fill_row_operand(smx_operand *operand, char *numbers, const shape *h
     operand->data = numbers;
     for (int d = h->outer_dims - 1; d >= 0; size *= h->size[d], d--)
         operand->outer[d] = size;
+}
+
+/* Cuts an axis of n elements into segments: short ones, with empty and longer ones between them. Returns their number. */
+static ptrdiff_t cut_segments(source *s, ptrdiff_t n, ptrdiff_t *indptr) {
+    uint64_t state = take(s);
+    const int same = below(s, 4) == 1 ? 1 + below(s, 100) : 0;
+    ptrdiff_t count = 0;
+    indptr[0] = 0;
+    while (indptr[count] < n) {
+        const uint64_t bits = next(&state);
+        const ptrdiff_t left = n - indptr[count], length = (ptrdiff_t)(bits >> 8) % (bits % 8 ? 12 : 200);
+        indptr[count + 1] = indptr[count];
+        if (bits % 16 == 1)
+            count++; /* an empty one */
+        indptr[count + 1] = indptr[count] + (same && same < left ? same : length >= left ? left : 1 + length);
+        count++;
+    }
+    return count;
+}
+
+/* Runs a plan of rows, or of each segment of its rows by itself. The operands are contiguous. */
+static void run_plainly(const smx_plan *reference, const ptrdiff_t *indptr, ptrdiff_t segments) {
+    for (ptrdiff_t k = 0; k < (indptr ? segments : 1); k++) {
+        smx_plan plan = *reference;
+        const ptrdiff_t first = indptr ? indptr[k] : 0, n = indptr ? indptr[k + 1] - first : plan.inner_shape[0];
+        for (int i = 0; i < SMX_MAX_INPUTS; i++)
+            plan.in[i].data = plan.in[i].data ? plan.in[i].data + first * plan.in[i].inner[0] : NULL;
+        plan.out.data += first * plan.out.inner[0];
+        plan.inner_shape[0] = n;
+        if (n > 0 && smx_run(&plan) != SMX_DONE)
+            abort();
+    }
 }
 
 static int takes_initial(enum smx_op op) { return op <= SMX_LOG_SOFTMAX_LOGSUMEXP; }
@@ -430,6 +465,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     const ptrdiff_t real = (ptrdiff_t)plan.kernels->real_size;
     const shape h = choose_shape(&s);
     const int state = below(&s, 5), alias = below(&s, 6), is_real = is_processor();
+    const int is_ragged = h.dims - h.outer_dims == 1 && op->elementwise && !op->has_row_out && below(&s, 4) == 1;
 
     plan.outer_dims = h.outer_dims;
     plan.inner_dims = h.dims - h.outer_dims;
@@ -443,7 +479,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     /* The weights of a loss are never its gradient. */
     const int aliased = alias < op->inputs && op->elementwise && !(op->has_targets && alias == 1) ? alias : -1;
     enum smx_storage storage[ARRAYS] = {SMX_REAL, SMX_REAL, SMX_REAL, SMX_REAL};
-    const int halves = below(&s, 4); /* none, none, all alike, any of them */
+    const int halves = is_ragged ? 0 : below(&s, 4); /* none, none, all alike, any of them */
     for (int k = 0; !is_double && !op->has_targets && halves > 1 && k < ARRAYS; k++)
         storage[k] = k > 0 && (halves == 2 || k == aliased) ? storage[0] : (enum smx_storage)below(&s, 3);
     array *out = &arrays[SMX_MAX_INPUTS];
@@ -521,7 +557,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
 
     /* Numbers that each row has. */
     char *initial = NULL, *sums[2] = {NULL, NULL}; /* of the call, and of the reference */
-    if (takes_initial(plan.op) && below(&s, 2)) {
+    if (takes_initial(plan.op) && !is_ragged && below(&s, 2)) {
         maker m = choose_values(&s);
         initial = need_memory(h.rows * real);
         for (ptrdiff_t row = 0; row < h.rows; row++)
@@ -571,8 +607,13 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
         in_one.size[0] = h.rows;
         fill_loss(&reference, &of_loss, exponents[1], &in_one, real);
     }
-    if (smx_run(&reference) != SMX_DONE)
-        abort();
+    ptrdiff_t *indptr = NULL;
+    if (is_ragged) {
+        indptr = need_memory((2 * h.n + 2) * (ptrdiff_t)sizeof *indptr);
+        plan.segments = cut_segments(&s, h.n, indptr);
+        plan.indptr = indptr;
+    }
+    run_plainly(&reference, indptr, plan.segments);
     for (ptrdiff_t i = 0; i < results; i++) {
         char *result = plain[SMX_MAX_INPUTS] + i * real;
         if (is_masked && op->elementwise && !mask.memory[offset_of(&mask, &h, h.dims, i)])
@@ -635,6 +676,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     free(of_loss.factor);
     free(of_loss.scale);
     free(of_loss.spread);
+    free(indptr);
     for (int k = 0; k < 2; k++) {
         free(sums[k]);
         free(exponents[k]);

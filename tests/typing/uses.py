@@ -15,8 +15,11 @@ from softmax_ext import (
     log_softmax_vjp,
     logsumexp,
     segment_log_softmax,
+    segment_log_softmax_jvp,
     segment_log_softmax_vjp,
+    segment_logsumexp,
     segment_softmax,
+    segment_softmax_jvp,
     segment_softmax_vjp,
     softmax,
     softmax_jacobian,
@@ -80,6 +83,15 @@ assert_type(logsumexp(single, axis=None, dtype=np.float64), np.float64)
 assert_type(logsumexp(single, keepdims=True, dtype=np.float64), NDArray[np.float64])
 column: NDArray[np.float32] = np.ones((2, 1), np.float32)
 assert_type(logsumexp(single, keepdims=True, out=column), NDArray[np.float32])
+assert_type(logsumexp(single, keepdims=True, b=single), NDArray[np.float32])
+assert_type(logsumexp(single, None, b=-1), np.float32)
+assert_type(logsumexp([1.0, 2.0], b=[1, -1]), np.float64)
+assert_type(
+    logsumexp(single, keepdims=True, b=single, return_sign=True),
+    tuple[NDArray[np.float32], NDArray[np.float32]],
+)
+assert_type(logsumexp([1.0, 2.0], b=[1, -1], return_sign=True), tuple[np.float64, np.float64])
+assert_type(logsumexp(single, keepdims=True, return_sign=True, out=column), tuple[NDArray[np.float32], Any])
 float(logsumexp(single)[0])
 
 # Derivatives have the wider type.
@@ -116,6 +128,10 @@ assert_type(segment_log_softmax([1.0, 2.0], [0, 2]), NDArray[np.float64])
 assert_type(segment_softmax(single, [0, 2], out=double), NDArray[np.float64])
 assert_type(segment_softmax_vjp(single, single, [0, 2]), NDArray[np.float32])
 assert_type(segment_log_softmax_vjp(double, single, [0, 2]), NDArray[np.float64])
+assert_type(segment_logsumexp(single, [0, 2], where=[True, False, True], temperature=2), NDArray[np.float32])
+assert_type(segment_logsumexp(single, [0, 2], out=double[:1]), NDArray[np.float64])
+assert_type(segment_softmax_jvp(single, single, [0, 2], temperature=np.float32(2)), NDArray[np.float32])
+assert_type(segment_log_softmax_jvp([0.0, 1.0], single[:, 0], [0, 2], where=None), NDArray[np.float64])
 
 # Settings.
 assert_type(softmax_ext.show_config(mode="dicts"), dict[str, Any])

@@ -1,0 +1,325 @@
+/* The loops of a reduce that adds up exponentials with weights, b exp(x / T), for logsumexp with `b`.
+
+   A weight is taken apart: b = f 2^e, f in [1, 2) or (-2, -1]. Its e is added to the exponent of exp(x / T), an integer to
+   an integer, which rounds nothing. So a term is M f + M f p, where M is the power that belongs to x and to e: neither
+   exp(x / T) nor its product with b is ever out of range on its own, and no logarithm of b is taken. The first part
+   rounds, so what it loses is a part of the term, too.
+
+   Terms have either sign. So that the cheaper Fast2Sum is exact for every term, a sum starts at a number that is larger
+   than any few terms together, and after so many terms what they add up to goes into a total by TwoSum.
+
+   The size of a term is measured by its key, x + e T ln2: in units of x, the logarithm of the term without f. The term
+   with the largest key leads. As in largest.inc.h, the sum leaves it out if it stands alone, and is relative to the
+   second largest key. The leader's x and b are kept instead. If the largest key is that of several terms, the sum has
+   all of them. */
+
+/* ---- weights ---------------------------------------------------------------------------------------------------- */
+
+#ifndef HAS_EXPONENT
+/* The exponent of any number, and its fraction, with its sign. 0 has the exponent -inf, an infinity +inf, NaN itself;
+   the fraction is any number then, but NaN of NaN. */
+SMX_INLINE vec lift_of(vec size) {
+    return v_select_le(v_set1((real)(REAL_BITS == 32 ? FLT_MIN : DBL_MIN)), size, v_set1(0), v_set1(FRACTION_BITS + 1));
+}
+/* |a|, times a power of two if it is subnormal. */
+SMX_INLINE vec lifted(vec size) {
+    const vec by = v_set1((real)((real_bits)2 << FRACTION_BITS));
+    return v_select_le(v_set1((real)(REAL_BITS == 32 ? FLT_MIN : DBL_MIN)), size, size, v_mul(size, by));
+}
+SMX_INLINE vec v_exponent(vec a) {
+    const vec size = v_abs(a), field = v_sub(v_exponent_field(lifted(size)), lift_of(size));
+    const vec exponent = v_select_le(size, v_set1(0), MINUS_INFINITY, v_sub(field, v_set1(BIAS)));
+    return v_select_le(size, HUGEST, exponent, size);
+}
+SMX_INLINE vec v_fraction(vec a) {
+    const vec size = v_abs(a), fraction = v_significand(lifted(size)), zero = v_set1(0);
+    return v_select_le(size, HUGEST, v_select_le(zero, a, fraction, v_sub(zero, fraction)), size);
+}
+#endif
+
+/* Elements with their weights. */
+typedef struct {
+    vec x, b;
+} weighted;
+
+SMX_INLINE vec key_unit(const exp_temperature *t) { return v_set1(8 * t->step_high); }
+
+/* The scale of terms, as exp_scale_of has it, but with a floor that is lower by any exponent of a weight. */
+SMX_INLINE exp_scale weighted_scale(vec reference, const exp_temperature *t) {
+    exp_scale scale = exp_scale_of(reference, t);
+    scale.floor = v_sub(scale.floor, v_set1(8 * (BIAS + 2) * t->step_high));
+    return scale;
+}
+
+/* What a row's loop collects. The leader's x is -inf until it is met. The partial sums share it, because a row has one
+   leader at most. */
+typedef struct {
+    vec x, b;
+} leader;
+
+SMX_INLINE leader no_leader(void) {
+    const leader none = {MINUS_INFINITY, v_set1(0)};
+    return none;
+}
+
+/* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, below half of the
+   power of two in START. */
+enum { FEW_TERMS = 16 };
+#define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
+
+typedef struct {
+    pair few, total;
+} weighted_sum;
+
+SMX_INLINE weighted_sum weighted_sum_begin(void) {
+    const vec zero = v_set1(0);
+    const weighted_sum s = {pair_of(v_set1(WEIGHTED_SUM_START), zero), pair_of(zero, zero)};
+    return s;
+}
+/* done: terms of each partial sum. */
+SMX_INLINE int is_few(ptrdiff_t done) { return done % FEW_TERMS != 0; }
+SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
+    const vec start = v_set1(WEIGHTED_SUM_START);
+    s.total = sum_add_sum(s.total, pair_of(v_sub(s.few.high, start), s.few.low));
+    s.few = pair_of(start, v_set1(0));
+    return s;
+}
+
+/* Adds vectors of terms, those with keys up to `second`, to their partial sums s. Their small parts are first added
+   plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0 counts
+   as -inf, whatever it is. Two vectors at a time leave enough registers. */
+SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], exp_scale scale, vec second, vec unit,
+                                     leader *lead) {
+    enum { TWO = 2 };
+    const exp_scale scales[TWO] = {scale, scale};
+    vec small = v_set1(0);
+    for (int i = 0; i < IN_STEP; i += TWO) {
+        vec x[TWO], exponent[TWO];
+        exp_parts e[TWO];
+        for (int k = 0; k < TWO; k++) {
+            exponent[k] = v_exponent(w[i + k].b);
+            x[k] = v_select_le(exponent[k], MINUS_INFINITY, MINUS_INFINITY, w[i + k].x);
+        }
+        exp_parts_with(x, exponent, TWO, scales, 1, e);
+        for (int k = 0; k < TWO; k++) {
+            const vec key = v_fma(exponent[k], unit, x[k]), b = w[i + k].b;
+            lead->x = v_select_le(key, second, lead->x, x[k]);
+            lead->b = v_select_le(key, second, lead->b, b);
+            const pair product = two_product(v_keep_le(key, second, e[k].power), v_fraction(b));
+            s.few = sum_add_smaller(s.few, product.high);
+            /* rounded by itself, so that equal terms of opposite signs cancel exactly */
+            small = v_add(small, v_fma(product.high, e[k].p, product.low));
+        }
+    }
+    s.few = sum_add_smaller(s.few, small);
+    return s;
+}
+
+/* ---- rows that are not finite ------------------------------------------------------------------------------------ */
+
+/* The largest keys, and the largest exponent of a weight: an infinite weight need not show in the keys. */
+typedef struct {
+    largest m;
+    vec exponent;
+} weighted_largest;
+
+SMX_INLINE weighted_largest weighted_largest_begin(void) {
+    const weighted_largest none = {largest_begin(), MINUS_INFINITY};
+    return none;
+}
+SMX_INLINE weighted_largest weighted_largest_add(weighted_largest l, weighted w, vec unit) {
+    const vec exponent = v_exponent(w.b), key = v_fma(exponent, unit, w.x);
+    /* As largest_add, but a key that is NaN changes nothing: its weight is 0, or the sum shows it. */
+    l.m.second = v_max(v_min(l.m.first, key), l.m.second);
+    l.m.first = v_max(key, l.m.first);
+    l.exponent = v_max(exponent, l.exponent);
+    return l;
+}
+SMX_INLINE weighted_largest weighted_largest_merge(weighted_largest a, weighted_largest b) {
+    a.m = largest_merge(a.m, b.m);
+    a.exponent = v_max(a.exponent, b.exponent);
+    return a;
+}
+
+/* The sum of a row's infinite terms: 0 if there is none, NaN if a term is NaN or if they cancel. */
+static real sum_of_infinite(const smx_tile *tile, int row) {
+    const smx_view *x = &tile->in[0], *b = &tile->in[1];
+    real sum = 0;
+    for (ptrdiff_t j = 0; j < tile->n; j++) {
+        const real value = row_of(x, row)[j * x->element_stride], weight = row_of(b, row)[j * b->element_stride];
+        if (weight == 0)
+            continue;
+        if (value != value || weight != weight || (value < 0 && isinf(value) && isinf(weight)))
+            sum = (real)NAN;
+        else if ((value > 0 && isinf(value)) || isinf(weight))
+            sum += weight > 0 ? (real)INFINITY : -(real)INFINITY;
+    }
+    return sum;
+}
+
+/* The partial of a piece: the two largest keys, the sum, the leader, and the sum of infinite terms. */
+enum { PARTIAL_LEADER = 4, PARTIAL_INFINITE = 6 };
+
+/* Stores the partials of LANES rows. left: how many of them there are. */
+SMX_INLINE void weighted_store(const smx_tile *tile, real *partial, int row, weighted_largest l, pair s, leader lead) {
+    const int rows = tile->rows;
+    const vec zero = v_set1(0), none = v_select_le(v_abs(s.high), HUGEST, zero, v_set1(1));
+    /* a key may be infinite though its term is not: the row is shifted then */
+    v_store(partial + partial_at(0, rows, row), v_min(l.m.first, HUGEST));
+    v_store(partial + partial_at(1, rows, row), v_min(l.m.second, HUGEST));
+    store_pair(partial, PARTIAL_TERMS, rows, row, sum_renormalize(s));
+    v_store(partial + partial_at(PARTIAL_LEADER, rows, row), lead.x);
+    v_store(partial + partial_at(PARTIAL_LEADER + 1, rows, row), lead.b);
+    real *infinite = partial + partial_at(PARTIAL_INFINITE, rows, row);
+    v_store(infinite, zero);
+    if (v_all_le(v_max(l.exponent, l.m.first), HUGEST) && v_all_le(none, zero))
+        return;
+    for (int k = 0; k < LANES && row + k < rows; k++)
+        infinite[k] = sum_of_infinite(tile, row + k);
+}
+
+/* ---- ROWS ------------------------------------------------------------------------------------------------------- */
+
+SMX_INLINE weighted weighted_at(const real *x, const real *b, ptrdiff_t left, int is_whole) {
+    weighted w;
+    w.x = is_whole ? v_load(x) : v_load_first(x, left, MINUS_INFINITY);
+    w.b = is_whole ? v_load(b) : v_load_first(b, left, v_set1(0));
+    return w;
+}
+
+/* The largest keys, still in lanes. */
+SMX_INLINE weighted_largest weighted_largest_of_row(const real *x, const real *b, ptrdiff_t n, vec unit) {
+    enum { CHAINS = 4 };
+    weighted_largest l[CHAINS];
+    for (int c = 0; c < CHAINS; c++)
+        l[c] = weighted_largest_begin();
+    ptrdiff_t i = 0;
+    for (; i + CHAINS * LANES <= n; i += CHAINS * LANES)
+        for (int c = 0; c < CHAINS; c++)
+            l[c] = weighted_largest_add(l[c], weighted_at(x + i + c * LANES, b + i + c * LANES, LANES, 1), unit);
+    for (; i < n; i += LANES)
+        l[0] = weighted_largest_add(l[0], weighted_at(x + i, b + i, n - i, 0), unit);
+    return weighted_largest_merge(weighted_largest_merge(l[0], l[1]), weighted_largest_merge(l[2], l[3]));
+}
+
+/* The sum of a row, still in lanes. */
+SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scale scale, vec second, vec unit,
+                             leader *lead) {
+    weighted_sum s[GROUPS];
+    pair total[GROUPS];
+    weighted w[IN_STEP];
+    for (int g = 0; g < GROUPS; g++)
+        s[g] = weighted_sum_begin();
+    ptrdiff_t i = 0;
+    for (; i + STEP <= n; i += STEP) {
+        for (int g = 0; g < GROUPS; g++) {
+            for (int k = 0; k < IN_STEP; k++) {
+                const ptrdiff_t at = i + g * LANES + k * SUMS;
+                w[k] = weighted_at(x + at, b + at, LANES, 1);
+            }
+            s[g] = weighted_add(s[g], w, scale, second, unit, lead);
+        }
+        for (int g = 0; !is_few((i + STEP) / SUMS) && g < GROUPS; g++)
+            s[g] = weighted_sum_settle(s[g]);
+    }
+    for (int g = 0; g < GROUPS && i + g * LANES < n; g++) {
+        const ptrdiff_t from = i + g * LANES;
+        for (int k = 0; k < IN_STEP; k++)
+            w[k] = weighted_at(x + from + k * SUMS, b + from + k * SUMS, n - from - k * SUMS, 0);
+        s[g] = weighted_add(s[g], w, scale, second, unit, lead);
+    }
+    for (int g = 0; g < GROUPS; g++)
+        total[g] = weighted_sum_settle(s[g]).total;
+    ADD_PAIRWISE(sum_add_sum, total, GROUPS);
+    return total[0];
+}
+
+static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    real *partial = partials;
+    const int rows = tile->rows;
+    const vec unit = key_unit(t);
+    real number[7][SMX_ROWS_AT_ONCE]; /* of each row, before they are stored by whole vectors */
+    for (int first = 0; first < rows; first += LANES) {
+        const vec initial = initial_of(tile, first, tile->again, t).reference;
+        real reference[LANES];
+        const int last = first + LANES < rows ? first + LANES : rows;
+        vec all[3] = {v_set1(0), v_set1(0), v_set1(0)};
+        for (int row = first; row < last; row++) {
+            const weighted_largest l =
+                weighted_largest_of_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n, unit);
+            const largest m = largest_of_lanes(l.m, OTHERS);
+            vec exponent = l.exponent;
+            for (int half = LANES / 2; half > 0; half /= 2)
+                exponent = v_max(v_move_down(exponent, half), exponent);
+            put_number(number[0], row, &all[0], m.first);
+            put_number(number[1], row, &all[1], m.second);
+            put_number(number[2], row, &all[2], exponent);
+        }
+        const weighted_largest found = {{all[0], all[1]}, all[2]};
+        v_store(reference, reference_of(found.m, initial, t));
+        vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
+        for (int row = first; row < last; row++) {
+            leader lead = no_leader();
+            const pair lanes =
+                weighted_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n,
+                             weighted_scale(v_set1(reference[row - first]), t), v_set1(number[1][row]), unit, &lead);
+            const pair s = sum_lanes(lanes);
+            for (int half = LANES / 2; half > 0; half /= 2) { /* one lane at most has met the leader */
+                lead.x = v_max(v_move_down(lead.x, half), lead.x);
+                lead.b = v_add(v_move_down(lead.b, half), lead.b);
+            }
+            put_number(number[3], row, &sums[0], s.high);
+            put_number(number[4], row, &sums[1], s.low);
+            put_number(number[5], row, &sums[2], lead.x);
+            put_number(number[6], row, &sums[3], lead.b);
+        }
+        const leader lead = {sums[2], sums[3]};
+        weighted_store(tile, partial, first, found, pair_of(sums[0], sums[1]), lead);
+    }
+}
+
+/* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
+
+SMX_INLINE weighted weighted_in_columns(const real *x, const real *b, ptrdiff_t left) {
+    const weighted w = {load_left(x, left), load_left(b, left)};
+    return w;
+}
+
+SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int sum_count) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const int rows = tile->rows;
+    const ptrdiff_t n = tile->n, x_stride = tile->in[0].element_stride, b_stride = tile->in[1].element_stride;
+    const vec unit = key_unit(t);
+    const weighted missing = {MINUS_INFINITY, v_set1(0)};
+    for (int row = 0; row < rows; row += LANES) {
+        const real *x = row_of(&tile->in[0], row), *b = row_of(&tile->in[1], row);
+        const ptrdiff_t left = rows - row;
+        weighted_largest l = weighted_largest_begin();
+        for (ptrdiff_t j = 0; j < n; j++)
+            l = weighted_largest_add(l, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
+        const vec reference = reference_of(l.m, initial_of(tile, row, tile->again, t).reference, t);
+        const exp_scale scale = weighted_scale(reference, t);
+        leader lead = no_leader();
+        weighted_sum s[SUMS];
+        pair total[SUMS];
+        weighted w[IN_STEP];
+        for (int i = 0; i < sum_count; i++)
+            s[i] = weighted_sum_begin();
+        for (ptrdiff_t j = 0; j < n; j += IN_STEP * sum_count) {
+            for (int i = 0; i < sum_count && j + i < n; i++) {
+                for (int k = 0; k < IN_STEP; k++) {
+                    const ptrdiff_t at = j + i + k * sum_count;
+                    w[k] = at < n ? weighted_in_columns(x + at * x_stride, b + at * b_stride, left) : missing;
+                }
+                s[i] = weighted_add(s[i], w, scale, l.m.second, unit, &lead);
+            }
+            for (int i = 0; !is_few(j / sum_count + IN_STEP) && i < sum_count; i++)
+                s[i] = weighted_sum_settle(s[i]);
+        }
+        for (int i = 0; i < sum_count; i++)
+            total[i] = weighted_sum_settle(s[i]).total;
+        ADD_PAIRWISE(sum_add_sum, total, sum_count);
+        weighted_store(tile, partial, row, l, total[0], lead);
+    }
+}
