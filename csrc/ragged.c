@@ -259,6 +259,7 @@ static worker *open_worker(const job *j) {
     w->partials = scratch + columns->saved_bytes;
     w->mask_block = w->partials + columns->partial_bytes;
     w->job = columns;
+    w->holds_pieces = 0;
     w->state = &r->state;
     w->context = &r->window;
     w->is_open = w->is_packed = 0;

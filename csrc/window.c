@@ -116,9 +116,9 @@ static void copy_tile(const smx_window *w, const smx_operand *operand, int in_or
         if (in_order) {
             char *segment = find_element(w->of, operand, w->start[i]) + (first - column) * size;
             if (is_output)
-                smx_copy_rows(segment, beside * size, size, at, step, size, n, last - first, size, 0);
+                smx_copy_rows(plan, operand, segment, beside * size, size, at, step, size, n, last - first);
             else
-                smx_copy_rows(at, step, size, segment, beside * size, size, n, last - first, size, 0);
+                smx_copy_rows(plan, operand, at, step, size, segment, beside * size, size, n, last - first);
             continue;
         }
         for (ptrdiff_t c = first; c < last; c++, at += size) {
