@@ -65,6 +65,7 @@ enum smx_op {
 enum {
     SMX_PIECE = 4096,      /* elements of a row that are reduced at once */
     SMX_SHORT = 80,        /* rows up to this length have one partial sum and mostly lie side by side in a tile */
+    SMX_FEW = 4,           /* products of rows up to this length are added plainly */
     SMX_STEP = 64,         /* the longest step of a loop over a row, at any level and for any type */
     SMX_TILE_ROWS = 256,   /* the most rows of a tile in COLUMNS, and of packed rows */
     SMX_ROWS_AT_ONCE = 16, /* the most rows of a tile in ROWS that are not packed */

@@ -34,12 +34,12 @@ static void sort_segments(smx_window *w) {
         w->segment[to] = w->added[i];
         w->start[to] = w->of->plan->indptr[w->added[i]];
     }
-    /* Loops read a vector of lengths at a time. */
-    const int padded = (int)smx_round_up(w->count, w->of->plan->kernels->row_multiple);
-    memset(w->length + w->count, w->shortest, (size_t)(padded - w->count));
+    /* Loops read a vector of lengths at a time, from the first row of any tile on. */
+    memset(w->length + w->count, w->shortest, (size_t)w->of->plan->kernels->row_multiple);
 }
 
-/* A tile takes SUMS rows, and more while the next is not much shorter than its first. */
+/* A tile takes SUMS rows, and more while the next is not much shorter than its first. Rows of up to SMX_FEW elements have
+   tiles of their own, as their products are added in another way. */
 static void cut_window(smx_window *w) {
     const int lanes = w->of->plan->kernels->row_multiple, beside = (int)w->of->inner_count;
     w->tiles = 0;
@@ -49,6 +49,8 @@ static void cut_window(smx_window *w) {
             tile.to += lanes;
         while (tile.to < w->rows && 4 * w->length[tile.to / beside] >= 3 * tile.longest);
         tile.to = (int)smx_min(tile.to, w->rows);
+        while (tile.longest > SMX_FEW && w->length[(tile.to - 1) / beside] <= SMX_FEW)
+            tile.to--;
         tile.shortest = w->length[(tile.to - 1) / beside];
         w->tile[w->tiles++] = tile;
         from = tile.to;

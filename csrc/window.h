@@ -38,7 +38,7 @@ typedef struct {
     uint8_t added_length[SMX_WINDOW_ROWS];
     /* As columns: the longest segment first. The rows of segment i begin at column i * inner_count. */
     ptrdiff_t segment[SMX_WINDOW_ROWS], start[SMX_WINDOW_ROWS]; /* start counts elements of the axis */
-    uint8_t length[SMX_WINDOW_ROWS];
+    uint8_t length[SMX_WINDOW_ROWS + SMX_STEP]; /* and of lanes beyond the last row */
     smx_columns tile[SMX_WINDOW_ROWS];
     int tiles;
     smx_columns open; /* the tile that is worked on */

@@ -20,10 +20,9 @@ typedef pair derivative_sum;
 #endif
 
 /* Products of short rows have four partial sums, and are added by chains of three: a row fills fours. In rows of up to
-   FEW elements that is one product each, and the partial sums are added plainly, too. */
+   SMX_FEW elements that is one product each, and the partial sums are added plainly, too. */
 #define HAS_CHAINS(what, is_short) ((is_short) && (what) == PRODUCT)
 #define CHAIN 3
-#define FEW 4
 #define SUM_GROUP(what, is_short) (HAS_CHAINS(what, is_short) ? CHAIN : 4) /* terms that are added at once */
 #define SUM_COUNT(what, is_short) (!(is_short) ? SUMS : HAS_CHAINS(what, 1) ? 4 : 1) /* partial sums of a row */
 

@@ -131,9 +131,9 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
         LOAD_GROUP(count)                                                                                              \
         s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what, is_short_row);                               \
     }
-    if (HAS_CHAINS(what, is_short_row) && n <= FEW) {
-        vec product[FEW];
-        for (int i = 0; i < FEW; i++) {
+    if (HAS_CHAINS(what, is_short_row) && n <= SMX_FEW) {
+        vec product[SMX_FEW];
+        for (int i = 0; i < SMX_FEW; i++) {
             const ptrdiff_t first = i;
             product[i] = v_set1(0);
             if (i < n) {
@@ -141,7 +141,7 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
                 product[i] = chain_of_scaled(y_of, g_of, 1);
             }
         }
-        ADD_PAIRWISE(v_add, product, FEW);
+        ADD_PAIRWISE(v_add, product, SMX_FEW);
         store_pair(partial, 0, tile->rows, row, pair_of(product[0], v_set1(0)));
         return;
     }
@@ -311,7 +311,7 @@ SMX_INLINE pair sums_of_products(const real *y, const real *g, ptrdiff_t n, int 
         return n == 1   ? products_of_vectors(y, g, 1)
                : n == 2 ? products_of_vectors(y, g, 2)
                         : products_of_vectors(y, g, 3);
-    if (n <= FEW)
+    if (n <= SMX_FEW)
         return sums_of_products_with(y, g, n, left, 1, 0, 0);
     if (n <= 8)
         return sums_of_products_with(y, g, n, left, 0, 0, 1);
