@@ -295,7 +295,7 @@ static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_
             return SMX_TO_ARRAY;
         /* Write rounds lines one by one. If compact lines do not fill vectors, the store rounds all of them at once. */
         const int by_lines = !j->compact || j->span % c->sums == 0;
-        return by_lines && !c->op->has_labels && may(SMX_ROUND_IN_KERNEL) ? SMX_ROUNDED : SMX_TO_BLOCK;
+        return by_lines && !c->op->has_targets && may(SMX_ROUND_IN_KERNEL) ? SMX_ROUNDED : SMX_TO_BLOCK;
     }
     if (!columns || !smx_is_short(c) || c->op->has_labels)
         return SMX_TO_BLOCK;

@@ -67,14 +67,12 @@ def _segmented_array(value, name):
 
 
 def _array_and_axis(value, axis, name, unmask):
-    """For functions of one axis: the array in the type of the arithmetic, the axis, and the type of the result."""
+    """For functions of one axis: the array, which kernels can read, the axis, and the type of the arithmetic."""
     array = _real_array(value, name, unmask)
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:
         raise np.exceptions.AxisError(number, array.ndim, "axis")
-    result_dtype = array.dtype.newbyteorder("=")
-    compute_dtype = _compute_dtype(result_dtype)
-    return array if result_dtype == compute_dtype else _cast(array, compute_dtype), number, result_dtype
+    return array, number, _compute_dtype(array.dtype)
 
 
 cdef object _real_dtype(object value, str name):

@@ -62,13 +62,14 @@ def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1, *, temperature: Rea
     array([[ 0.1875, -0.1875],
            [-0.1875,  0.1875]])
     """
-    array, number, dtype = _core._array_and_axis(y, axis, "y", "pass {0}.filled(0)")
+    array, number, compute_dtype = _core._array_and_axis(y, axis, "y", "pass {0}.filled(0)")
+    dtype = array.dtype.newbyteorder("=")
     divisor = _core._temperature(temperature)
     if array.ndim == MAX_DIMS:
         raise ValueError(
             f"y: got {array.ndim} dimensions, expected at most {array.ndim - 1}: the result has one more"
         )
-    rows = np.moveaxis(array, number, -1)
+    rows = np.moveaxis(_core._cast(array, compute_dtype), number, -1)
     # A power of two near 1 / T is multiplied first, so that no product is subnormal unless the result is.
     scale = 1.0
     if divisor != 1:

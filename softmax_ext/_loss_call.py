@@ -37,6 +37,7 @@ class Call(NamedTuple):
     """
 
     x: NDArray[Any]
+    dtype: np.dtype[Any]  # of the arithmetic; x and q may have 16 bits if it is float32
     axis: int
     weight: NDArray[Any] | None  # None: the targets are those of labels alone
     q: NDArray[Any] | None
@@ -57,16 +58,18 @@ class Call(NamedTuple):
         divisor = (self.divisor[0] * fraction, self.divisor[1] + exponent)
         targets = (self.keep, self.even_spread, divisor[0], self.exponent, divisor[1])
         return _core._row_losses(
-            self.x, self.axis, self.weight, self.q, self.label, self.factor, self.scale, self.spread, self.where,
-            targets, self.temperature, gradient,
+            self.x, self.dtype, self.axis, self.weight, self.q, self.label, self.factor, self.scale, self.spread,
+            self.where, targets, self.temperature, gradient,
         )  # fmt: skip
 
 
 def call_of(
-    x: NDArray[Any], axis: int, labels: ArrayLike, options: Options
+    x: NDArray[Any], axis: int, dtype: np.dtype[Any], labels: ArrayLike, options: Options
 ) -> tuple[Call, NDArray[Any] | None]:
-    """Return the call, and the rows whose label is hidden together with every other class, or None."""
-    dtype = x.dtype.newbyteorder("=")
+    """Return the call, and the rows whose label is hidden together with every other class, or None.
+
+    dtype is that of the arithmetic; the call may need a wider one.
+    """
     classes = x.shape[axis]
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     smoothing = smoothing_of(options.label_smoothing)
@@ -123,9 +126,11 @@ def call_of(
     if label is None and (samples is not None or (where is not None and np.any(lost))):
         scale = np.where(lost, dtype.type(-1), np.ones(shape, dtype) if scale is None else scale)
         scale[scale == 0] = -1
+    q = None
+    if not is_label:
+        q = given if _core._is_native_to_kernels(given.dtype, dtype, None) else _core._cast(given, dtype)
     call = Call(
-        x, axis, None if simple else kernel_weight, None if is_label else _core._cast(given, dtype), label, factor,
-        scale, spread, where, keep, even_spread, exponent, divisor, temperature,
+        x, dtype, axis, None if simple else kernel_weight, q, label, factor, scale, spread, where, keep, even_spread, exponent, divisor, temperature,
     )  # fmt: skip
     return call, dead
 

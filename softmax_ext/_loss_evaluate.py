@@ -43,23 +43,25 @@ def _evaluate_in_own_state(
     out: Any,
     with_gradient: bool,
 ) -> tuple[Any, Any]:
-    x, number, result = _core._array_and_axis(logits, axis, "logits", _UNMASK)
+    x, number, compute_dtype = _core._array_and_axis(logits, axis, "logits", _UNMASK)
+    result = x.dtype.newbyteorder("=")
     number %= x.ndim
     reduction = options.reduction
     check_reduction(reduction)
     if out is not None:
-        _core._check_out(out, x.shape, x.dtype.newbyteorder("="))
-    call, dead = call_of(x, number, labels, options)
+        _core._check_out(out, x.shape, compute_dtype)
+    call, dead = call_of(x, number, compute_dtype, labels, options)
     shape = x.shape[:number] + x.shape[number + 1 :]
-    dtype = call.x.dtype.newbyteorder("=")
     gradient = None
     if x.size == 0 or call.divisor[0] == 0:
-        losses, exponents = np.zeros(shape, dtype), np.zeros(shape, np.int8)
+        losses, exponents = np.zeros(shape, call.dtype), np.zeros(shape, np.int8)
         if with_gradient:
-            gradient = np.zeros_like(x, dtype=dtype, subok=False)
+            gradient = np.zeros_like(x, dtype=call.dtype, subok=False)
     else:
         if with_gradient:
-            gradient = out if _is_written_directly(out, call) else _core._empty_like(call.x, dtype)
+            is_rounded_by_kernels = out is None and _core._is_native_to_kernels(result, call.dtype, None)
+            new_dtype = result if is_rounded_by_kernels else call.dtype
+            gradient = out if _is_written_directly(out, call) else _core._empty_like(call.x, new_dtype)
         losses, exponents = call.run(gradient)
         losses, exponents = _repeat_out_of_range(call, losses, exponents, gradient)
     if dead is not None:
@@ -96,19 +98,18 @@ def _is_written_directly(out: Any, call: Call) -> bool:
     """Return True if the kernels may write the gradient into out, and nothing that is in its place is needed again."""
     if out is None:
         return False
-    dtype = call.x.dtype.newbyteorder("=")
     elements = [call.x] if call.q is None else [call.x, call.q]
     rows = [a for a in (call.weight, call.label, call.factor, call.scale, call.spread) if a is not None]
-    if not _core._can_write_into(out, dtype, elements, call.where, True, True):
+    if not _core._can_write_into(out, call.dtype, elements, call.where, True, None):
         return False
     if any(np.may_share_memory(out, a) for a in rows):
         return False
     if not any(np.may_share_memory(out, a) for a in elements):
         return True
     # A row that is out of range is computed again, but there is none if all numbers are small.
-    limit = 2.0**30 if dtype.itemsize == 4 else 2.0**400
+    limit = 2.0**30 if call.dtype.itemsize == 4 else 2.0**400
     return all(_largest(a) < limit for a in elements) and (
-        dtype.itemsize == 8 or _exponent_of_targets(call) < LEAST_OUT_OF_REACH
+        call.dtype.itemsize == 8 or _exponent_of_targets(call) < LEAST_OUT_OF_REACH
     )
 
 
@@ -136,7 +137,7 @@ def _repeat_out_of_range(
     if not out_of_reach.any() and math.isfinite(_core._mean_of_losses(losses, exponents, 1.0, 0)):
         return losses, exponents
     at = out_of_reach | np.asarray(losses == np.inf)
-    is_double = call.x.dtype.itemsize == 8
+    is_double = call.dtype.itemsize == 8
     if not at.any() or (is_double and call.temperature < 2.0**-380):
         return losses, exponents
     exponent = SAFE_EXPONENT if is_double else 0
@@ -155,7 +156,8 @@ def _repeat_out_of_range(
     of_targets = exponent if call.q is not None else 0
     spread = some(call.spread)
     again = Call(
-        some_rows(call.x), 1, None if call.weight is None else call.weight.astype(np.float64), some_rows(call.q),
+        some_rows(call.x), np.dtype(np.float64), 1,
+        None if call.weight is None else call.weight.astype(np.float64), some_rows(call.q),
         some(call.label, np.int64), some(call.factor), some(call.scale),
         None if spread is None else np.ldexp(spread, -of_targets), mask, call.keep,
         math.ldexp(call.even_spread, -of_targets), call.exponent + of_targets, call.divisor,
@@ -167,8 +169,9 @@ def _repeat_out_of_range(
     rows_losses, rows_exponents = again.run(rows_gradient)
     losses = losses.astype(np.float64)
     losses[at], exponents[at] = rows_losses, rows_exponents
-    if gradient is not None:
+    if gradient is not None and rows_gradient is not None:
         before = np.moveaxis(gradient, call.axis, -1)[at]
         only_loss = np.isfinite(before).all(axis=-1, keepdims=True) & ~out_of_reach[at][..., None]
+        rows_gradient = _core._cast(rows_gradient, gradient.dtype)
         np.moveaxis(gradient, call.axis, -1)[at] = np.where(only_loss, before, rows_gradient)
     return losses, exponents

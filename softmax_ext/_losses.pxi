@@ -186,26 +186,27 @@ cdef void _set_targets(smx_plan *plan, tuple targets):
 
 
 def _row_losses(
-    x, int axis, weight, q, label, factor, scale, spread, where, targets, double temperature, gradient
+    x, dtype, int axis, weight, q, label, factor, scale, spread, where, targets, double temperature, gradient
 ):
     """Return the cross-entropy of each row along the axis, as numbers and exponents, and fill in the gradient.
 
     This is for _loss_call.py, whose arguments have been checked.
 
-    x : float32 or float64, not empty, in any byte order.
-    weight : of each class, contiguous and of x's type, or None.
-    q : probabilities, of x's shape and type, in any byte order, or None.
-    label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of x's type
-        and of label's shape. Both are None if q is given.
-    scale, spread : of x's type and of the rows' shape, or None (csrc/kernel.h).
+    x : not empty, of a type that the kernels of dtype read, in any byte order.
+    dtype : float32 or float64, the type of the arithmetic, of the losses, and of all numbers for which no type is named.
+    weight : of each class, contiguous, or None.
+    q : probabilities, of x's shape and a type that the kernels read, in any byte order, or None.
+    label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of label's
+        shape. Both are None if q is given.
+    scale, spread : of the rows' shape, or None (csrc/kernel.h).
     where : a mask that broadcasts to x, or None.
     targets : the numbers of smx_targets in csrc/kernel.h.
-    gradient : an array of x's shape and type that overlaps no other, except that it may be x; or None.
+    gradient : an array of x's shape and of a type that the kernels write, which overlaps no other, except that it may be
+        x; or None.
     """
     cdef smx_plan plan
     cdef int op
     cdef cnp.ndarray losses, exponents
-    dtype = x.dtype.newbyteorder("=")
     shape = x.shape[:axis] + x.shape[axis + 1:]
     losses, exponents = np.empty(shape, dtype), np.zeros(shape, np.int8)
     if label is None:

@@ -41,7 +41,7 @@ cdef object _compute_dtype(object dtype):
     return np.dtype(np.float32) if _is_half(dtype) else dtype.newbyteorder("=")
 
 
-cdef bint _is_native_to_kernels(object dtype, object compute_dtype, object indptr):
+cpdef bint _is_native_to_kernels(object dtype, object compute_dtype, object indptr):
     """True if the kernels of compute_dtype read and write arrays of that type, in any byte order.
 
     With segments (an indptr that is not None) they read and write compute_dtype alone.

@@ -420,3 +420,27 @@ def test_float64_becomes_bfloat16_in_one_rounding():
         want = _core._cast(function(x), ml_dtypes.bfloat16)
         assert_array_equal(function(x, dtype=ml_dtypes.bfloat16), want)
         assert_array_equal(function(x, out=np.empty_like(x, ml_dtypes.bfloat16)), want)
+
+
+@every_half
+@pytest.mark.parametrize("shape", [(1, 1), (9, 3), (130, 3), (64, 10), (20, 81), (3, 9000)], ids=str)
+@pytest.mark.parametrize("kind", ["labels", "probabilities", "smoothed"])
+def test_losses_are_those_of_float32_rounded_once(half, shape, kind):
+    rng = np.random.default_rng(3)
+    x, q = (3 * rng.normal(size=shape)).astype(half), rng.uniform(size=shape)
+    q = (q / q.sum(axis=1, keepdims=True)).astype(half)
+    labels = q if kind == "probabilities" else rng.integers(shape[1], size=shape[0])
+    keywords = {"label_smoothing": 0.25, "weight": rng.uniform(size=shape[1])} if kind == "smoothed" else {}
+    wide = labels.astype(np.float32) if kind == "probabilities" else labels
+    want, gradient = softmax_ext.cross_entropy_with_grad(x.astype(np.float32), wide, **keywords)
+    for axis, layout in ((-1, np.ascontiguousarray), (0, lambda a: np.ascontiguousarray(a.T))):
+        given = layout(labels) if kind == "probabilities" else labels
+        out = layout(x).copy()
+        for got, to in (
+            (softmax_ext.cross_entropy_with_grad(layout(x), given, axis, **keywords), None),
+            (softmax_ext.cross_entropy_with_grad(out, given, axis, out=out, **keywords), out),
+        ):
+            assert to is None or got[1] is to
+            assert got[0].dtype == got[1].dtype == half
+            assert_array_equal(got[0], want.astype(half))
+            assert_array_equal(np.moveaxis(got[1], axis, -1), gradient.astype(half))

@@ -480,8 +480,9 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
     const int aliased = alias < op->inputs && op->elementwise && !(op->has_targets && alias == 1) ? alias : -1;
     enum smx_storage storage[ARRAYS] = {SMX_REAL, SMX_REAL, SMX_REAL, SMX_REAL};
     const int halves = is_ragged ? 0 : below(&s, 4); /* none, none, all alike, any of them */
-    for (int k = 0; !is_double && !op->has_targets && halves > 1 && k < ARRAYS; k++)
-        storage[k] = k > 0 && (halves == 2 || k == aliased) ? storage[0] : (enum smx_storage)below(&s, 3);
+    for (int k = 0; !is_double && halves > 1 && k < ARRAYS; k++)
+        if (!(op->has_targets && k == 1)) /* weights of classes are reals */
+            storage[k] = k > 0 && (halves == 2 || k == aliased) ? storage[0] : (enum smx_storage)below(&s, 3);
     array *out = &arrays[SMX_MAX_INPUTS];
     if (aliased >= 0)
         storage[SMX_MAX_INPUTS] = storage[aliased];
