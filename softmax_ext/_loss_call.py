@@ -130,7 +130,8 @@ def call_of(
     if not is_label:
         q = given if _core._is_native_to_kernels(given.dtype, dtype, None) else _core._cast(given, dtype)
     call = Call(
-        x, dtype, axis, None if simple else kernel_weight, q, label, factor, scale, spread, where, keep, even_spread, exponent, divisor, temperature,
+        x, dtype, axis, None if simple else kernel_weight, q, label, factor, scale, spread, where, keep, even_spread,
+        exponent, divisor, temperature,
     )  # fmt: skip
     return call, dead
 

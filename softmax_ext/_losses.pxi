@@ -193,7 +193,7 @@ def _row_losses(
     This is for _loss_call.py, whose arguments have been checked.
 
     x : not empty, of a type that the kernels of dtype read, in any byte order.
-    dtype : float32 or float64, the type of the arithmetic, of the losses, and of all numbers for which no type is named.
+    dtype : float32 or float64, the type of the arithmetic, of the losses, and of all numbers whose type is not named.
     weight : of each class, contiguous, or None.
     q : probabilities, of x's shape and a type that the kernels read, in any byte order, or None.
     label, factor : label is an int64 for each row, with x's shape without the axis, and factor its target, of label's
@@ -201,8 +201,8 @@ def _row_losses(
     scale, spread : of the rows' shape, or None (csrc/kernel.h).
     where : a mask that broadcasts to x, or None.
     targets : the numbers of smx_targets in csrc/kernel.h.
-    gradient : an array of x's shape and of a type that the kernels write, which overlaps no other, except that it may be
-        x; or None.
+    gradient : an array of x's shape and of a type that the kernels write, which overlaps no other, except that it may
+        be x; or None.
     """
     cdef smx_plan plan
     cdef int op
