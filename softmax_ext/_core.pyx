@@ -186,7 +186,7 @@ def softmax(
     Returns
     -------
     ndarray or scalar
-        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value (of
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 1.5 ULP of the true value (of
         float16 and bfloat16, that value rounded). `out` if that was given. A row that holds a NaN or +inf, or
         nothing but -inf, is all NaN; -inf beside finite numbers gives 0. A NaN or +inf as `initial` makes its row NaN,
         and beside a finite one a row of nothing but -inf is 0. No warning is raised. The last bit of a result may
@@ -270,7 +270,7 @@ def log_softmax(
     Returns
     -------
     ndarray or scalar
-        Of `x`'s shape, a scalar if that has no dimension. Each element is within 2 ULP of the true value, also
+        Of `x`'s shape, a scalar if that has no dimension. Each element is within 1.5 ULP of the true value, also
         where it is close to 0. `out` if that was given. A row that holds a NaN or +inf, or nothing but -inf, is all
         NaN; -inf beside finite numbers, or beside a finite `initial`, gives -inf.
     logsumexp : ndarray or scalar
