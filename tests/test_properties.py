@@ -274,7 +274,7 @@ def test_functions_for_compiled_code(data, name, rows, n):
     base, kind = name.rsplit("_", 1)
     dtype, shape = np.dtype(TYPES[kind]), (rows, n)
     count = 1 if base in COMPILED_MAPS else 2
-    inputs = [np.ascontiguousarray(data.draw(arrays(shape, dtype))) for _ in range(count)]
+    inputs = [np.ascontiguousarray(data.draw(arrays(shape, dtype)), dtype) for _ in range(count)]
     want = np.asarray(getattr(softmax_ext, base)(*inputs))
     out = np.full_like(want, 7)
     if OPERATIONS[base].elementwise:
