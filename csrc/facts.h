@@ -6,8 +6,9 @@
 #include "job.h"
 
 /* What the routes ask about a call. `along`: each row is contiguous. `adjacent`: rows are side by side. Both are true
-   only of numbers that are native: aligned, in the byte order of this machine. `by_lines`: rows are nearer to one another
-   than the elements of a row are, so an array is better read line by line, whatever its byte order and alignment. */
+   only of numbers that are native: aligned, in the byte order of this machine. `by_lines`: rows are nearer to one
+   another than the elements of a row are, so an array is better read line by line, whatever its byte order and
+   alignment. */
 typedef struct {
     const smx_plan *plan;
     const smx_op_kernels *op;

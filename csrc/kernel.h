@@ -103,8 +103,8 @@ typedef struct {
 
 /* The numbers of a call of cross-entropy. Class j has the target weight[j] (keep q[j] + spread) 2^exponent, times the
    row's scale if there is one; q is a probability, or 0 if there are labels. A label's own target is the row's factor
-   2^exponent. The gradient is that of the sum of the losses / (divisor 2^divisor_exponent). Exponents are apart, so that
-   weights and divisors of any size make neither an overflow nor an underflow. */
+   2^exponent. The gradient is that of the sum of the losses / (divisor 2^divisor_exponent). Exponents are apart, so
+   that weights and divisors of any size make neither an overflow nor an underflow. */
 typedef struct {
     double keep, spread, divisor;
     int exponent, divisor_exponent;
@@ -148,8 +148,9 @@ typedef struct {
        inputs of 16 bits. */
     enum smx_storage storage;
     smx_view mask;
-    /* If finish has returned SMX_TOO_LARGE, what it has left in the constant SMX_SHIFT of each row; else NULL. Derivatives
-       do these rows with care. Other operations get shifted inputs, and shift the initial terms themselves. */
+    /* If finish has returned SMX_TOO_LARGE, what it has left in the constant SMX_SHIFT of each row; else NULL.
+       Derivatives do these rows with care. Other operations get shifted inputs, and shift the initial terms by
+       themselves. */
     const void *again;
     const smx_targets *targets;
     const int64_t *label; /* of each row; -1 for a row that does not count */
@@ -161,8 +162,8 @@ typedef struct {
 /* What finish found out about a tile, as flags. */
 enum {
     SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: canonicalize_nans and apply_mask have to follow */
-    /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted. Of a derivative: numbers are
-       beyond what its formulas can take, and the tile is done again with care. */
+    /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted. Of a derivative: numbers
+       are beyond what its formulas can take, and the tile is done again with care. */
     SMX_TOO_LARGE = 2,
     SMX_SCALED = 4 /* (losses) constants[1] holds the exponent of each row's loss, and some are not 0 */
 };
@@ -178,9 +179,9 @@ typedef int smx_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
                        void *constants);
 typedef void smx_write(const smx_tile *tile, const void *constants);
 
-/* Does reduce, finish and write of rows one after the other, a vector of packed rows at a time: what a row costs beside
-   its elements is then hidden behind other rows. The tile has one piece of reals, no mask and no temperature. Returns
-   the number of rows that are done. It stops at a row of which finish has more to say than its constants; that row and
+/* Reduces, finishes and writes rows one after the other; packed rows, a vector of them at a time. So what a row costs
+   beside its elements is hidden behind other rows. The tile has one piece of reals, no mask and no temperature. Returns
+   the number of rows that are done. It stops at a row for which finish would do more than make constants; that row and
    those behind it are untouched. */
 typedef int smx_whole(const smx_tile *tile);
 
@@ -189,7 +190,7 @@ typedef struct {
     const char *name;
     int inputs; /* x; x and b; y and g; x and weight; x, weight and q */
     int elementwise; /* writes a result for each element; else one for each row, in constants[0] */
-    int has_row_out; /* leaves a result for each row in constants[0] beside those for each element, or in constants[1] */
+    int has_row_out; /* leaves a result for each row in constants[0] beside those for elements, or in constants[1] */
     int has_targets; /* a loss: takes targets, and has an exponent beside its result for each row */
     int has_labels; /* takes a label and a factor for each row */
     int saves; /* reduce can save work for write in tile->saved */
@@ -232,8 +233,8 @@ typedef struct {
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride);
     void (*columns_to_segments)(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
                                 const uint8_t *length, int count);
-    /* Copies reals that are `step` bytes apart, at any address, into contiguous ones, as far as vectors do it well: the
-       first ones, whose number is returned. If swapped, the bytes of each are reversed. */
+    /* Copies reals that are `step` bytes apart, at any address, into contiguous ones. It copies only the first ones, as
+       far as vectors do it well, and returns their number. If swapped, the bytes of each are reversed. */
     ptrdiff_t (*gather)(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);

@@ -1,7 +1,7 @@
 /* Labels, weights and losses of rows: see losses.h.
 
-   What rounds is in functions that are not inlined: a compiler might move arithmetic to where the floating-point state is
-   still the caller's. */
+   What rounds is in functions that are not inlined: a compiler might move arithmetic to where the floating-point state
+   is still the caller's. */
 
 #include "losses.h"
 #include "fpstate.h"

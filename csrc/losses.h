@@ -1,6 +1,6 @@
-/* What cross-entropy does with one number for each row, before and after the kernels: it checks labels, adds up weights,
-   and adds up losses. All of it runs in our own floating-point state (fpstate.h). Sums are made in double, in an order
-   that depends on the number of terms alone, and with exponents apart: no partial sum is out of range. */
+/* What cross-entropy does with one number for each row, before and after the kernels: it checks labels, adds up
+   weights, and adds up losses. All of it runs in our own floating-point state (fpstate.h). Sums are made in double, in
+   an order that depends on the number of terms alone, and with exponents apart: no partial sum is out of range. */
 
 #ifndef SMX_LOSSES_H
 #define SMX_LOSSES_H

@@ -24,7 +24,8 @@ typedef struct {
     enum smx_storage storage;
     int swapped; /* the numbers are in the other byte order than this machine's */
     ptrdiff_t outer[SMX_MAX_DIMS];
-    /* Not used in an operand of one number a row; but if rows are segments, inner[0] is its stride from one to the next. */
+    /* Not used in an operand of one number a row; but if rows are segments, inner[0] is its stride from one to the
+       next. */
     ptrdiff_t inner[SMX_MAX_DIMS];
 } smx_operand;
 

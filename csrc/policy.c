@@ -2,8 +2,8 @@
 
    The promise: with other programs on the processors, mean and 99th percentile of a call's time are within 1.3 of what
    one thread takes. So the calls of a rest take PRICE times as long as what the run before it has lost, and there are
-   RARITY calls for each slow call of that run: the loss is a few percent of the time at most, and fewer than one call in
-   a hundred is slow. */
+   RARITY calls for each slow call of that run: the loss is a few percent of the time at most, and fewer than one call
+   in a hundred is slow. */
 
 #include "policy.h"
 
@@ -41,8 +41,8 @@ static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED
 /* Calls 10 ms apart are RARITY in less time. Fewer calls than that, in so long, hardly have a 99th percentile. */
 static const int64_t PATIENCE = 5000 * MS;
 static const int64_t CREDIT = 300 * US;
-/* When NumPy has been imported, the threads of its BLAS spin for some 20 ms. A thread that is started meanwhile may wait
-   for a slice of 3 ms, for a call of 0.1 ms. */
+/* When NumPy has been imported, the threads of its BLAS spin for some 20 ms. A call of 0.1 ms that starts a thread
+   meanwhile may wait for a slice of 3 ms. */
 static const int64_t FIRST_REST = 60 * MS;
 /* Each thread that makes calls has a team of its own in the OpenMP runtime. It takes 0.1 to 1 ms to start. */
 static const int64_t TEAM = 400 * US;

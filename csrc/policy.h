@@ -61,8 +61,8 @@ typedef struct {
 /* Tells an all-zero policy that the program begins now. */
 void smx_policy_begin(smx_policy *policy, int64_t now);
 
-/* Returns 1 if a thread is worth a team of its own: it has spent so long in calls that could have used one, and is about
-   to make another that is expected to take so long. */
+/* Returns 1 if a thread is worth a team of its own. The thread has spent the time `spent` in calls that could have used
+   a team, and the call that it is about to make is expected to take the time `expected`. */
 int smx_policy_is_worth_a_team(int64_t spent, int64_t expected);
 
 /* Returns the number of threads for a call that begins now and may have up to limit. Before the first call, the policy

@@ -1,8 +1,9 @@
 /* Runs a plan whose rows are the segments of an axis. Segments have any lengths: most are short, a few may be huge.
 
-   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. So are many short segments of
-   one length that follow one another. For another short segment, a plan would take longer than the kernels do, so such
-   segments are taken a window at a time (window.h). Long segments between them do not end a window: it would have too few
+   A segment of more than SMX_SHORT elements is a plan of its own, which smx_run_rows does. A contiguous row of up to
+   LONGEST_ROW elements needs none and goes straight to the kernels. Many short segments of one length that follow one
+   another are one plan. For any other short segment, a plan would take longer than the kernels do, so such segments are
+   taken a window at a time (window.h). Long segments between them do not end a window: otherwise it would have too few
    rows for its vectors.
 
    Threads share elements, not segments: the axis is cut into parts of equal weight. All threads together first do the

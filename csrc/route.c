@@ -18,8 +18,9 @@
    A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
 
    Rows are side by side if they are nearer to one another than the elements of a row are. Only native reals are read in
-   place. An array of another storage, byte order or alignment goes through a block, and so does a masked one. Derivatives compute so little that a block would cost half as much again, so their kernels read masks
-   and 16 bits themselves. */
+   place. An array of another storage, byte order or alignment goes through a block, and so does a masked one.
+   Derivatives compute so little that a block would cost half as much again, so their kernels read masks and 16 bits
+   themselves. */
 
 #include "arch.h"
 #include "facts.h"
@@ -35,8 +36,8 @@ enum {
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
-    /* The most bytes of blocks that keep all pieces of a row: a part of the second-level cache, or of the last one. From
-       there, they come in less time than they would take to be copied once more. */
+    /* The most bytes of blocks that keep all pieces of a row: a part of the second-level cache, or of the last one.
+       From there, they come in less time than they would take to be copied once more. */
     KEPT_PIECES = 1024 * 1024,
     /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
        first-level cache; the other half is for the second block and for results. */

@@ -1,5 +1,5 @@
-/* Scratch memory, kept by each thread: see scratch.h. A thread that asks again before it has given back what it keeps (a
-   segment of ragged rows is a call within a call) gets memory from the heap. */
+/* Scratch memory, kept by each thread: see scratch.h. A thread that asks again before it has given back what it keeps
+   (a segment of ragged rows is a call within a call) gets memory from the heap. */
 
 #include "scratch.h"
 

@@ -117,8 +117,8 @@ static int own_cpu(void) {
 static smx_policy policy;
 static smx_atomic inside = 0, was_crowded = 0;
 static smx_atomic rest_began = 0, always = 0;
-/* The time that the thread has spent in calls that could have used threads. The one that imports the module needs not
-   earn its team: it is the one that makes most calls. */
+/* The time that the thread has spent in calls that could have used threads. The thread that imports the module need not
+   earn its team, as it makes most calls. */
 static THREAD_LOCAL int64_t spent = 0;
 static int64_t together_ended = 0; /* the end of the last call that used threads; only the owner reads or writes it */
 static smx_atomic together = 0, alone = 0;

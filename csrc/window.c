@@ -7,8 +7,8 @@
 
    Segments of one row are transposed in registers, a vector of rows at a time, where they follow one another in memory
    (segments_to_columns, columns_to_segments). Others are copied element by element. Both go in order of length. The
-   number of turns of a copy's loop is then nearly always that of the rows before, so the processor foresees it; in the
-   order of memory, each segment would cost it a wrong guess or two. */
+   number of turns of a copy's loop is then nearly always that of the row before, so the processor foresees it. In the
+   order of memory, each segment would cost a wrong guess or two. */
 
 #include "window.h"
 
@@ -38,8 +38,8 @@ static void sort_segments(smx_window *w) {
     memset(w->length + w->count, w->shortest, (size_t)w->of->plan->kernels->row_multiple);
 }
 
-/* A tile takes SUMS rows, and more while the next is not much shorter than its first. Rows of up to SMX_FEW elements have
-   tiles of their own, as their products are added in another way. */
+/* A tile takes SUMS rows, and more while the next is not much shorter than its first. Rows of up to SMX_FEW elements
+   have tiles of their own, as their products are added in another way. */
 static void cut_window(smx_window *w) {
     const int lanes = w->of->plan->kernels->row_multiple, beside = (int)w->of->inner_count;
     w->tiles = 0;
@@ -72,7 +72,7 @@ static void fill(char *to, double value, ptrdiff_t count, size_t size) {
 }
 
 /* Fills up the shorter rows of a tile with what hidden elements of input k count as, which changes no bit. The lanes
-   beyond its last row get zeros, which make ordinary rows. */
+   beyond the tile's last row get zeros, which make ordinary rows. */
 static void fill_up(const smx_worker *worker, int k, char *block, smx_columns tile) {
     const smx_job *j = worker->job;
     const ptrdiff_t size = j->real_size, rows = tile.to - tile.from;
@@ -86,7 +86,7 @@ static void fill_up(const smx_worker *worker, int k, char *block, smx_columns ti
     }
 }
 
-/* Where an element of the axis is in an operand whose segments follow one another. */
+/* Returns the place of an element of the axis in an operand whose segments follow one another. */
 static char *find_element(const smx_segments *of, const smx_operand *operand, ptrdiff_t number) {
     return operand->data + number * of->inner_count * (ptrdiff_t)of->plan->kernels->real_size;
 }

@@ -1,5 +1,5 @@
-/* A window of ragged rows: short segments that are sorted, so that those of similar length make a tile. Longer segments
-   may lie between them, and are left out. */
+/* A window of ragged rows: short segments, sorted so that those of similar length make a tile. Longer segments may lie
+   between them, and are left out. */
 
 #ifndef SMX_WINDOW_H
 #define SMX_WINDOW_H
@@ -80,7 +80,7 @@ void smx_sort_window(smx_window *w);
 /* Prefetches elements [from, to) of the axis in the operands whose segments follow one another. */
 void smx_prefetch_elements(const smx_segments *of, ptrdiff_t from, ptrdiff_t to);
 
-/* What a job of ragged rows has in place of the functions of transfer.c. The worker's context is the window. */
+/* A job of ragged rows has these in place of the functions of transfer.c. The worker's context is the window. */
 smx_load smx_load_segments;
 smx_store smx_store_segments;
 smx_find_mask smx_find_mask_of_segments;

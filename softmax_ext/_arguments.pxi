@@ -67,7 +67,7 @@ def _segmented_array(value, name):
 
 
 def _array_and_axis(value, axis, name, unmask):
-    """For functions of one axis: the array, which kernels can read, the axis, and the type of the arithmetic."""
+    """The array, which kernels can read, the axis, and the type of the arithmetic; for functions of one axis."""
     array = _real_array(value, name, unmask)
     number = _integer(axis, "axis")
     if not -array.ndim <= number < array.ndim:

@@ -765,7 +765,7 @@ def logsumexp(
         Weights of the terms: real numbers of any size and sign. `x` and `b` broadcast with each other, and their types
         promote as NumPy promotes them. A weight of 0 removes its term, even one that is infinite or NaN.
     return_sign : bool, default False
-        If True, return the sign of the sum as well, and the logarithm of its size.
+        If True, return a pair: the logarithm of the sum's size, and the sum's sign.
     initial : array_like, optional
         The exponent i, as for `softmax`: one more term, such as the result for other elements of the row. It has no
         weight.
@@ -775,12 +775,13 @@ def logsumexp(
     Returns
     -------
     ndarray or scalar
-        Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. NaN if there is a NaN,
-        else +inf if there is +inf, and `initial` or else -inf if nothing is there, or left by `where`, or nothing but
-        -inf. With weights, NaN if the sum is negative (unless its sign is returned), or if infinite terms cancel, and
-        -inf if the sum is 0.
+        Within 2 ULP of the largest of the result, \|x / T\| and \|i\|; `out` if that was given. A NaN in a row
+        gives NaN, and +inf without a NaN gives +inf. A row gives `initial`, or -inf without one, if it has no elements,
+        if `where` leaves none, or if all are -inf. With weights, the result is NaN if the sum is negative (unless its
+        sign is returned) or if infinite terms cancel, and -inf if the sum is 0.
     sign : ndarray or scalar
-        1, -1, or 0 if the sum is 0, or NaN; of the first result's shape. Only with `return_sign`.
+        1 or -1; 0 if the sum is 0, and NaN if the first result is NaN. It has the first result's shape. Only with
+        `return_sign`.
 
     Raises
     ------
@@ -791,9 +792,9 @@ def logsumexp(
     -----
     `b` and `return_sign` mean what they mean in ``scipy.special.logsumexp``. No product of a weight and an exponential
     is out of range on the way: the exponent of the weight is added to that of the exponential. Where terms cancel, the
-    error is larger by the ratio of the sum of their sizes to the size of their sum. Its unit is the ULP of the largest
-    of the result, \|x / T\| and \|log\|b\|\| of the terms that are half as large as the largest one or more, and the
-    share that the other terms have in the sum of sizes.
+    error is larger by the ratio of the sum of their sizes to the size of their sum. The unit of the error is the ULP of
+    the largest of these: the result; \|x / T\| and \|log\|b\|\| of the terms that are at least half as large as the
+    largest one; and the share that all terms but the largest have in the sum of sizes.
 
     Examples
     --------

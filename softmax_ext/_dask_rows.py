@@ -226,8 +226,9 @@ def _function_of_chunk(
 
 
 # The first sweep makes a pair for each row, from chunks and then from pairs: M and R. No elements, or -inf alone, make
-# (-inf, 0), which adds nothing to others; NaN or +inf make that, and NaN. An initial term that is larger than all takes
-# the place of the maximum: in the units of x, as T initial, whose rounding is the low part of M.
+# (-inf, 0), which adds nothing to others; NaN or +inf make that, and NaN. An initial term that is larger than all
+# elements takes the place of the maximum. M is then T initial, in the units of x, and the low part of M is what the
+# rounding loses.
 _PAIR = np.dtype([("max", np.float64), ("others", np.float64), ("low", np.float64)])
 
 
@@ -285,7 +286,7 @@ def _with_initial(pairs: NDArray[Any], initial: NDArray[Any], temperature: float
     )
     result["others"][np.broadcast_to(term == np.inf, top.shape)] = np.nan
     result["low"] = np.where(leads, low, 0)
-    # a row of NaN stays one
+    # A row that is NaN stays NaN.
     return np.where(np.isnan(top), pairs, result)
 
 

@@ -176,7 +176,10 @@ cdef inline bint _is_simple_reduction(
 
 
 cdef inline bint _are_simple_weights(int op, object b, object x, object out):
-    """The same for weights: an array like x. If signs are returned, x must not be of 16 bits: signs are reals."""
+    """True if a reduction that can take the fast path can do so with the weights b, which must be an array like x.
+
+    If signs are returned, x must not have 16 bits, because signs are reals.
+    """
     return (
         _is_simple(b)
         and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.PyArray_TYPE(<cnp.ndarray>b)

@@ -177,7 +177,7 @@ cdef object _run_weighted(
     int op, object x, object b, object axis, object where, object out, object dtype, bint keepdims,
     double temperature, object initial,
 ):
-    """logsumexp with weights; b None is 1."""
+    """logsumexp with weights, which are 1 if b is None."""
     array = _real_array(x, "x")
     x_dtype = array.dtype.newbyteorder("=")
     if b is None or type(b) is float or type(b) is int:  # like every number of Python, it has no type of its own

@@ -33,7 +33,7 @@ class Options(NamedTuple):
 class Call(NamedTuple):
     """A call in the form that the kernels take; csrc/kernel.h says what the numbers mean.
 
-    Arrays of one number for each row have the shape of x without the axis, all others as said there.
+    An array of one number for each row has the shape of x without the axis; kernel.h gives the shapes of all others.
     """
 
     x: NDArray[Any]

@@ -1,4 +1,4 @@
-"""Cross-entropy evaluated: losses of rows reduced to one, the gradient stored, rows repeated that are out of range."""
+"""Cross-entropy, evaluated: the losses of rows are reduced, the gradient is stored, rows out of range are repeated."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from softmax_ext._loss_call import Call, Options, call_of
 # What to do with masked logits, {0}.
 _UNMASK = "pass {0}.data, and where=~np.ma.getmaskarray({0})"
 
-# Products of two numbers that are this power of two smaller than any float64 are far from overflow.
+# Two float64 that have been divided by 2 to this power have a product that is far from overflow.
 SAFE_EXPONENT = 520
 
-# SMX_OUT_OF_REACH of csrc/kernel.h, and the smallest power of two at which targets may be.
+# SMX_OUT_OF_REACH of csrc/kernel.h, and the least exponent of targets at which the kernels may say so.
 OUT_OF_REACH, LEAST_OUT_OF_REACH = 127, 20
 
 
@@ -118,7 +118,7 @@ def _largest(array: NDArray[Any]) -> float:
 
 
 def _exponent_of_targets(call: Call) -> float:
-    """Return an exponent that no row's targets, nor what they are multiplied by, exceed over the divisor."""
+    """Return an exponent that neither a row's targets nor what they are multiplied by exceed, over the divisor."""
     targets = call.factor if call.q is None else call.q
     sizes = [1.0 if a is None else max(1.0, _largest(a)) for a in (call.weight, targets)]
     sizes += [call.x.shape[call.axis], 1.0 if call.scale is None else _largest(call.scale)]
@@ -129,7 +129,7 @@ def _exponent_of_targets(call: Call) -> float:
 def _repeat_out_of_range(
     call: Call, losses: NDArray[Any], exponents: NDArray[Any], gradient: NDArray[Any] | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Compute rows once more that have an infinite loss or a gradient out of reach, in a range in which no step is.
+    """Compute rows that have an infinite loss or a gradient out of reach once more, in a range that suits every step.
 
     float32 is computed in float64. In float64, logits and temperature get the same factor, and so do probabilities.
     """

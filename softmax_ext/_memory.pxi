@@ -69,7 +69,7 @@ cpdef object _empty_like(object x, object dtype):
     cdef bint is_large = x.size * (x.itemsize if dtype is None else dtype.itemsize) >= SMX_BUFFER_LEAST
     before = PyDataMem_SetHandler(_reusing_handler) if is_large and smx_get_buffer_limit() > 0 else None
     try:
-        # To empty_like, the repeated axes of a broadcast view would be the innermost ones.
+        # np.empty_like would make the repeated axes of a broadcast view the innermost ones.
         if 0 in x.strides:
             return np.empty(x.shape, x.dtype if dtype is None else dtype)
         return np.empty_like(x, dtype=dtype, subok=False)

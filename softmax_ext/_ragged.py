@@ -63,7 +63,7 @@ def segment_softmax(
 
     .. math:: y_i = \frac{\exp(x_i / T)}{\sum_{j=s_k}^{s_{k+1}-1} \exp(x_j / T)}, \quad s_k \le i < s_{k+1}
 
-    s being `indptr`. Along other axes each index has a softmax of its own.
+    s is `indptr`. Along other axes each index has a softmax of its own.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def segment_log_softmax(
 
     .. math:: y_i = x_i / T - \log \sum_{j=s_k}^{s_{k+1}-1} \exp(x_j / T), \quad s_k \le i < s_{k+1}
 
-    s being `indptr`.
+    s is `indptr`.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def segment_logsumexp(
 
     .. math:: y_k = \log \sum_{j=s_k}^{s_{k+1}-1} \exp(x_j / T)
 
-    s being `indptr`.
+    s is `indptr`.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def segment_logsumexp(
     indptr : array_like of integers, shape (number of segments + 1,)
         Where the segments begin and end, as for `segment_softmax`.
     out : ndarray, optional
-        Where to put the result, of its shape.
+        Where to put the result; an array of the result's shape.
     where : array_like of bool, optional
         Which elements take part, as for `segment_softmax`.
     temperature : float, default 1.0
@@ -283,7 +283,7 @@ def segment_logsumexp(
     -------
     ndarray
         Of `x`'s shape, but with a number for each segment along the first axis: bit for bit what `logsumexp` makes of
-        the segment alone. That of an empty segment is -inf. `out` if that was given.
+        the segment alone. An empty segment gives -inf. `out` if that was given.
 
     Raises
     ------
@@ -379,7 +379,7 @@ def segment_softmax_vjp(
 
     .. math:: \frac{y_i}{T} \left(g_i - \sum_{j=s_k}^{s_{k+1}-1} y_j g_j\right), \quad s_k \le i < s_{k+1}
 
-    s being `indptr`.
+    s is `indptr`.
 
     Parameters
     ----------
@@ -492,7 +492,7 @@ def segment_log_softmax_vjp(
 
     .. math:: \frac{1}{T} \left(g_i - \exp(y_i) \sum_{j=s_k}^{s_{k+1}-1} g_j\right), \quad s_k \le i < s_{k+1}
 
-    s being `indptr`.
+    s is `indptr`.
 
     Parameters
     ----------
@@ -605,7 +605,7 @@ def segment_softmax_jvp(
 
     .. math:: \frac{y_i}{T} \left(v_i - \sum_{j=s_k}^{s_{k+1}-1} y_j v_j\right), \quad s_k \le i < s_{k+1}
 
-    s being `indptr`. The Jacobian is symmetric, so this is `segment_softmax_vjp` under its other name.
+    s is `indptr`. The Jacobian is symmetric, so `segment_softmax_vjp` returns the same.
 
     Parameters
     ----------
@@ -718,7 +718,7 @@ def segment_log_softmax_jvp(
 
     .. math:: \frac{1}{T} \left(v_i - \sum_{j=s_k}^{s_{k+1}-1} \exp(y_j) v_j\right), \quad s_k \le i < s_{k+1}
 
-    s being `indptr`.
+    s is `indptr`.
 
     Parameters
     ----------

@@ -299,7 +299,7 @@ def logsumexp(
         Weights of the terms, as for `softmax_ext.logsumexp`; `x` and `b` broadcast with each other. A Dask array may
         have any chunks.
     return_sign : bool, default False
-        If True, return the sign of the sum as well, and the logarithm of its size.
+        If True, return a pair: the logarithm of the sum's size, and the sum's sign.
     initial : array_like or dask.array.Array, optional
         The exponent i, as for `softmax`.
     temperature : float, default 1.0
@@ -310,8 +310,8 @@ def logsumexp(
     dask.array.Array
         Of the type that `softmax_ext.logsumexp` gives, with `x`'s chunks along the axes that stay; not computed yet.
         Within 2 ULP of the larger of the result and the largest \|x\| / T; for float64 rows in several chunks, within
-        8. With weights the unit is that of `softmax_ext.logsumexp`; where rows are cut, also that of the sums of the
-        row's chunks.
+        8. With weights, the unit is that of `softmax_ext.logsumexp`. Where rows are cut, the units of the sums of their
+        chunks count as well.
     sign : dask.array.Array
         As `softmax_ext.logsumexp` returns it. Only with `return_sign`.
 

@@ -140,8 +140,8 @@ SMX_INLINE pair others_over_largest(exp_total total, initial_term initial, const
     return pair_if_initial_leads(total, initial, t, behind_initial, others_over_maximum(total, t));
 }
 
-/* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to its largest term. Each step is
-   done for all rows before the next step, because a step is a long chain of dependent operations, and the chains of
+/* log(1 + z) of a tile's rows, LANES rows at a time: the logarithm of the sum relative to its largest term. Each step
+   is done for all rows before the next step, because a step is a long chain of dependent operations, and the chains of
    several rows overlap if they follow one another closely. */
 typedef struct {
     exp_total total[SMX_TILE_ROWS / LANES];
@@ -163,10 +163,10 @@ SMX_APART void log_over_maximum(tile_logarithms *logs, const smx_tile *tile, ptr
         logs->logarithm[row / LANES] = log_of_1_plus(logs->logarithm[row / LANES]);
 }
 
-/* high + low, rounded; but to a power of two from up to three quarters of a last place above it. Below a power of two,
-   numbers are half as far apart. There a true value may be near the power, and high + low above it by more than that
-   half: as usually rounded, the result would be beyond the power, more than two ULP of the true value away
-   (docs/accuracy.md, lemma 9). */
+/* high + low, rounded. What is up to three quarters of a last place above a power of two is rounded to the power. Below
+   a power of two, numbers are half as far apart. A true value may be just below the power, and high + low above the
+   power by more than that half. Rounded as usual, the result would be beyond the power, more than two ULP of the true
+   value away (docs/accuracy.md, lemma 9). */
 SMX_INLINE vec rounded_at_powers(pair v) {
     const vec value = v_add(v.high, v.low), less = v_add(v.high, v_fnma(v.high, v_set1(REAL_EPSILON / 4), v.low));
     return v_select_le(v_significand(less), v_set1(1), less, value);

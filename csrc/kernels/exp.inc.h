@@ -23,9 +23,9 @@
    -0.06 and 0, and r mostly to one side of 0, where the roundings of r and p are larger.
 
    The result has two parts, a M and a M p, where M = 1 + j / 8 and a = 2^(k - N + HEADROOM). The first part is exact.
-   The second part is small, so no rounding on the way to it is larger than half an ULP of 0.08. Together they are within
-   about u / 4 of exp(x) / C, u being half the distance from 1 to the next number. A single number for exp would be off
-   by u and more, and a sum and a quotient of such numbers end up at 3 ULP.
+   The second part is small, so no rounding on the way to it is larger than half an ULP of 0.08. Together they are
+   within about u / 4 of exp(x) / C, u being half the distance from 1 to the next number. A single number for exp would
+   be off by u and more, and a sum and a quotient of such numbers end up at 3 ULP.
 
    The scale. N is the even integer nearest to the exponent of the row's maximum. HEADROOM keeps 2^(k - N) out of the
    subnormal numbers, and every factor that is applied later is smaller by as much. So a subnormal result arises only
@@ -34,7 +34,8 @@
    and that is the result for -inf and for everything that is negligible beside the maximum.
 
    tests/exhaustive runs float over every argument, and double over a dense sample. The errors of the two parts are in u
-   of their sum; exp_alone is exp(x) rounded, times C, which is exact. What was found is from the samples of its --quick:
+   of their sum; exp_alone is exp(x) rounded, times C, which is exact. What was found is from the samples of its
+   --quick:
 
    claim: exp float32 <= 0.26 u, proven; found 0.227 at hex: -0x1.d11084p+14
    claim: exp float64 <= 0.26 u, proven; found 0.238 at hex: -0x1.c108c9324de11p+6
@@ -78,9 +79,9 @@ static const exp_temperature no_temperature = {
     .temperature = 1,
 };
 
-/* With a temperature, the results of derivatives are made this power of two too large until the last step, so that
-   nothing on the way is subnormal and loses digits that count. It is about 2^FRACTION_BITS / T. If T is large, the last
-   step makes all that is lost before it small. */
+/* With a temperature, the results of derivatives are too large by this power of two until the last step, so that
+   nothing on the way is subnormal and loses digits that count. The power is about 2^FRACTION_BITS / T. If T is large,
+   the last step makes all losses before it small. */
 SMX_INLINE real scale_up_of(real inverse, real inverse_low) {
     const real_bits fraction = ((real_bits)1 << FRACTION_BITS) - 1;
     if ((inverse == 1 && inverse_low == 0) || inverse < (real)0x1p-16)

@@ -1,5 +1,5 @@
-/* `initial`, a number for each row: exp(initial) is added to the row's sum of exponentials, and to nothing else. It is a
-   term like those of the elements, but it is not divided by T, and no result belongs to it.
+/* `initial`, a number for each row: exp(initial) is added to the row's sum of exponentials, and to nothing else. It is
+   a term like those of the elements, but it is not divided by T, and no result belongs to it.
 
    The scale of the terms has to fit the initial term, too, so it takes part in the reference of its row from the start
    (reference_of). Its exponential is made by the constants of temperature 1. In rows that are shifted it is shifted as
@@ -38,8 +38,8 @@ SMX_INLINE initial_term initial_of(const smx_tile *tile, int row, const real *sh
     return initial;
 }
 
-/* The same beside a maximum that is known. In rows of which all elements are -inf, the initial term is all there is. Its
-   exponent may be any number then, and 0 is in the range of exp. */
+/* The same beside a maximum that is known. In rows of which all elements are -inf, the initial term is all there is.
+   Its exponent may be any number then, and 0 is in the range of exp. */
 SMX_INLINE initial_term initial_beside(const smx_tile *tile, int row, const real *shift, vec maximum,
                                        const exp_temperature *t) {
     const vec zero = v_set1(0);

@@ -98,7 +98,7 @@ REDUCE(log_softmax_vjp, packed) {
    What care.inc.h needs lies between. */
 enum { SUM_HIGH, SUM_LOW, SUM_REFERENCE, SUM_WAY = CARE_EXPONENT + 1 };
 
-/* The sum of rows of one piece as the plain formula takes it. Returns 0 if it is not for the plain formula alone, or if
+/* The sum of rows of one piece as the plain formula takes it. Returns 0 if the plain formula alone does not do, or if
    results may be NaN. */
 SMX_INLINE int plain_sum(pair total, enum summand what, vec *constant) {
     const vec d = v_mul(sum_renormalize(total).high, v_set1(1 / SUM_SCALE(what))), size = v_abs(d);
@@ -212,8 +212,8 @@ SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_tempe
     EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[SUM_HIGH], term[k].v[1]));
 }
 
-/* With a temperature. d is scaled up already. So is g, unless it is too large for that; then d is scaled down again, and
-   what follows the difference is scaled up. */
+/* With a temperature. d is scaled up already. So is g, unless it is too large for that; then d is scaled down again,
+   and what follows the difference is scaled up. */
 typedef struct {
     vec of_g, of_d, after;
 } scaling;
@@ -269,8 +269,8 @@ static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_
     }
 }
 
-/* The writes of a derivative; `inputs` of the views that follow. Where rows are to be done with care, rows are written one
-   by one. */
+/* The writes of a derivative; `inputs` of the views that follow. Where rows are to be done with care, rows are written
+   one by one. */
 #define WRITES(op, formula_, inputs, ...)                                                                              \
     static void op##_write_with_care(const smx_tile *tile, const real *constants);                                     \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
@@ -306,9 +306,9 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
 
 /* ---- whole rows ------------------------------------------------------------------------------------------------- */
 
-/* So many vectors of packed rows are added up before the first of them is written. A sum ends in a chain of operations
-   that wait for one another, and the next sum hides it. What is added up is still in the first-level cache when it is
-   written. A long row has sums enough of its own. */
+/* The number of vectors of packed rows that are added up before the first of them is written. A sum ends in a chain of
+   operations that wait for one another, and the next sum hides it. What is added up is still in the first-level cache
+   when it is written. A long row has sums enough of its own. */
 enum { MOST_AT_ONCE = 8, BYTES_AT_ONCE = 16 * 1024 };
 
 SMX_INLINE int whole_rows(const smx_tile *tile, const write_spec *spec, write_mode mode, int packed,

@@ -24,9 +24,10 @@ SMX_INLINE int is_1(const exp_temperature *t) { return t->inverse == 1 && t->inv
    instead, and LOG_NEAR says if the row is near 0. Maxima are those of the elements as they are, before any shift. */
 enum { LOG_HIGH, LOG_LOW, LOG_HALF_MAXIMUM, LOG_NEAR = LOG_HALF_MAXIMUM };
 
-/* maximum + L, with a low part that is not negative: if it is, high becomes the number below it. So x - high is no larger
-   in size than the result, and the rounding of x - high costs half a unit in the last place of the result at most. The
-   parts are added in this order because the first three cancel exactly where L is about a last place of the maximum. */
+/* maximum + L, with a low part that is not negative: if it is, high becomes the number below it. So x - high is no
+   larger in size than the result, and the rounding of x - high costs half a unit in the last place of the result at
+   most. The parts are added in this order because the first three cancel exactly where L is about a last place of the
+   maximum. */
 SMX_INLINE pair log_of_sum(vec maximum, pair logarithm) {
     const pair c = two_sum(maximum, logarithm.high);
     const vec step = v_mul(v_abs(c.high), v_set1((real)0.625 * REAL_EPSILON)); /* 5/8 to 5/4 of a last place */
@@ -41,8 +42,8 @@ SMX_INLINE vec is_near_0(vec maximum, vec logarithm) {
     return v_select_le(bound, v_abs(maximum), v_set1(0), v_set1(1));
 }
 
-/* An initial term that leads takes the place of the maximum. If T is not 1, the pair includes it instead, and half of the
-   maximum is 0. */
+/* An initial term that leads takes the place of the maximum. If T is not 1, the pair includes it instead, and half of
+   the maximum is 0. */
 SMX_INLINE void log_softmax_put_constants(real *constant, exp_total total, initial_term initial, pair logarithm,
                                           const real *shift, int row, const smx_tile *tile) {
     const exp_temperature *t = tile->temperature;

@@ -1,5 +1,5 @@
-/* logsumexp: log sum exp(x / T), where the sum includes exp(initial). Its reduce is that of log_softmax; finish leaves the
-   results, and there is no write.
+/* logsumexp: log sum exp(x / T), where the sum includes exp(initial). Its reduce is that of log_softmax; finish leaves
+   the results, and there is no write.
 
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The ULP is
    that of the larger of the true value and the maximum over T.

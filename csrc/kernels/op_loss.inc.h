@@ -132,7 +132,8 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 #define LARGEST_EXPONENT (REAL_BITS == 32 ? 90 : 970)
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
-   ordinary size. An exponential that counts as 0 is below any number if it is multiplied by 256, but not if by more. */
+   ordinary size. An exponential that counts as 0 is below any number even if it is multiplied by 256, but not if by
+   more. */
 #define LEAST_ORDINARY ((real)(REAL_BITS == 32 ? 0x1p-30 : 0x1p-200))
 #define MOST_ORDINARY 256
 SMX_INLINE vec even_exponent(vec t) {
@@ -145,12 +146,12 @@ SMX_INLINE vec even_exponent(vec t) {
     return v_select_le(least, size, v_select_le(size, largest, zero, even), even);
 }
 
-/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is what the
-   exponentials themselves are larger by, post is left for the end, and `others` is what the row's other targets are
+/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is what
+   the exponentials themselves are larger by, post is left for the end, and `others` is what the row's other targets are
    multiplied by. Exponentials that are raised are not 0 where their product with T counts; those that reduce has saved
-   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double, and so have targets that are
-   multiplied by so much that subnormal ones would count: the package does so for the rows of which finish says that they
-   are SMX_OUT_OF_REACH. */
+   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double. So have targets that are multiplied
+   by so much that subnormal ones would count. Finish marks such rows as SMX_OUT_OF_REACH, and the package does them in
+   double. */
 #define MOST_RAISED (REAL_BITS == 32 ? 90 : 900)
 #define REACH_ALONE (REAL_BITS == 32 ? 20 : 900)
 

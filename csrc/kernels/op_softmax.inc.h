@@ -126,8 +126,8 @@ WRITE(softmax, transposed) {
 
 /* ---- with logsumexp --------------------------------------------------------------------------------------------- */
 
-/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels, too. It does not look ahead,
-   because it may go through its rows twice (far_rows). */
+/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels, too. It does not look
+   ahead, because it may go through its rows twice (far_rows). */
 REDUCE(softmax_logsumexp, rows) {
     if (tile->saved[0].start)
         exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 1);

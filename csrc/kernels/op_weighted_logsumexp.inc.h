@@ -1,18 +1,19 @@
-/* logsumexp with weights: log |sum b exp(x / T)|, where the sum includes exp(initial); and the same with the sign of the
-   sum beside it. Without the sign, a negative sum gives NaN.
+/* logsumexp with weights: log |sum b exp(x / T)|, where the sum includes exp(initial); and the same with the sign of
+   the sum beside it. Without the sign, a negative sum gives NaN.
 
    Of the leading term b exp(x / T), with b = f 2^e, the results are the sign and the logarithm of w in
 
        sum = exp(x / T) 2^e w,    w = f + (sum of the others) / (exp(x / T) 2^e)
 
-   so that the logarithm of the sum is x / T + e ln2 + log |w|, added up as pairs. If the weight is 1, that is the formula
-   of logsumexp. If several terms share the largest key, then that key takes the place of the leader's x, with e = 0, f = 0,
-   and the others are all of them. An initial term that is larger than the leader takes its place.
+   so that the logarithm of the sum is x / T + e ln2 + log |w|, added up as pairs. If the weight is 1, that is the
+   formula of logsumexp. If several terms share the largest key, then that key takes the place of the leader's x, with
+   e = 0 and f = 0, and all of them are among the others. An initial term that is larger than the leader takes its
+   place.
 
    The claims, with the worst cases that tests/find_worst.py found; tests/test_accuracy.py reads them here. The elements
-   come first, then the weights. The ULP is that of the largest of the result, of |x / T| and |log |b|| of terms that are
-   half as large as the largest one or more, and of the share of the terms but the largest in the sum of their sizes; times
-   that sum over the size of the sum.
+   come first, then the weights. The unit is an ULP times (the sum of the terms' sizes) / (the size of the sum). The ULP
+   is that of the largest of these: the result; |x / T| and |log |b|| of terms that are at least half as large as the
+   largest one; and the share of all terms but the largest in the sum of the sizes.
 
    claim: signed_logsumexp float32 <= 2 ulp; found 0.73 at hex: 0x1.4a8d3p-3, 0x1.da8da2p-4, 0x1.4084fep-1,
      0x1.9b4a58p-1

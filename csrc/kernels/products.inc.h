@@ -11,7 +11,7 @@ SMX_INLINE pair sum_add_product(pair s, vec x, vec y) {
 enum summand { PRODUCT, EXP_PRODUCT, GRADIENT };
 
 /* A derivative's sum. The claims are relative to the sum of the absolute terms, so up to three roundings of the type
-   itself are allowed a term (docs/accuracy.md, theorem 6): a few terms are added plainly, and what comes out goes into a
+   itself are allowed a term (docs/accuracy.md, theorem 6): a few terms are added plainly, and their sum goes into a
    double (float) or a pair (double). */
 #if REAL_BITS == 32
 typedef wide derivative_sum;

@@ -2,8 +2,8 @@
 
 /* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
-/* The sum of a long row of n elements, in lanes: the first result of ADD_PAIRWISE_SUMS. out: where the row's results go,
-   if they are to be prefetched. */
+/* The sum of a long row of n elements, in lanes: the first result of ADD_PAIRWISE_SUMS. out: where the row's results
+   go, if they are to be prefetched. */
 SMX_INLINE derivative_sum lanes_of_row(const char *y, const char *g, const unsigned char *mask, ptrdiff_t n,
                                        const real *out, int beyond_cache, vec largest, enum smx_storage storage,
                                        enum masking masking, enum summand what) {
@@ -231,9 +231,9 @@ SMX_INLINE void columns_of_fours(fours_of_rows fours, vec *sum) {
     v_load_columns(at, 0, sum);
 }
 
-/* The sums of products of LANES packed rows; where fewer rows are left, the last row is taken again and again. A row has
-   `groups` chains of 4 CHAIN elements, then one of so many whole fours and 1 to 4 elements more. Short rows have loops
-   of their own, in which the compiler knows these numbers. */
+/* The sums of products of LANES packed rows; where fewer rows are left, the last row is taken again and again. A row
+   has `groups` chains of 4 CHAIN elements, then one of so many whole fours and 1 to 4 elements more. Short rows have
+   loops of their own, in which the compiler knows these numbers. */
 SMX_INLINE pair sums_of_products_with(const real *y, const real *g, ptrdiff_t n, int left, int is_few, ptrdiff_t groups,
                                       ptrdiff_t fours) {
     const ptrdiff_t last = n - 4 * CHAIN * groups - 4 * fours;

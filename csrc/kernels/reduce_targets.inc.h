@@ -1,8 +1,9 @@
 /* The loops of a reduce that adds up targets, for cross-entropy: T, the sum of a row's targets t_j, and
    S = sum t_j (max - x_j).
 
-   S of a piece is relative to the maximum of the piece; target_combine makes it relative to the maximum of the row. S is
-   in units of x: finish divides it by the temperature. The targets of labels are looked up row by row. The three losses differ in which other targets there are. */
+   S of a piece is relative to the maximum of the piece; target_combine makes it relative to the maximum of the row. S
+   is in units of x: finish divides it by the temperature. The targets of labels are looked up row by row. The three
+   losses differ in which other targets there are. */
 
 /* ---- numbers with their exponents apart ------------------------------------------------------------------------- */
 
@@ -76,9 +77,9 @@ SMX_INLINE target_sums target_add_sums(target_sums a, target_sums b) {
 /* The partial of a piece: first that of the exponentials, then T, then S. */
 enum { PARTIAL_T = 4, PARTIAL_S = 6 };
 
-/* What a piece's S is relative to: its largest element, which is finite here even if all elements are -inf. The maximum of
-   a row that is shifted is 0, and x was rounded when it was shifted. There S is relative to 0, so that no difference is
-   rounded a second time. shift: NULL, or what was subtracted from the rows. */
+/* What a piece's S is relative to: its largest element, which is finite here even if all elements are -inf. The maximum
+   of a row that is shifted is 0, and x was rounded when it was shifted. So S of a shifted row is relative to 0, and no
+   difference is rounded a second time. shift: NULL, or what was subtracted from the rows. */
 SMX_INLINE vec target_reference(vec first, const real *shift, int row) {
     const vec zero = v_set1(0), finite = v_max(v_sub(zero, HUGEST), first);
     return shift ? v_select_le(v_abs(v_load(shift + row)), zero, finite, zero) : finite;
@@ -179,8 +180,8 @@ SMX_INLINE void label_find(const smx_tile *tile, labels *found) {
         found->x[row] = found->target[row] = 0;
 }
 
-/* Adds the labels' targets to S and T. alone: there are no other targets; then it is their fractions that are added, and
-   finish puts in the exponents. */
+/* Adds the labels' targets to S and T. alone: there are no other targets; then it is their fractions that are added,
+   and finish puts in the exponents. */
 SMX_INLINE void label_reduce(const smx_tile *tile, const labels *found, real *partial, int alone) {
     const int rows = tile->rows;
     const vec zero = v_set1(0);

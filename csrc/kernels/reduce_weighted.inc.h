@@ -1,12 +1,12 @@
 /* The loops of a reduce that adds up exponentials with weights, b exp(x / T), for logsumexp with `b`.
 
-   A weight is taken apart: b = f 2^e, f in [1, 2) or (-2, -1]. Its e is added to the exponent of exp(x / T), an integer to
-   an integer, which rounds nothing. So a term is M f + M f p, where M is the power that belongs to x and to e: neither
-   exp(x / T) nor its product with b is ever out of range on its own, and no logarithm of b is taken. The first part
-   rounds, so what it loses is a part of the term, too.
+   A weight is taken apart: b = f 2^e, f in [1, 2) or (-2, -1]. Its e is added to the exponent of exp(x / T), an integer
+   to an integer, which rounds nothing. So a term is M f + M f p, where M is the power that belongs to x and to e.
+   Neither exp(x / T) nor its product with b is ever out of range on its own, and no logarithm of b is taken. M f is
+   rounded, so what it loses is a part of the term, too.
 
-   Terms have either sign. So that the cheaper Fast2Sum is exact for every term, a sum starts at a number that is larger
-   than any few terms together, and after so many terms what they add up to goes into a total by TwoSum.
+   Terms have either sign. A sum starts at a number that is larger than any few terms together, so that Fast2Sum, which
+   is cheaper, is exact for every term. After FEW_TERMS terms, TwoSum adds the sum to a total.
 
    The size of a term is measured by its key, x + e T ln2: in units of x, the logarithm of the term without f. The term
    with the largest key leads. As in largest.inc.h, the sum leaves it out if it stands alone, and is relative to the
@@ -62,8 +62,8 @@ SMX_INLINE leader no_leader(void) {
     return none;
 }
 
-/* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, below half of the
-   power of two in START. */
+/* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, are below
+   half of the power of two in START. */
 enum { FEW_TERMS = 16 };
 #define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
 
@@ -86,8 +86,8 @@ SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
 }
 
 /* Adds vectors of terms, those with keys up to `second`, to their partial sums s. Their small parts are first added
-   plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0 counts
-   as -inf, whatever it is. Two vectors at a time leave enough registers. */
+   plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0
+   counts as -inf, whatever it is. Two vectors at a time leave enough registers. */
 SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], exp_scale scale, vec second, vec unit,
                                      leader *lead) {
     enum { TWO = 2 };

@@ -64,8 +64,8 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
 
 /* ---- rows of different lengths ---------------------------------------------------------------------------------- */
 
-/* Four elements of each row are loaded at a time, also beyond the end of a row, where they belong to another one and are
-   replaced. Rows at the very end of the array are copied first, so that nothing beyond it is read. */
+/* Four elements of each row are loaded at a time, also beyond the end of a row. Elements there belong to another row
+   and are replaced. Rows at the very end of the array are copied first, so that nothing beyond the array is read. */
 static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride) {
     const vec filler = v_set1((real)fill);
@@ -108,7 +108,7 @@ static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_
     }
 }
 
-/* The ends of rows, of one to three elements, take a way through other memory, as nothing beyond them may be written. */
+/* The last one to three elements of a row take a way through other memory, as nothing beyond them may be written. */
 static void columns_to_segments(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
                                 const uint8_t *length, int count) {
     for (int row = 0; row < count; row += LANES) {

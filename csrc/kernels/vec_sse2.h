@@ -269,7 +269,8 @@ SMX_INLINE halves lower_halves(__m128i a) {
     return _mm_packs_epi32(extended, extended);
 }
 
-/* Half's bits in the places of float's are the number times 2^-112, subnormal ones too; the highest exponent stays so. */
+/* Half's bits in the places of float's are the number times 2^-112, subnormal ones too; the highest exponent stays the
+   highest. */
 SMX_INLINE vec v_from_float16(halves h) {
     const __m128i bits = _mm_unpacklo_epi16(h, _mm_setzero_si128());
     const __m128i sign = _mm_slli_epi32(_mm_and_si128(bits, INTEGERS(0x8000)), 16);

@@ -33,9 +33,9 @@ SMX_INLINE int is_plain_tile(const smx_tile *tile) { return is_plain(tile->stora
 
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
-/* Inputs of operations that are no derivatives are reals without a mask. Packed rows have the same storage at both ends.
-   Only reals are written past the cache: not those of a few short rows, packed ones of derivatives alone, and masked ones
-   in long rows alone. */
+/* Inputs of operations that are no derivatives are reals without a mask. Packed rows have the same storage at both
+   ends. Only reals are written past the cache: not those of a few short rows, packed ones of derivatives alone, and
+   masked ones in long rows alone. */
 SMX_INLINE write_mode mode_of_tile(const smx_tile *tile, enum smx_walk walk, const write_spec *spec) {
     const enum smx_storage from = spec->is_derivative ? tile->storage : SMX_REAL;
     const enum smx_storage to = walk == SMX_WALK_PACKED ? from : tile->out_storage;
@@ -79,8 +79,8 @@ SMX_APART void write_rarely(const smx_tile *tile, enum smx_walk walk, const writ
         v_stream_end();
 }
 
-/* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk and
-   the spec alone leave out what no route reaches. */
+/* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk
+   and the spec alone leave out what no route reaches. */
 SMX_INLINE void write_walk(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
     const int packed = walk == SMX_WALK_PACKED, along = walk == SMX_WALK_ROWS || walk == SMX_WALK_SHORT_ROWS || packed;
     const write_mode mode = mode_of_tile(tile, walk, spec);

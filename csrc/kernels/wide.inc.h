@@ -1,7 +1,7 @@
-/* As many doubles as a register has floats, in two registers, for sums of floats. The header of each level that has more
-   than one lane includes this file; vec_scalar.h says what the operations mean. A level defines `doubles`, a register of
-   half as many doubles, with doubles_zero, _add, _sub, _get and _put (doubles in memory), _lower and _upper (the halves
-   of a vector of floats), and _sum (the sum of the lanes, upper half onto lower). */
+/* As many doubles as a register has floats, in two registers, for sums of floats. The header of each level that has
+   more than one lane includes this file; vec_scalar.h says what the operations mean. A level defines `doubles`, a
+   register of half as many doubles, with doubles_zero, _add, _sub, _get and _put (doubles in memory), _lower and _upper
+   (the halves of a vector of floats), and _sum (the sum of the lanes, upper half onto lower). */
 
 typedef struct {
     doubles lower, upper;

@@ -1,7 +1,7 @@
 /* The loops of every write: they apply a formula to each element of a tile. */
 
-/* n contiguous elements: a row; or up to LANES packed rows, each of whose lanes looks up the constants of its row, whose
-   number is that of the element divided by the length of a row. */
+/* n contiguous elements: a row, or up to LANES packed rows. Each lane of packed rows looks up the constants of its row.
+   The row's number is that of the element, divided by the length of a row. */
 typedef struct {
     const char *in[SMX_MAX_INPUTS];
     char *out;
