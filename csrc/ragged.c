@@ -220,9 +220,11 @@ static void do_part(worker *r, int part) {
                 put_nothing(j, k);
             continue;
         }
+        if (is_for_all_threads(j, k))
+            continue;
         if (!smx_fits_window(&r->window, n)) {
-            const int is_left = !is_for_all_threads(j, k), is_row = is_left && j->has_rows && n <= LONGEST_ROW;
-            if (is_left && !(is_row && do_row(r, k, n)))
+            const int is_row = j->has_rows && n <= LONGEST_ROW;
+            if (!(is_row && do_row(r, k, n)))
                 r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
             continue;
         }

@@ -155,9 +155,8 @@ int smx_call_enter(smx_call *call, int threads, ptrdiff_t work) {
     const int is_awake = call->start - SMX_READ(rest_began) < AWAKE;
     if (!is_awake && work < WORTH_WAKING)
         return call->threads = 1;
-    int wanted = smx_policy_width(&policy, call->start, smx_get_threads());
-    if (!smx_policy_is_worth_a_team(spent, (int64_t)SHARE * call->work))
-        wanted = 1;
+    const int has_team = smx_policy_is_worth_a_team(spent, (int64_t)SHARE * call->work);
+    const int wanted = has_team ? smx_policy_width(&policy, call->start, smx_get_threads()) : 1;
     if (wanted == 1)
         SMX_FETCH_ADD(alone, 1);
     else if (call->start - together_ended > AWAKE || policy.state == SMX_PROBING)

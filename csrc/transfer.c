@@ -231,6 +231,7 @@ void smx_load_scattered_lines(smx_worker *w, int k, ptrdiff_t start) {
         smx_copy_numbers(plan, from, numbers, size, first + smx_inner_offset(plan, from, i), step, rows);
         if (from->storage != SMX_REAL)
             plan->kernels->from_half(from->storage, numbers, rows, line);
+        memset(line + rows * j->real_size, 0, (size_t)(line_bytes - rows * j->real_size));
     }
     mask_block(w, k, &block);
 }

@@ -171,7 +171,9 @@ def _repeat_out_of_range(
     losses[at], exponents[at] = rows_losses, rows_exponents
     if gradient is not None and rows_gradient is not None:
         before = np.moveaxis(gradient, call.axis, -1)[at]
-        only_loss = np.isfinite(before).all(axis=-1, keepdims=True) & ~out_of_reach[at][..., None]
         rows_gradient = _core._cast(rows_gradient, gradient.dtype)
+        # An infinity in both may be the rounding to 16 bits.
+        in_range = np.isfinite(before) | (before == rows_gradient)
+        only_loss = in_range.all(axis=-1, keepdims=True) & ~out_of_reach[at][..., None]
         np.moveaxis(gradient, call.axis, -1)[at] = np.where(only_loss, before, rows_gradient)
     return losses, exponents

@@ -108,8 +108,8 @@ def softmax(
     -------
     dask.array.Array
         Of `x`'s shape and chunks and of the type that `softmax_ext.softmax` gives, not computed yet. Special values are
-        treated as there. Elements are within 1.5 ULP of the true value; those of float64 rows in several chunks within 8.
-        How a row is cut may change its last bits.
+        treated as there. Elements are within 1.5 ULP of the true value; those of float64 rows in several chunks within
+        8. How a row is cut may change its last bits.
     logsumexp : dask.array.Array
         What `logsumexp` returns for these arguments. Only with `return_logsumexp`.
 

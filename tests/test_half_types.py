@@ -444,3 +444,21 @@ def test_losses_are_those_of_float32_rounded_once(half, shape, kind):
             assert got[0].dtype == got[1].dtype == half
             assert_array_equal(got[0], want.astype(half))
             assert_array_equal(np.moveaxis(got[1], axis, -1), gradient.astype(half))
+
+
+def test_a_gradient_that_only_float16_makes_infinite_is_float32s_rounded():
+    """The row of an infinite loss is computed again in float64 where float32's gradient is out of range, not else."""
+    rng = np.random.default_rng(80)
+    x, labels = (5 * rng.normal(size=(8, 257))).astype(np.float16), rng.integers(0, 257, 8)
+    keywords = {
+        "where": rng.random(x.shape) < 0.8,
+        "label_smoothing": 0.1,
+        "temperature": 0.5,
+        "reduction": "sum",
+    }
+    keywords["sample_weight"] = 1e6 * rng.random(8)
+    got = softmax_ext.cross_entropy_with_grad(x, labels, **keywords)[1]
+    want = softmax_ext.cross_entropy_with_grad(x.astype(np.float32), labels, **keywords)[1]
+    assert np.isinf(got).any()
+    with np.errstate(over="ignore"):
+        assert_array_equal(got, want.astype(np.float16))

@@ -328,6 +328,15 @@ RAGGED = {
 }
 
 
+def test_a_short_segment_for_all_threads_is_done_once(threads):
+    """It fits into a window, but has so many columns that all threads do it. In place, a second time would be seen."""
+    threads(2)
+    x, indptr = np.random.default_rng(0).normal(size=(92, 256)), [0, 80, 85, 92]
+    want = segment_softmax(x, indptr)
+    assert segment_softmax(x, indptr, out=x) is x
+    assert_same(x, want)
+
+
 @every_type
 @every_function
 @pytest.mark.parametrize("lengths", RAGGED.values(), ids=list(RAGGED))
