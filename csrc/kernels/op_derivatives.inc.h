@@ -280,6 +280,8 @@ static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_
         const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
         if (tile->again)                                                                                               \
             op##_write_with_care(tile, constants);                                                                     \
+        else if (!is_plain_way && walk == SMX_WALK_NARROW_LINES)                                                       \
+            write_lines(tile, &tempered, constants);                                                                   \
         else if (!is_plain_way)                                                                                        \
             write_rarely(tile, walk, &tempered, constants);                                                            \
         else if (walk == SMX_WALK_NARROW_LINES)                                                                        \
