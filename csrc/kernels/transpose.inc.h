@@ -65,13 +65,14 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
 /* ---- rows of different lengths ---------------------------------------------------------------------------------- */
 
 /* Four elements of each row are loaded at a time, also beyond the end of a row. Elements there belong to another row
-   and are replaced. Rows at the very end of the array are copied first, so that nothing beyond the array is read. */
+   and are replaced. Rows at the very end of the array are copied first, so that nothing beyond the array is read. Lanes up
+   to the next multiple of SUMS repeat the last row: kernels read them. */
 static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride) {
     const vec filler = v_set1((real)fill);
-    for (int row = 0; row < count; row += LANES) {
-        const int last = row + LANES <= count ? row + LANES - 1 : count - 1;
-        const ptrdiff_t longest = length[row], shortest = length[last];
+    for (int row = 0; row < count || row % SUMS != 0; row += LANES) {
+        const int first = row < count ? row : count - 1, last = row + LANES <= count ? row + LANES - 1 : count - 1;
+        const ptrdiff_t longest = length[first], shortest = length[last];
         const real *at[LANES];
         real spare[LANES][SMX_SHORT];
         real *to = (real *)block + row;
