@@ -71,19 +71,20 @@ static void fill(char *to, double value, ptrdiff_t count, size_t size) {
         memcpy(to, size == 4 ? (const void *)&single : &value, size);
 }
 
-/* Fills up the shorter rows of a tile with what hidden elements of input k count as, which changes no bit. The lanes
-   beyond the tile's last row get zeros, which make ordinary rows. */
-static void fill_up(const smx_worker *worker, int k, char *block, smx_columns tile) {
-    const smx_job *j = worker->job;
+/* The lanes beyond a tile's last row get zeros, which make ordinary rows. */
+static void clear_lanes(const smx_job *j, char *block, smx_columns tile) {
     const ptrdiff_t size = j->real_size, rows = tile.to - tile.from;
     const ptrdiff_t padded = smx_round_up(rows, j->plan->kernels->row_multiple);
-    for (int at = padded > rows ? 0 : tile.shortest; at < tile.longest; at++) {
-        char *line = block + at * j->pitch * size;
-        if (padded > rows)
-            memset(line + rows * size, 0, (size_t)((padded - rows) * size));
-        if (at >= tile.shortest)
-            fill(line, j->op->hidden.in[k], rows, (size_t)size);
-    }
+    for (int at = 0; padded > rows && at < tile.longest; at++)
+        memset(block + (at * j->pitch + rows) * size, 0, (size_t)((padded - rows) * size));
+}
+
+/* Fills up the shorter rows of a tile with what hidden elements of input k count as, which changes no bit. */
+static void fill_up(const smx_worker *worker, int k, char *block, smx_columns tile) {
+    const smx_job *j = worker->job;
+    clear_lanes(j, block, tile);
+    for (int at = tile.shortest; at < tile.longest; at++)
+        fill(block + at * j->pitch * j->real_size, j->op->hidden.in[k], tile.to - tile.from, (size_t)j->real_size);
 }
 
 /* Returns the place of an element of the axis in an operand whose segments follow one another. */
@@ -147,8 +148,10 @@ void smx_load_segments(smx_worker *worker, int k, ptrdiff_t start) {
         fill_up(worker, k, block.start, tile);
         copy_tile(w, &plan->in[k], w->of->in_order[k], block.start, tile);
     }
-    if (plan->mask.data)
+    if (plan->mask.data) {
         smx_apply_mask(worker, &block, worker->job->op->hidden.in[k], &block);
+        clear_lanes(worker->job, block.start, tile); /* they may repeat hidden elements */
+    }
 }
 
 void smx_store_segments(smx_worker *worker, ptrdiff_t start, int applies_mask) {
