@@ -176,11 +176,6 @@ SMX_INLINE int sum_finish(const smx_tile *tile, ptrdiff_t pieces, const void *pa
             total_with_care(tile, pieces, partials, row, constants);
     for (int row = 0; row < rows; row += LANES)
         v_store(constants + SUM_WAY * SMX_TILE_ROWS + row, v_set1((real)is_plain_way));
-    /* A row that is taken alone is followed by the constants of others, and those behind the last row are read, too. */
-    const int end = (rows + LANES - 1) / LANES * LANES + LANES;
-    for (int k = 0; shift && k <= SUM_WAY; k++)
-        for (int row = rows; row < end && row < SMX_TILE_ROWS; row++)
-            constants[k * SMX_TILE_ROWS + row] = k == SUM_WAY ? (real)is_plain_way : 0;
     return flags; /* A NaN of y may still come up at any element of log_softmax_vjp; its formula takes care of it. */
 }
 #define FINISH(op, what)                                                                                               \
