@@ -126,8 +126,9 @@ SMX_INLINE void apply_to_strips(const smx_tile *tile, const write_spec *spec, co
     ptrdiff_t step[SMX_MAX_INPUTS];
     for (int s = 0; s < strips; s++)
         for (int k = 0; k < spec->constant_count; k++)
-            term[s].c[k] = load_stored((const char *)((const real *)constants + k * SMX_TILE_ROWS + row + s * LANES), left,
-                                       SMX_REAL); /* no constant stands behind the last row, or a row taken alone */
+            term[s].c[k] =
+                load_stored((const char *)((const real *)constants + k * SMX_TILE_ROWS + row + s * LANES), left,
+                            SMX_REAL); /* no constant stands behind the last row, or a row taken alone */
     for (int k = 0; k < spec->inputs; k++) {
         in[k] = (const char *)spec->from[k]->start + row * spec->from[k]->row_stride * size;
         step[k] = spec->from[k]->element_stride * size;
