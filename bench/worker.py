@@ -104,12 +104,12 @@ class Session:
                 first, calls = calibrate(timer)
                 self.timers[form] = timer, calls
             count = min(SAMPLES, int(TURN / first) or 1)
-            seconds[form] = statistics.median(timer.repeat(count, calls)) / calls
+            seconds[form] = sample(timer, count, calls)
             # A bound that was far lower before is not what it is now: something was in its way.
             tries = TRIES if getattr(self.peer, "is_bound", False) else 0
             while tries and seconds[form] > FAR_ABOVE * self.usual[form]:
                 settle()
-                seconds[form] = min(seconds[form], statistics.median(timer.repeat(count, calls)) / calls)
+                seconds[form] = min(seconds[form], sample(timer, count, calls))
                 tries -= 1
             self.usual[form] = min(self.usual[form], seconds[form])
         settle()
@@ -153,6 +153,11 @@ class Session:
         result = digits.train(self.peer.functions)
         settle()
         return result
+
+
+def sample(timer, count, calls):
+    """Seconds a call, the median of so many samples."""
+    return statistics.median(timer.repeat(count, calls)) / calls
 
 
 def calibrate(timer):
