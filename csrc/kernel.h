@@ -162,8 +162,8 @@ typedef struct {
 /* What finish found out about a tile, as flags. */
 enum {
     SMX_NOT_FINITE = 1, /* write may leave NaNs of any kind: canonicalize_nans and apply_mask have to follow */
-    /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted. Of a derivative: numbers
-       are beyond what its formulas can take, and the tile is done again with care. */
+    /* |max| is beyond the range of exp's reduction: repeat reduce with the shift subtracted. A derivative sets it
+       if its formulas cannot take the numbers: the tile is done again with care. */
     SMX_TOO_LARGE = 2,
     SMX_SCALED = 4 /* (losses) constants[1] holds the exponent of each row's loss, and some are not 0 */
 };

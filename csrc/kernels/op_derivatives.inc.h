@@ -265,8 +265,8 @@ static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_
     }
 }
 
-/* The writes of a derivative; `inputs` of the views that follow. Where rows are to be done with care, rows are written
-   one by one. */
+/* Defines the writes of a derivative, which read the `inputs` views that follow. If some rows of a tile are to be done
+   with care, its rows are written one by one. */
 #define WRITES(op, formula_, inputs, ...)                                                                              \
     static void op##_write_with_care(const smx_tile *tile, const real *constants);                                     \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \

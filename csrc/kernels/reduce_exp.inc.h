@@ -42,8 +42,8 @@ SMX_INLINE vec gap_unit(const exp_temperature *t) {
 
 /* The sum of terms times gaps starts at a larger number than that of the terms: larger by a power of two that is above
    the gap of the largest term, as terms fall faster than gaps grow beyond that gap. A start that is larger still would
-   cost digits: the roundings of the sum lose in proportion to it. Where the largest term is negligible, its gap may be
-   more than LARGEST_GAP, but its term is as much smaller. */
+   cost digits: the roundings of the sum lose in proportion to it. If the largest term is negligible, its gap may be
+   more than LARGEST_GAP, but that term is as much smaller. */
 SMX_INLINE vec gaps_start(vec gap) {
     const vec size = v_max(v_set1(1), v_min(gap, v_set1(LARGEST_GAP)));
     return v_mul(power_of_two(v_sub(v_exponent_field(size), v_set1(BIAS - 1))), v_set1(EXP_SUM_START));

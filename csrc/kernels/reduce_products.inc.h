@@ -289,7 +289,7 @@ SMX_INLINE pair sums_of_products_with(const real *y, const real *g, ptrdiff_t n,
     return total[0];
 #endif
 }
-/* The same of rows of one to three elements, which are that many vectors: the products are separated. */
+/* The same for rows of one to three elements: LANES of them fill as many vectors, and their products are separated. */
 SMX_INLINE pair products_of_vectors(const real *y, const real *g, int n) {
     real product[3 * LANES];
     vec column[3];

@@ -175,8 +175,8 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
 /* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
    from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
    bfloat16 is the canonical NaN, whose bits survive the rounding. */
-/* A four: four reals, the partial sums of a short row. Of its operations, v_four_load_first reads the first `count`
-   of four, and puts zeros in the place of the others. */
+/* A four is four reals: the partial sums of a short row. v_four_load_first reads the first `count` of them, and puts
+   zeros in the place of the others. */
 #include "fours.inc.h"
 
 #if REAL_BITS == 32

@@ -10,7 +10,7 @@ typedef struct {
     ptrdiff_t to_next; /* elements to the same place of the next tile, whose output is prefetched; 0: it is not */
 } stretch;
 
-/* Where the rows of a tile from `row` on are, `count` of them or as many as are left. */
+/* Finds `count` rows of a tile from `row` on, or as many as are left. */
 SMX_INLINE stretch stretch_of(const smx_tile *tile, const write_spec *spec, int row, int count, write_mode mode,
                               int packed) {
     const int left = tile->rows - row;
