@@ -25,7 +25,6 @@ enum {
     PARTS_PER_THREAD = 8,
     LONGEST_ROW = 1024, /* elements of a segment that needs no plan */
     MANY_ALIKE = 64, /* so many segments of one length, one after the other, are worth a plan */
-    PREFETCHED = 256, /* elements of the axis that are prefetched at once */
     SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
 };
 
@@ -130,13 +129,15 @@ static void open_row(worker *r) {
 
 /* ---- segments of one length ------------------------------------------------------------------------------------- */
 
-/* How many segments from k on, before `last`, have n elements; 0 if they are too few for a plan. */
-static ptrdiff_t count_alike(const job *j, ptrdiff_t k, ptrdiff_t last, ptrdiff_t n) {
-    const ptrdiff_t *indptr = j->plan->indptr;
-    if (!j->may_run_alike || last - k < MANY_ALIKE || indptr[k + MANY_ALIKE] - indptr[k] != MANY_ALIKE * n)
+/* How many segments from k on, before `last`, have the length of segment k; 0 if they are too few for a plan, or not
+   short. */
+static ptrdiff_t count_alike(const job *j, ptrdiff_t k, ptrdiff_t last) {
+    const ptrdiff_t *indptr = j->plan->indptr, n = smx_segment_length(j->plan, k);
+    if (!j->may_run_alike || n == 0 || n > j->segments.longest || last - k < MANY_ALIKE ||
+        indptr[k + MANY_ALIKE] - indptr[k] != MANY_ALIKE * n)
         return 0;
     ptrdiff_t count = 1;
-    while (k + count < last && indptr[k + count + 1] - indptr[k + count] == n)
+    while (k + count < last && smx_segment_length(j->plan, k + count) == n)
         count++;
     return count < MANY_ALIKE ? 0 : count;
 }
@@ -193,58 +194,47 @@ static int is_for_all_threads(const job *j, ptrdiff_t k) {
     return j->threads > 1 && elements > j->share && smx_threads_for(j->plan, elements) > 1;
 }
 
+/* Does segment k, which is not short, unless it is for all threads. */
+static void do_long(worker *r, ptrdiff_t k) {
+    const job *j = r->job;
+    const ptrdiff_t n = smx_segment_length(j->plan, k);
+    if (is_for_all_threads(j, k) || (j->has_rows && n <= LONGEST_ROW && do_row(r, k, n)))
+        return;
+    r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
+}
+
 static void do_window(worker *r) {
     smx_window *window = &r->window;
-    if (window->count == 0)
-        return;
-    smx_sort_window(window);
-    for (int t = 0; t < window->tiles; t++) {
+    const int *of_kind = window->of_kind;
+    while (smx_open_next_columns(window)) {
         smx_tile *tile = &r->columns.tile;
-        window->open = window->tile[t];
         tile->rows = window->open.to - window->open.from;
         tile->row_length = window->open.longest;
         smx_do_open_rows(&r->columns, 0, 0);
     }
-    smx_clear_window(window);
+    int i = window->count - of_kind[SMX_LONG] - of_kind[0];
+    for (; i < window->count - of_kind[SMX_LONG]; i++)
+        if (!r->job->columns.op->elementwise)
+            put_nothing(r->job, window->first + window->segment[i]);
+    for (; i < window->count; i++)
+        do_long(r, window->first + window->segment[i]);
 }
 
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
-    ptrdiff_t prefetched = 0;
     r->window.end = j->plan->indptr[last];
-    for (ptrdiff_t k = segment_at(j, part * j->share); k < last; k++) {
-        const ptrdiff_t n = smx_segment_length(j->plan, k), end = j->plan->indptr[k + 1];
-        if (n == 0) {
-            if (!j->columns.op->elementwise)
-                put_nothing(j, k);
-            continue;
-        }
-        if (is_for_all_threads(j, k))
-            continue;
-        if (!smx_fits_window(&r->window, n)) {
-            const int is_row = j->has_rows && n <= LONGEST_ROW;
-            if (!(is_row && do_row(r, k, n)))
-                r->failed |= run_alone(&r->alone, j, k, 1) != SMX_DONE;
-            continue;
-        }
-        const ptrdiff_t alike = count_alike(j, k, last, n);
+    for (ptrdiff_t k = segment_at(j, part * j->share); k < last;) {
+        const ptrdiff_t alike = count_alike(j, k, last);
         if (alike > 0) {
             r->failed |= run_alike(j, k, alike) != SMX_DONE;
-            k += alike - 1;
+            k += alike;
             continue;
         }
-        if (j->segments.prefetches && end > prefetched) {
-            const ptrdiff_t from = smx_max(end - n, prefetched);
-            prefetched = smx_min(end + PREFETCHED, j->plan->inner_shape[0]);
-            smx_prefetch_elements(&j->segments, from, prefetched);
-        }
-        if (!smx_add_segment(&r->window, k, n)) {
-            do_window(r);
-            smx_add_segment(&r->window, k, n);
-        }
+        smx_fill_window(&r->window, k, last, j->may_run_alike ? MANY_ALIKE : 0);
+        do_window(r);
+        k += r->window.count;
     }
-    do_window(r);
 }
 
 /* Makes a worker with its scratch memory behind it; returns NULL if there is no memory. */
@@ -270,7 +260,7 @@ static worker *open_worker(const job *j) {
     w->tile.temperature = columns->temperature;
     r->job = j;
     r->window.of = &j->segments;
-    smx_clear_window(&r->window);
+    r->window.prefetched = 0;
     open_row(r);
     r->alone = *j->plan;
     r->alone.indptr = NULL;
@@ -364,11 +354,11 @@ static void set_up_columns(smx_job *c, const smx_plan *plan, ptrdiff_t elements)
     c->saves = c->op->saves;
     c->prefetches = smx_beyond_cache(c->op->inputs + c->op->elementwise, elements * c->real_size);
     /* As in route.c: if the pitch were a power of two, all lines would fall into a few sets of the cache. */
-    c->pitch = smx_round_up(smx_min(SMX_WINDOW_ROWS, elements), multiple) + multiple;
+    c->pitch = smx_round_up(smx_min(SMX_TILE_ROWS, elements), multiple) + multiple;
     const ptrdiff_t block = smx_round_up(smx_min(SMX_SHORT, plan->inner_shape[0]), 4) * c->pitch;
     c->block_bytes = smx_round_up(block * c->real_size, 64);
     c->saved_bytes = c->saves ? c->block_bytes : 0;
-    c->partial_bytes = SMX_PARTIALS * SMX_WINDOW_ROWS * c->real_size;
+    c->partial_bytes = SMX_PARTIALS * SMX_TILE_ROWS * c->real_size;
     c->mask_bytes = plan->mask.data ? smx_round_up(block, 64) : 0;
     c->scratch_bytes = c->op->inputs * c->block_bytes + c->saved_bytes + c->partial_bytes + c->mask_bytes;
 }
@@ -381,6 +371,7 @@ static void set_up_segments(smx_segments *s, const smx_plan *plan, const smx_job
     for (int k = 0; k < columns->op->inputs; k++)
         s->in_order[k] = is_in_order(plan, &plan->in[k], s->inner_count, columns->real_size);
     s->out_in_order = columns->op->elementwise && is_in_order(plan, &plan->out, s->inner_count, columns->real_size);
+    s->longest = s->inner_count <= SMX_TILE_ROWS ? SMX_SHORT : 0;
     s->pitch = columns->pitch;
     s->prefetches = (columns->op->inputs + 1) * elements * columns->real_size > SECOND_LEVEL;
 }
@@ -411,6 +402,8 @@ int smx_run_ragged(smx_plan *plan) {
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;
+    if (j.threads > 1 && j.segments.longest * j.segments.inner_count > j.share)
+        j.segments.longest = j.share / j.segments.inner_count; /* longer ones may be for all threads */
     if (plan->explanation)
         snprintf(plan->explanation, SMX_EXPLANATION, "ragged: %td segments in %d part%s, %d thread%s", plan->segments,
                  j.parts, j.parts == 1 ? "" : "s", j.threads, j.threads == 1 ? "" : "s");

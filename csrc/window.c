@@ -19,48 +19,95 @@
 
 /* ---- columns ---------------------------------------------------------------------------------------------------- */
 
+enum { PREFETCHED = 256 }; /* elements of the axis that are prefetched at once */
+
+/* Returns the place of an element of the axis in an operand whose segments follow one another. */
+static char *find_element(const smx_segments *of, const smx_operand *operand, ptrdiff_t number) {
+    return operand->data + number * of->inner_count * (ptrdiff_t)of->plan->kernels->real_size;
+}
+
+/* Segments are copied in order of length, which the processor does not foresee. */
+static void prefetch_elements(smx_window *w, ptrdiff_t from, ptrdiff_t to) {
+    const smx_plan *plan = w->of->plan;
+    const int inputs = plan->kernels->op[plan->op].inputs;
+    from = smx_max(from, w->prefetched);
+    to = smx_min(to + PREFETCHED, plan->inner_shape[0]);
+    for (int k = 0; k <= inputs; k++) {
+        const smx_operand *operand = k < inputs ? &plan->in[k] : &plan->out;
+        if (k < inputs ? !w->of->in_order[k] : !w->of->out_in_order || plan->out.data == plan->in[0].data)
+            continue;
+        const char *end = find_element(w->of, operand, to);
+        for (const char *at = find_element(w->of, operand, from); at < end; at += SMX_CACHE_LINE)
+            SMX_PREFETCH(at);
+    }
+    w->prefetched = to;
+}
+
 /* Counting sort. Segments of equal length stay in order. */
 static void sort_segments(smx_window *w) {
-    int segments_of[SMX_SHORT + 1] = {0}, next[SMX_SHORT + 1], before = 0;
-    for (int i = 0; i < w->count; i++)
-        segments_of[w->added_length[i]]++;
-    for (int n = w->longest; n >= w->shortest; n--) {
+    const ptrdiff_t *indptr = w->of->plan->indptr + w->first;
+    int next[SMX_LONG + 1], before = 0;
+    for (int n = SMX_SHORT; n > 0; n--) {
         next[n] = before;
-        memset(w->length + before, n, (size_t)segments_of[n]);
-        before += segments_of[n];
+        if (w->of_kind[n] > 0)
+            memset(w->length + before, n, (size_t)w->of_kind[n]);
+        before += w->of_kind[n];
     }
+    next[0] = before;
+    next[SMX_LONG] = before + w->of_kind[0];
     for (int i = 0; i < w->count; i++) {
-        const int to = next[w->added_length[i]]++;
-        w->segment[to] = w->added[i];
-        w->start[to] = w->of->plan->indptr[w->added[i]];
+        const int to = next[w->kind[i]]++;
+        w->segment[to] = (uint16_t)i;
+        w->start[to] = indptr[i];
     }
+    w->rows = before * (int)w->of->inner_count;
     /* Loops read a vector of lengths at a time, from the first row of any tile on. */
-    memset(w->length + w->count, w->shortest, (size_t)w->of->plan->kernels->row_multiple);
+    if (before > 0)
+        memset(w->length + before, w->length[before - 1], (size_t)w->of->plan->kernels->row_multiple);
+}
+
+void smx_fill_window(smx_window *w, ptrdiff_t first, ptrdiff_t last, int alike) {
+    const ptrdiff_t *indptr = w->of->plan->indptr + first, longest = w->of->longest;
+    const int most = (int)smx_min(last - first, SMX_WINDOW_SEGMENTS);
+    ptrdiff_t room = smx_max(1, SMX_WINDOW_ELEMENTS / w->of->inner_count);
+    int i = 0;
+    memset(w->of_kind, 0, sizeof w->of_kind);
+    for (; i < most && room > 0; i++) {
+        const ptrdiff_t n = indptr[i + 1] - indptr[i];
+        const int is_short = n <= longest;
+        if (alike > 0 && i > 0 && i % alike == 0 && i + alike <= last - first && n > 0 && is_short &&
+            indptr[i + alike] - indptr[i] == alike * n)
+            break;
+        if (w->of->prefetches && is_short && indptr[i + 1] > w->prefetched)
+            prefetch_elements(w, indptr[i], indptr[i + 1]);
+        w->kind[i] = (uint8_t)(is_short ? n : SMX_LONG);
+        w->of_kind[w->kind[i]]++;
+        room -= is_short ? n : 0;
+    }
+    w->first = first;
+    w->count = i;
+    w->open.to = 0;
+    sort_segments(w);
 }
 
 /* A tile takes SUMS rows, and more while the next is not much shorter than its first. Rows of up to SMX_FEW elements
    have tiles of their own, as their products are added in another way. */
-static void cut_window(smx_window *w) {
-    const int lanes = w->of->plan->kernels->row_multiple, beside = (int)w->of->inner_count;
-    w->tiles = 0;
-    for (int from = 0; from < w->rows;) {
-        smx_columns tile = {from, from, 0, w->length[from / beside]};
-        do
-            tile.to += lanes;
-        while (tile.to < w->rows && 4 * w->length[tile.to / beside] >= 3 * tile.longest);
-        tile.to = (int)smx_min(tile.to, w->rows);
-        while (tile.longest > SMX_FEW && w->length[(tile.to - 1) / beside] <= SMX_FEW)
-            tile.to--;
-        tile.shortest = w->length[(tile.to - 1) / beside];
-        w->tile[w->tiles++] = tile;
-        from = tile.to;
-    }
-}
-
-void smx_sort_window(smx_window *w) {
-    w->rows = w->count * (int)w->of->inner_count;
-    sort_segments(w);
-    cut_window(w);
+int smx_open_next_columns(smx_window *w) {
+    enum { FIRST_LEVEL = 2048 }; /* elements of a tile of more than SUMS rows */
+    const int lanes = w->of->plan->kernels->row_multiple, beside = (int)w->of->inner_count, from = w->open.to;
+    if (from >= w->rows)
+        return 0;
+    smx_columns tile = {from, from, 0, w->length[from / beside]};
+    const int most = (int)smx_min(w->rows, from + smx_min(SMX_TILE_ROWS, smx_max(lanes, FIRST_LEVEL / tile.longest)));
+    do
+        tile.to += lanes;
+    while (tile.to + lanes <= most && 4 * w->length[tile.to / beside] >= 3 * tile.longest);
+    tile.to = (int)smx_min(tile.to, w->rows);
+    while (tile.longest > SMX_FEW && w->length[(tile.to - 1) / beside] <= SMX_FEW)
+        tile.to--;
+    tile.shortest = w->length[(tile.to - 1) / beside];
+    w->open = tile;
+    return 1;
 }
 
 /* ---- reals ------------------------------------------------------------------------------------------------------ */
@@ -87,32 +134,13 @@ static void fill_up(const smx_worker *worker, int k, char *block, smx_columns ti
         fill(block + at * j->pitch * j->real_size, j->op->hidden.in[k], tile.to - tile.from, (size_t)j->real_size);
 }
 
-/* Returns the place of an element of the axis in an operand whose segments follow one another. */
-static char *find_element(const smx_segments *of, const smx_operand *operand, ptrdiff_t number) {
-    return operand->data + number * of->inner_count * (ptrdiff_t)of->plan->kernels->real_size;
-}
-
-/* Segments are copied in order of length, which the processor does not foresee. */
-void smx_prefetch_elements(const smx_segments *of, ptrdiff_t from, ptrdiff_t to) {
-    const smx_plan *plan = of->plan;
-    const int inputs = plan->kernels->op[plan->op].inputs;
-    for (int k = 0; k <= inputs; k++) {
-        const smx_operand *operand = k < inputs ? &plan->in[k] : &plan->out;
-        if (k < inputs ? !of->in_order[k] : !of->out_in_order || plan->out.data == plan->in[0].data)
-            continue;
-        const char *end = find_element(of, operand, to);
-        for (const char *at = find_element(of, operand, from); at < end; at += SMX_CACHE_LINE)
-            SMX_PREFETCH(at);
-    }
-}
-
 /* Copies the rows of a tile to the block, or from the block if the operand is the output. */
 static void copy_tile(const smx_window *w, const smx_operand *operand, int in_order, char *block, smx_columns tile) {
     const smx_plan *plan = w->of->plan;
     const ptrdiff_t size = (ptrdiff_t)plan->kernels->real_size, beside = w->of->inner_count;
     const ptrdiff_t step = w->of->pitch * size;
     const int is_output = operand == &plan->out;
-    for (ptrdiff_t i = tile.from / beside; i < w->count && i * beside < tile.to; i++) {
+    for (ptrdiff_t i = tile.from / beside; i * beside < tile.to; i++) {
         const ptrdiff_t n = w->length[i], column = i * beside, first = smx_max(column, tile.from),
                         last = smx_min(column + beside, tile.to);
         char *at = block + (first - tile.from) * size;
@@ -192,9 +220,18 @@ smx_view smx_find_mask_of_segments(smx_worker *worker, ptrdiff_t start, ptrdiff_
 void smx_store_numbers_of_segments(smx_worker *worker, const smx_operand *to, const char *numbers) {
     const smx_window *w = worker->context;
     const smx_plan *plan = worker->job->plan;
-    const ptrdiff_t size = worker->job->real_size, beside = w->of->inner_count;
+    const ptrdiff_t size = worker->job->real_size, beside = w->of->inner_count, step = to->inner[0];
+    char *first = to->data + w->first * step;
+    if (beside == 1 && !to->swapped) {
+        /* Two loops with the same body: the compiler knows the size in each. */
+        for (int c = w->open.from; size == 4 && c < w->open.to; c++, numbers += 4)
+            memcpy(first + w->segment[c] * step, numbers, 4);
+        for (int c = w->open.from; size == 8 && c < w->open.to; c++, numbers += 8)
+            memcpy(first + w->segment[c] * step, numbers, 8);
+        return;
+    }
     for (ptrdiff_t c = w->open.from; c < w->open.to; c++, numbers += size) {
-        char *at = smx_find_row(plan, to, c % beside) + w->segment[c / beside] * to->inner[0];
+        char *at = smx_find_row(plan, to, c % beside) + (w->first + w->segment[c / beside]) * step;
         smx_copy_elements(at, 0, numbers, 0, 1, size, to->swapped);
     }
 }

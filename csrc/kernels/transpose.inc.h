@@ -64,71 +64,98 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
 
 /* ---- rows of different lengths ---------------------------------------------------------------------------------- */
 
+/* A strip is LANES rows, of which the last is taken again where there are no more. Most strips have rows of one length.
+   The last four elements of such rows may include some that have been moved before. */
+SMX_INLINE int is_even_strip(const uint8_t *length, int rows) { return length[0] == length[rows - 1] && length[0] >= 4; }
+
+SMX_INLINE void even_strip_to_columns(const real *const *at, ptrdiff_t n, real *to, ptrdiff_t element_stride) {
+    for (ptrdiff_t j = 0; j < n; j += 4) {
+        const ptrdiff_t here = j + 4 <= n ? j : n - 4;
+        vec column[4];
+        v_load_columns(at, here, column);
+        for (int k = 0; k < 4; k++)
+            v_store(to + (here + k) * element_stride, column[k]);
+    }
+}
+
 /* Four elements of each row are loaded at a time, also beyond the end of a row. Elements there belong to another row
-   and are replaced. Rows at the very end of the array are copied first, so that nothing beyond the array is read. Lanes up
-   to the next multiple of SUMS repeat the last row: kernels read them. */
+   and are replaced. */
+SMX_INLINE void uneven_strip_to_columns(const real *const *at, const uint8_t *length, int rows, vec filler, real *to,
+                                        ptrdiff_t element_stride) {
+    const ptrdiff_t longest = length[0], shortest = length[rows - 1];
+    real lengths[LANES];
+    vec column[4];
+    ptrdiff_t j = 0;
+    for (int k = 0; k < LANES; k++)
+        lengths[k] = length[k];
+    for (; j + 4 <= shortest; j += 4) {
+        v_load_columns(at, j, column);
+        for (int k = 0; k < 4; k++)
+            v_store(to + (j + k) * element_stride, column[k]);
+    }
+    for (; j < longest; j += 4) {
+        v_load_columns(at, j, column);
+        for (int k = 0; k < 4; k++)
+            v_store(to + (j + k) * element_stride,
+                    v_select_le(v_set1((real)(j + k + 1)), v_load(lengths), column[k], filler));
+    }
+}
+
+/* Rows at the very end of the array are copied first, so that nothing beyond the array is read. Lanes up to the next
+   multiple of SUMS repeat the last row: kernels read them. */
 static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride) {
     const vec filler = v_set1((real)fill);
     for (int row = 0; row < count || row % SUMS != 0; row += LANES) {
-        const int first = row < count ? row : count - 1, last = row + LANES <= count ? row + LANES - 1 : count - 1;
-        const ptrdiff_t longest = length[first], shortest = length[last];
+        const int first = row < count ? row : count - 1, rows = row + LANES <= count ? LANES : count - first;
+        const int is_even = is_even_strip(length + first, rows);
+        const ptrdiff_t longest = length[first];
         const real *at[LANES];
         real spare[LANES][SMX_SHORT];
         real *to = (real *)block + row;
         for (int k = 0; k < LANES; k++) {
-            const int from = row + k < last ? row + k : last; /* the last row is taken again where there are no more */
+            const int from = first + (k < rows ? k : rows - 1);
             at[k] = (const real *)array + start[from];
-            if (start[from] + longest + 3 >= end) {
+            if (!is_even && start[from] + longest + 3 >= end) {
                 memcpy(spare[k], at[k], length[from] * sizeof(real));
                 memset(spare[k] + length[from], 0, (SMX_SHORT - length[from]) * sizeof(real));
                 at[k] = spare[k];
             }
         }
-        vec column[4];
-        ptrdiff_t j = 0;
-        for (; j + 4 <= shortest; j += 4) {
-            v_load_columns(at, j, column);
-            for (int k = 0; k < 4; k++)
-                v_store(to + (j + k) * element_stride, column[k]);
-        }
-        for (; j < longest; j += 4) {
-            v_load_columns(at, j, column);
-            for (int k = 0; k < 4; k++) {
-                const uint8_t here = (uint8_t)(j + k);
-                int longer = 0; /* so many of the rows, which are the first ones */
-                for (int lane = 0; lane < LANES; lane++)
-                    longer += length[row + lane] > here;
-                const vec last_longer = v_set1((real)(longer - 1));
-                v_store(to + (j + k) * element_stride,
-                        v_select_le(v_load(lane_numbers), last_longer, column[k], filler));
-            }
-        }
-        for (; j < n; j++)
+        if (is_even)
+            even_strip_to_columns(at, longest, to, element_stride);
+        else
+            uneven_strip_to_columns(at, length + first, rows, filler, to, element_stride);
+        for (ptrdiff_t j = is_even ? longest : (longest + 3) / 4 * 4; j < n; j++)
             v_store(to + j * element_stride, filler);
     }
 }
 
-/* The last one to three elements of a row take a way through other memory, as nothing beyond them may be written. */
+SMX_INLINE void load_four_columns(const real *from, ptrdiff_t element_stride, vec *column) {
+    for (int k = 0; k < 4; k++)
+        column[k] = v_load(from + k * element_stride);
+}
+
+/* The last one to three elements of rows of different lengths, or of fewer than four elements, take a way through other
+   memory, as nothing beyond them may be written. */
 static void columns_to_segments(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
                                 const uint8_t *length, int count) {
     for (int row = 0; row < count; row += LANES) {
-        const int rows = count - row < LANES ? count - row : LANES;
-        const ptrdiff_t longest = length[row], shortest = rows == LANES ? length[row + LANES - 1] : 0;
+        const int rows = count - row < LANES ? count - row : LANES, is_even = is_even_strip(length + row, rows);
+        const ptrdiff_t longest = length[row], shortest = length[row + rows - 1];
         const real *from = (const real *)block + row;
-        real *at[LANES], *to[LANES], spare[LANES][4];
+        real *at[LANES], *to[LANES], beyond[SMX_SHORT], spare[LANES][4];
         vec column[4];
         for (int k = 0; k < LANES; k++)
-            at[k] = k < rows ? (real *)array + start[row + k] : spare[k];
+            at[k] = k < rows ? (real *)array + start[row + k] : beyond;
         ptrdiff_t j = 0;
-        for (; j + 4 <= shortest; j += 4) {
-            for (int k = 0; k < 4; k++)
-                column[k] = v_load(from + (j + k) * element_stride);
-            v_store_columns(at, j, column);
+        for (; is_even ? j < longest : j + 4 <= shortest; j += 4) {
+            const ptrdiff_t here = j + 4 <= longest ? j : longest - 4;
+            load_four_columns(from + here * element_stride, element_stride, column);
+            v_store_columns(at, here, column);
         }
         for (; j < longest; j += 4) {
-            for (int k = 0; k < 4; k++)
-                column[k] = v_load(from + (j + k) * element_stride);
+            load_four_columns(from + j * element_stride, element_stride, column);
             for (int k = 0; k < LANES; k++)
                 to[k] = k < rows && length[row + k] - j >= 4 ? at[k] + j : spare[k];
             v_store_columns(to, 0, column);
