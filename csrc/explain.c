@@ -54,7 +54,7 @@ void smx_explain_job(const smx_job *j, char *text, size_t size) {
     }
     append(text, size, all_in_place ? ", read in place, " : ", read by a block, ");
     append(text, size, outputs[j->output]);
-    append(text, size, j->keeps_pieces ? ", keeps pieces" : "");
+    append(text, size, smx_keeps_pieces(j) ? ", keeps pieces" : "");
     append(text, size, j->saves ? ", saves exponentials" : "");
     append(text, size, j->looks_ahead ? ", looks ahead" : "");
     append(text, size, j->prefetches ? ", prefetches" : ""); /* inputs, results or both */

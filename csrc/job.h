@@ -93,7 +93,6 @@ struct smx_job {
     int uniform; /* tiles are opened by adding to the pointers of the tile before */
     int masks_in_kernel; /* kernels apply the mask, if its strides allow it */
     int row_results_adjacent; /* the results of one number a row are contiguous */
-    int keeps_pieces; /* blocks have room for all pieces of a tile, and write finds what reduce has loaded */
     int compact; /* lines follow one another in the arrays, and do so in blocks, too: blocks have no padding */
 
     /* Scratch memory, in bytes. */
@@ -101,6 +100,11 @@ struct smx_job {
     ptrdiff_t piece_bytes; /* of a piece in a block */
     ptrdiff_t block_bytes, saved_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
 };
+
+/* True if blocks have room for all pieces of a tile, so that write finds what reduce has loaded. */
+static inline int smx_keeps_pieces(const smx_job *j) {
+    return j->pieces > 1 && j->block_bytes > j->piece_bytes;
+}
 
 /* What finish made of a tile: the constants of its rows, and the shift that they need, which most rows do not. */
 typedef struct {

@@ -264,9 +264,8 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
     int is_loaded = c->is_masked && !j->masks_in_kernel;
     for (int k = 0; k < c->op->inputs; k++)
         is_loaded |= !j->in_place[k];
-    j->keeps_pieces = j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
-                      c->op->inputs * j->pieces * block <= KEPT_PIECES && smx_may(SMX_KEEP_PIECES);
-    if (j->keeps_pieces)
+    if (j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
+        c->op->inputs * j->pieces * block <= KEPT_PIECES && smx_may(SMX_KEEP_PIECES))
         j->block_bytes *= j->pieces;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
