@@ -102,9 +102,7 @@ struct smx_job {
 };
 
 /* True if blocks have room for all pieces of a tile, so that write finds what reduce has loaded. */
-static inline int smx_keeps_pieces(const smx_job *j) {
-    return j->pieces > 1 && j->block_bytes > j->piece_bytes;
-}
+static inline int smx_keeps_pieces(const smx_job *j) { return j->pieces > 1 && j->block_bytes > j->piece_bytes; }
 
 /* What finish made of a tile: the constants of its rows, and the shift that they need, which most rows do not. */
 typedef struct {
