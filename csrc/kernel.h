@@ -198,6 +198,7 @@ typedef struct {
     int writes_unshifted; /* write reads the elements as they are: the shift has gone into the constants */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
+    int has_long_finish; /* finish takes logarithms: a long chain of operations for each vector of rows */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */
     smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not support the walk */
     smx_finish *finish;

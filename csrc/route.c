@@ -43,6 +43,9 @@ enum {
     /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
        first-level cache; the other half is for the second block and for results. */
     ROWS_BLOCK = 16 * 1024,
+    /* The same where finish is a long chain of operations, which takes as long for one row as for a vector of rows: a
+       part of the second-level cache. */
+    LONG_FINISH_BLOCK = 128 * 1024,
     /* The most bytes that count as within the cache, even if the cache is larger or its size is unknown. */
     MOST_IN_CACHE = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
@@ -200,7 +203,8 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
         const ptrdiff_t row_bytes = (c->op->inputs + c->op->saves) * piece * j->real_size;
-        const ptrdiff_t rows = smx_min(SMX_ROWS_AT_ONCE, smx_min(share, ROWS_BLOCK / row_bytes));
+        const ptrdiff_t block = c->op->has_long_finish ? LONG_FINISH_BLOCK : ROWS_BLOCK;
+        const ptrdiff_t rows = smx_min(SMX_ROWS_AT_ONCE, smx_min(share, block / row_bytes));
         j->tile_rows = (int)smx_min(smx_max(1, rows), j->span);
     }
     count_tiles(j, 0);
@@ -336,12 +340,18 @@ int smx_shares_pieces(const smx_job *j) {
 
 /* ---- tiny calls ------------------------------------------------------------------------------------------------- */
 
+/* True if an array of a number for each row is contiguous, and of reals. */
+static int are_numbers_of_rows(const smx_plan *plan, const smx_operand *numbers, ptrdiff_t rows) {
+    return numbers->storage == SMX_REAL && smx_is_native(plan, numbers, 0) &&
+           (rows == 1 || numbers->outer[0] == (ptrdiff_t)plan->kernels->real_size);
+}
+
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route) {
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
+    if (rows * n > TINY || !is_plain || op->has_targets || tiny_off)
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
@@ -350,8 +360,8 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
             return 0;
         are_packed &= rows == 1 || operand->outer[0] == n * size; /* the stride of a single row may be any */
     }
-    if (!op->elementwise && (plan->out.storage != SMX_REAL || !smx_is_native(plan, &plan->out, 0) ||
-                             (rows > 1 && plan->out.outer[0] != size)))
+    if ((!op->elementwise && !are_numbers_of_rows(plan, &plan->out, rows)) ||
+        (op->has_row_out && !are_numbers_of_rows(plan, &plan->row_out, rows)))
         return 0;
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);

@@ -194,6 +194,7 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
 #define LOG_SOFTMAX_LOGSUMEXP_ROW                                                                                      \
     {.name = "log_softmax_logsumexp",                                                                                  \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
@@ -213,6 +214,7 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
 #define LOG_SOFTMAX_ROW                                                                                                \
     {.name = "log_softmax",                                                                                            \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \

@@ -186,6 +186,7 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
 #define LABEL_LOSS_ROW                                                                                                 \
     {.name = "label_loss",                                                                                             \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .has_labels = 1,                                                                                                  \
      .has_targets = 1,                                                                                                 \
      .may_shift = 1,                                                                                                   \
@@ -198,6 +199,7 @@ WRITE(target_loss, columns) { target_loss_write(tile, SMX_WALK_COLUMNS, constant
 #define LABEL_LOSS_GRAD_ROW                                                                                            \
     {.name = "label_loss_grad",                                                                                        \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
      .has_labels = 1,                                                                                                  \

@@ -3,7 +3,8 @@
    also add up each term times its gap, (max - x) / T. */
 
 /* The reduces of OTHERS. */
-static smx_reduce log_softmax_reduce_rows, log_softmax_reduce_columns, log_softmax_reduce_short_columns;
+static smx_reduce log_softmax_reduce_rows, log_softmax_reduce_short_rows, log_softmax_reduce_columns,
+    log_softmax_reduce_short_columns;
 
 /* ---- ROWS ------------------------------------------------------------------------------------------------------- */
 
@@ -139,7 +140,12 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
     for (int row = 0; what == OTHERS_SAVING_ALL && row < rows; row += LANES)
         far.any |= any_far(read_largest(partial, rows, row), t);
     if (far.any) { /* first, because the exponentials may be saved where the elements are */
-        log_softmax_reduce_rows(tile, partial);
+        smx_tile others = *tile;
+        others.lookahead.maxima = NULL; /* those of this tile have been found */
+        if (sum_count == 1)
+            log_softmax_reduce_short_rows(&others, partial);
+        else
+            log_softmax_reduce_rows(&others, partial);
         far_rows_keep(&far, rows, partial);
     }
 
