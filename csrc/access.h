@@ -1,4 +1,4 @@
-/* What route.c and access.c, which together choose the way of a call, offer to each other. */
+/* What route.c and access.c offer to each other. Together they choose the way of a call. */
 
 #ifndef SMX_ACCESS_H
 #define SMX_ACCESS_H

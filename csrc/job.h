@@ -1,5 +1,5 @@
-/* A job: a plan cut into tiles, with its route. route.c and access.c fill in a job, or ragged.c for its windows; rows.c, tile.c and
-   transfer.c read it. This file also declares what these files offer to each other. */
+/* A job: a plan cut into tiles, with its route. route.c and access.c fill in a job, or ragged.c for its windows;
+   rows.c, tile.c and transfer.c read it. This file also declares what these files offer to each other. */
 
 #ifndef SMX_JOB_H
 #define SMX_JOB_H

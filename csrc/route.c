@@ -1,6 +1,6 @@
 /* The table of routes: which way a call takes, and how it is cut. access.c then decides where the operands of the route
-   are read, and how its results are stored. These two files hold every threshold and every decision of that kind, and
-   no result depends on them.
+   are read, and how its results are stored. For rows of one length, these two files hold every threshold and every
+   decision of that kind, and no result depends on them.
 
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
@@ -16,7 +16,8 @@
        lines         long, side by side                COLUMNS           in place if lines adjoin, else a block
        gathered      any                               ROWS              a block
 
-   A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
+   The array `routes` has no entry for a tiny call, which takes the walk of "rows", "few", "packed" or "short"
+   (smx_is_tiny).
 
    Rows are side by side if they are nearer to one another than the elements of a row are. Only native reals are read in
    place. An array of another storage, byte order or alignment goes through a block, and so does a masked one.
