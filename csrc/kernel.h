@@ -202,6 +202,7 @@ typedef struct {
     int has_row_out; /* leaves a result for each row in constants[0] beside those for elements, or in constants[1] */
     int has_targets; /* a loss: takes targets, and has an exponent beside its result for each row */
     int has_labels; /* takes a label and a factor for each row */
+    int takes_initial; /* the sum may include an initial term for each row */
     int saves; /* reduce can save work for write in tile->saved */
     int may_shift; /* finish may answer SMX_TOO_LARGE, and wants the shift subtracted from the first input */
     int writes_unshifted; /* write reads the elements as they are: the shift has gone into the constants */

@@ -143,25 +143,14 @@ static const route routes[] = {
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
-const char *smx_route_of_table(int k) { return k < ROUTES ? routes[k].name : NULL; }
-
-/* What tests have turned off: bits of the table's rows, and of enum smx_option. */
-static unsigned routes_off, options_off;
-static int tiny_off;
-
-void smx_turn(enum smx_switch what, int number, int off) {
-    unsigned *bits = what == SMX_SWITCH_ROUTE ? &routes_off : &options_off;
-    if (what == SMX_SWITCH_TINY)
-        tiny_off = off;
-    else
-        *bits = off ? *bits | 1u << number : *bits & ~(1u << number);
+/* Number 0 is the tiny call, and the rows of the table follow. */
+const char *smx_route_name(int number) {
+    return number == 0 ? "tiny" : number <= ROUTES ? routes[number - 1].name : NULL;
 }
-
-int smx_may(enum smx_option option) { return !(options_off >> option & 1); }
 
 static const route *find_route(const smx_facts *c) {
     const route *r = routes;
-    while (!r->fits(c) || (!r->takes_all && routes_off >> (r - routes) & 1))
+    while (!r->fits(c) || (!r->takes_all && !smx_may_take((int)(r - routes) + 1)))
         r++;
     return r;
 }
@@ -342,7 +331,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
+    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || !smx_may_take(0))
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
