@@ -129,7 +129,7 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 
 /* The exponent of T / divisor is part of the factor of the exponentials if it is in this range, else applied at the
    end. Below the range, the factor or its product with an exponential might be subnormal. */
-#define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
+#define LEAST_EXPONENT (REAL_BITS == 32 ? -27 : -643)
 #define LARGEST_EXPONENT (REAL_BITS == 32 ? 120 : 1000)
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of

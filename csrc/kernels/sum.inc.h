@@ -65,7 +65,8 @@ SMX_INLINE pair sum_renormalize(pair s) {
    any order of the terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly by
    fours, in fused steps: that loses at most 0.26 u of the sum of the four terms (docs/accuracy.md, lemma 3). These steps
    take so long that their result is added only after the next four M, which would otherwise have to wait. */
-#define EXP_SUM_START (2 * (real)((real_bits)1 << HEADROOM))
+#define EXP_SUM_START (2 * (real)(REAL_BITS == 32 ? 0x1p64 : 0x1p320))
+_Static_assert(HEADROOM == (REAL_BITS == 32 ? 64 : 320), "the start is 2^(HEADROOM + 1)");
 
 typedef struct {
     vec high, low, small;
