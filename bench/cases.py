@@ -218,13 +218,14 @@ def _cells():
     last += ["100000x10", "1000000x3", "4096x4096"]
     others = ["1000x4096:axis=0", "2x21x512x512:axis=1", "64x1000x10:axis=1", "10x100000:axis=0"]
     few = ["64x10", "128x1000", "32x128256", "100000x10"]
+    wide = ["128x1000:wide"]
     shapes = {
-        "softmax": last + others,
-        "log_softmax": last + others,
+        "softmax": last + others + wide,
+        "log_softmax": last + others + wide,
         "softmax_vjp": last + others,
         "log_softmax_vjp": last,
         "cross_entropy": few,
-        "logsumexp": few,
+        "logsumexp": few + wide,
     }
     return [parse(f"{op}:{dtype}:{shape}") for op in shapes for dtype in DTYPES for shape in shapes[op]]
 

@@ -65,6 +65,22 @@ def test_no_ratio_is_shown_as_zero_and_none_is_endless():
     assert [moved(x) for x in (0.5, 1.25, 3165.4, 0.001)] == ["-50%", "+25%", "3165×", "0.001×"]
 
 
+def test_a_disturbed_roof_is_timed_again(monkeypatch):
+    from bench.rounds import Rounds
+
+    rounds = Rounds([], [1], timeout=1, rounds=2, tick=None)
+    ours, roof = ("softmax_ext", 1), ("roof", 1)
+    records = {(ours, "own"): {"seconds": [1.0, 1.1]}, (roof, "own"): {"seconds": [10.0, 0.5, 10.0]}}
+    turns = iter([9.0, 9.0, 0.5, 0.6])
+    monkeypatch.setattr(
+        rounds, "take_turn", lambda key, *_: records[key, "own"]["seconds"].append(next(turns))
+    )
+    rounds.mend_roof(roof, records, [ours, roof])
+    assert records[roof, "own"]["seconds"] == [0.5, 0.6]
+    rounds.mend_roof(roof, records, [ours, roof])  # an ordinary one stays
+    assert records[roof, "own"]["seconds"] == [0.5, 0.6]
+
+
 def test_absent_peers_are_named_once():
     import io
 
