@@ -128,7 +128,7 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 
 /* The exponent of T / divisor is part of the factor of the exponentials if it is in this range, else applied at the
    end. Below the range, the factor or its product with an exponential might be subnormal. */
-#define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
+#define LEAST_EXPONENT (REAL_BITS == 32 ? -24 : -643)
 #define LARGEST_EXPONENT (REAL_BITS == 32 ? 90 : 970)
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
@@ -153,10 +153,11 @@ SMX_INLINE vec even_exponent(vec t) {
    by so much that subnormal ones would count. Finish marks such rows as SMX_OUT_OF_REACH, and the package does them in
    double. */
 #define MOST_RAISED (REAL_BITS == 32 ? 90 : 900)
+#define MOST_ENLARGED (REAL_BITS == 32 ? 54 : 644)
 #define REACH_ALONE (REAL_BITS == 32 ? 20 : 900)
 
 typedef struct {
-    vec power, raise, post;
+    vec power, raise, enlarged, post;
     two_powers others;
 } row_powers;
 
@@ -169,7 +170,8 @@ SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent, int alone) {
     const vec in_factor = v_sub(whole, powers.post), most = v_set1(MOST_RAISED), half = v_set1((real)0.5);
     const vec raise = v_rounded(v_mul(v_max(zero, v_min(most, in_factor)), half));
     powers.raise = alone ? zero : v_add(raise, raise); /* even, as references are */
-    powers.power = bounded_power(v_sub(in_factor, powers.raise));
+    powers.enlarged = v_min(powers.raise, v_set1(MOST_ENLARGED));
+    powers.power = bounded_power(v_sub(in_factor, powers.enlarged));
     powers.others = two_powers_of(v_sub(exponent, powers.post));
     return powers;
 }
@@ -301,7 +303,8 @@ SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void 
 
         /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
         const vec max_reference = exp_reference(total.m.first, t);
-        const exp_scale exponentials = exp_scale_of(v_sub(max_reference, powers.raise), t);
+        const exp_scale raised = exp_scale_of(v_sub(max_reference, powers.raise), t);
+        const exp_scale enlarged = exp_scale_of(v_sub(max_reference, powers.enlarged), t);
         const pair sum = sum_with_maximum(total, max_reference, t);
         const pair weight = pair_times(t_apart, pair_of(mean, mean_low));
         const vec factor = exp_factor(v_div(weight.high, sum.high));
@@ -312,8 +315,8 @@ SMX_APART int loss_finish_of(const smx_tile *tile, ptrdiff_t pieces, const void 
         const vec known = v_select_le(v_abs(weight.high), zero, zero, rest);
         v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, known);
         v_store(softmax + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), known));
-        v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, exponentials.rounder);
-        v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, exponentials.floor);
+        v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, enlarged.rounder);
+        v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, raised.floor);
 
         int are_finite = v_all_le(v_abs(factor), HUGEST); /* the targets, and what they are multiplied by */
         const vec share = v_mul(scale.fraction, mean), share_low = v_mul(scale.fraction, mean_low);

@@ -111,6 +111,12 @@ SMX_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return a <= b ? yes : no; }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return a <= b ? yes : 0; }
 
+/* A mask says yes or no of each lane: here, that a is not below b, which holds for NaN. v_keep makes 0 of the other
+   lanes. */
+typedef int mask;
+SMX_INLINE mask v_not_below(vec a, vec b) { return !(a < b); }
+SMX_INLINE vec v_keep(mask m, vec a) { return m ? a : 0; }
+
 /* True if a <= b in every lane. */
 SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 

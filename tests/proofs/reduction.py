@@ -15,7 +15,7 @@ def first_part_is_exact(t):
     representable.
     """
     scripts = []
-    top = (t.large + t.bias + t.headroom + 2).numerator.bit_length() + 5
+    top = (t.large + t.reach + 2).numerator.bit_length() + 5
     step = t.ln2_high / 8
     reach = exponential.reach(t, True) + 2 * 8 * t.large / Fraction(69, 100) * t.u
     for e in range(top):
@@ -84,6 +84,10 @@ def sums_are_exact(t):
         raise Failed(f"{t.name}: the start does not come off")
     if largest * 2**t.headroom * 2**31 >= Fraction(2) ** t.bias:
         raise Failed(f"{t.name}: a sum may overflow")
+    # a term of a power of two that is not 0 is so large that M p is normal if p is not below 2^-35, or 2^-64
+    least = Fraction(2) ** (t.headroom - t.reach - (35 if t.bits == 32 else 64))
+    if least < Fraction(2) ** (1 - t.bias):
+        raise Failed(f"{t.name}: a small part may be {float(least)}")
     return f"terms <= {float(largest)}, start {start}, of gaps {gaps_start_above(t)} times as large"
 
 
