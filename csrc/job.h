@@ -1,4 +1,4 @@
-/* A job: a plan cut into tiles, with its route. route.c fills in a job, or ragged.c for its windows; rows.c, tile.c and
+/* A job: a plan cut into tiles, with its route. route.c and access.c fill in a job, or ragged.c for its windows; rows.c, tile.c and
    transfer.c read it. This file also declares what these files offer to each other. */
 
 #ifndef SMX_JOB_H

@@ -1,5 +1,6 @@
-/* The table of routes: how a call is cut, where operands are read, and how results are stored. This file holds every
-   threshold and every decision of that kind, and no result depends on them.
+/* The table of routes: which way a call takes, and how it is cut. access.c then decides where the operands of the route
+   are read, and how its results are stored. These two files hold every threshold and every decision of that kind, and
+   no result depends on them.
 
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
@@ -22,8 +23,8 @@
    Derivatives compute so little that a block would cost half as much again, so their kernels read masks and 16 bits
    themselves. */
 
+#include "access.h"
 #include "arch.h"
-#include "facts.h"
 #include "fpstate.h"
 #include "strided.h"
 
@@ -48,14 +49,7 @@ enum {
     /* Rows of so many pieces are worth looking ahead along, even if their loads wait for memory. */
     MANY_PIECES = 16,
     /* The most elements of a tiny call. For such a call, a route would be most of the work. */
-    TINY = SMX_TINY_BLOCK / 8,
-    /* The first-level cache: bytes of a way, and ways. */
-    WAY = 4096,
-    WAYS = 8,
-    PAGE = 4096,
-    /* The most pages that the lines of the next tile may lie on to be prefetched. With more pages, the processor has to
-       look up their addresses, which costs more than waiting for memory. */
-    PREFETCHED_PAGES = 1024
+    TINY = SMX_TINY_BLOCK / 8
 };
 
 /* So many bytes are beyond this machine's last-level cache, if one result has them (streams) or all arrays of a call
@@ -162,7 +156,7 @@ void smx_turn(enum smx_switch what, int number, int off) {
         *bits = off ? *bits | 1u << number : *bits & ~(1u << number);
 }
 
-static int may(enum smx_option option) { return !(options_off >> option & 1); }
+int smx_may(enum smx_option option) { return !(options_off >> option & 1); }
 
 static const route *find_route(const smx_facts *c) {
     const route *r = routes;
@@ -212,112 +206,6 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
     count_tiles(j, 0);
 }
 
-/* ---- where inputs are read -------------------------------------------------------------------------------------- */
-
-/* True if the kernels can read input k in place, in COLUMNS. Its lines have to follow one another; or they are short
-   rows' lines, so few that all of them stay in their sets of the first-level cache. */
-static int reads_lines(const smx_job *j, const smx_facts *c, int k) {
-    const smx_plan *plan = j->plan;
-    const int needs_block = c->op->reads_padding || (c->is_masked && !c->op->is_derivative) || !may(SMX_READ_LINES);
-    if (needs_block || !c->adjacent[k] || plan->inner_dims != 1)
-        return 0;
-    const ptrdiff_t stride = plan->in[k].inner[0], bytes = j->tile_rows * smx_item_size(plan, &plan->in[k]);
-    if (stride == bytes)
-        return 1;
-    const ptrdiff_t cache_lines = smx_round_up(bytes, SMX_CACHE_LINE) / SMX_CACHE_LINE;
-    /* The largest power of two in the stride. After WAY / power lines, the next falls into the sets of the first. */
-    const ptrdiff_t power = (stride | WAY) & -(stride | WAY);
-    const ptrdiff_t sets = smx_min(WAY / SMX_CACHE_LINE, WAY / power * cache_lines);
-    return smx_is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
-}
-
-/* The function that loads input k into its block, always or, if it is read in place, for a shift. */
-static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
-    const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
-    if (columns && c->adjacent[k])
-        return j->compact ? smx_load_compact_lines : smx_load_lines;
-    if (columns && c->by_lines[k])
-        return smx_load_scattered_lines;
-    if (columns)
-        return smx_load_transposed;
-    if (is_half)
-        return smx_load_half;
-    return c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
-}
-
-/* Decides which inputs are read in place. Kernels read masks, or 16 bits, of all inputs or of none; the reduce PACKED
-   reads packed reals. */
-static void choose_inputs(smx_job *j, const smx_facts *c, enum smx_walk walk) {
-    const smx_plan *plan = j->plan;
-    const int packed = walk == SMX_WALK_PACKED;
-    int masks_in_kernel = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
-    int half_in_kernel = !packed && !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
-    for (int k = 0; k < c->op->inputs; k++) {
-        const enum smx_storage storage = plan->in[k].storage;
-        const int fits_layout = j->layout == SMX_COLUMNS ? reads_lines(j, c, k)
-                                : packed                 ? smx_is_packed(c, &plan->in[k], c->along[k])
-                                                         : c->along[k];
-        j->in_place[k] = fits_layout && storage == SMX_REAL;
-        masks_in_kernel &= j->in_place[k];
-        half_in_kernel &= fits_layout && storage != SMX_REAL && storage == plan->out.storage;
-    }
-    j->masks_in_kernel = masks_in_kernel;
-    for (int k = 0; k < c->op->inputs; k++)
-        j->in_place[k] |= half_in_kernel;
-}
-
-/* ---- how results are stored ------------------------------------------------------------------------------------- */
-
-/* The function that moves results from the block to the output, always or for tiles that need another pass. */
-static smx_store *store_of(const smx_job *j, const smx_facts *c) {
-    const int is_half = j->plan->out.storage != SMX_REAL;
-    if (j->layout == SMX_COLUMNS && !c->out_adjacent)
-        return smx_store_transposed;
-    if (!is_half)
-        return smx_store_scattered;
-    return j->layout == SMX_ROWS ? smx_store_half : smx_store_half_lines;
-}
-
-/* True if the output lies as the layout does, so that write can store results straight into it. */
-static int has_place(const smx_job *j, const smx_facts *c) {
-    if (j->layout == SMX_ROWS)
-        return c->out_along;
-    return c->op->elementwise && j->plan->inner_dims == 1 && c->out_adjacent;
-}
-
-static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
-    const int is_half = j->plan->out.storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
-    if (!c->op->elementwise)
-        return SMX_NO_ELEMENTS;
-    if (walk == SMX_WALK_PACKED)
-        return !is_half && smx_is_packed(c, &j->plan->out, c->out_along) ? SMX_AS_PACKED : SMX_TO_BLOCK;
-    if (has_place(j, c)) {
-        if (!is_half)
-            return SMX_TO_ARRAY;
-        /* Write rounds lines one by one. If compact lines do not fill vectors, the store rounds all of them at once. */
-        const int by_lines = !j->compact || j->span % c->sums == 0;
-        return by_lines && !c->op->has_targets && may(SMX_ROUND_IN_KERNEL) ? SMX_ROUNDED : SMX_TO_BLOCK;
-    }
-    if (!columns || !smx_is_short(c) || c->op->has_labels)
-        return SMX_TO_BLOCK;
-    if (!j->saves && c->op->write[SMX_WALK_PACKED] && smx_are_all_packed(c) && may(SMX_WRITE_PACKED))
-        return SMX_AS_PACKED;
-    return j->saves && c->op->write[SMX_WALK_TRANSPOSED] && c->out_along && !is_half && may(SMX_WRITE_TRANSPOSED)
-               ? SMX_TRANSPOSED
-               : SMX_TO_BLOCK;
-}
-
-/* True if results are large and are written past the cache. Not so if the output is an input, which is in the cache, or
-   if write could not store whole cache lines. */
-static int streams(const smx_job *j, const smx_facts *c) {
-    const smx_plan *plan = j->plan;
-    int fits = j->output == SMX_TO_ARRAY && (j->layout == SMX_ROWS || plan->out.inner[0] % SMX_CACHE_LINE == 0);
-    fits |= j->layout == SMX_ROWS && j->output == SMX_AS_PACKED && (uintptr_t)plan->out.data % SMX_CACHE_LINE == 0;
-    for (int k = 0; k < c->op->inputs; k++)
-        fits &= plan->in[k].data != plan->out.data;
-    return fits && j->rows * j->n * j->real_size >= beyond_cache_from && may(SMX_STREAM);
-}
-
 /* ---- all together ----------------------------------------------------------------------------------------------- */
 
 /* True if reduce finds maxima ahead. It does not if arrays are large: a prefetch that is in time for the next tile is
@@ -326,18 +214,7 @@ static int streams(const smx_job *j, const smx_facts *c) {
 static int looks_ahead(const smx_job *j, const smx_facts *c) {
     return c->op->looks_ahead && j->layout == SMX_ROWS && !smx_is_short(c) && j->in_place[0] && !c->is_masked &&
            (j->pieces > 1 || j->plan->outer_dims == 1) && (!is_large(j->input_bytes) || j->pieces >= MANY_PIECES) &&
-           may(SMX_LOOK_AHEAD);
-}
-
-/* True if the place of the next tile or piece of input k is known, and on few pages. It is prefetched only in jobs that
-   are beyond the cache. */
-static int is_next_known(const smx_job *j, const smx_facts *c, enum smx_walk walk, int k) {
-    const smx_operand *x = &j->plan->in[k];
-    const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
-    const ptrdiff_t page_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride); /* of all pages */
-    return j->constant_stride && j->plan->inner_dims == 1 && x->storage == SMX_REAL &&
-           (walk != SMX_WALK_PACKED || j->in_place[k]) &&
-           (j->layout == SMX_ROWS || page_bytes <= PREFETCHED_PAGES * PAGE);
+           smx_may(SMX_LOOK_AHEAD);
 }
 
 /* True if the worker can open the next tile by adding to the pointers of the last one. */
@@ -346,14 +223,14 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
              !c->op->has_targets && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
     for (int k = 0; k < c->op->inputs; k++)
         is &= j->in_place[k];
-    return is && may(SMX_UNIFORM);
+    return is && smx_may(SMX_UNIFORM);
 }
 
 /* The function that does rows from their sums to their results. Its tiles need not fit the first-level cache as a
    whole. Packed rows are one stretch of memory, which the processor foresees by itself. */
 static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_plain = j->uniform && j->temperature == j->plan->kernels->no_temperature;
-    j->whole = is_plain && may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
+    j->whole = is_plain && smx_may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
     if (!j->whole)
         return;
     const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
@@ -362,15 +239,6 @@ static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     count_tiles(j, 0);
     if (walk == SMX_WALK_PACKED)
         j->prefetches = 0;
-}
-
-/* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */
-static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
-    const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
-    if (walk == SMX_WALK_NARROW_LINES && is_array &&
-        (j->output == SMX_ROUNDED || j->plan->out.inner[0] != j->span * j->real_size))
-        walk = SMX_WALK_COLUMNS;
-    return c->op->write[walk];
 }
 
 static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) {
@@ -397,7 +265,7 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
     for (int k = 0; k < c->op->inputs; k++)
         is_loaded |= !j->in_place[k];
     j->keeps_pieces = j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
-                      c->op->inputs * j->pieces * block <= KEPT_PIECES && may(SMX_KEEP_PIECES);
+                      c->op->inputs * j->pieces * block <= KEPT_PIECES && smx_may(SMX_KEEP_PIECES);
     if (j->keeps_pieces)
         j->block_bytes *= j->pieces;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
@@ -447,28 +315,16 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     c.out_adjacent &= j->constant_stride;
 
     const int columns = j->layout == SMX_COLUMNS;
-    j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && may(SMX_SAVE)));
-    choose_inputs(j, &c, r->walk);
+    j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && smx_may(SMX_SAVE)));
     j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
-    j->output = output_of(j, &c, r->walk);
-    j->streams = streams(j, &c);
+    smx_choose_places(j, &c, r->walk);
     /* The output begins so many reals behind the start of a cache line. */
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->real_size);
     if (j->streams && columns && into_line < j->tile_rows)
         count_tiles(j, into_line);
     j->compact &= j->tiles_per_span == 1;
-    j->write = write_of(j, &c, r->walk);
-    j->store = store_of(j, &c);
-    for (int k = 0; k < c.op->inputs; k++)
-        j->load[k] = load_of(j, &c, k);
-    j->row_results_adjacent = c.out_adjacent;
-    if (c.op->has_row_out)
-        j->row_results_adjacent = (c.op->elementwise || c.out_adjacent) && j->constant_stride &&
-                                  smx_is_native(plan, &plan->row_out, 0) &&
-                                  smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
-    j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
-    for (int k = 0; k < c.op->inputs; k++)
-        j->next_is_known[k] = is_next_known(j, &c, r->walk, k);
+    smx_choose_functions(j, &c, r->walk);
+    j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && smx_may(SMX_PREFETCH_NEXT);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
     choose_whole(j, &c, r->walk);

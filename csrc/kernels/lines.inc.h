@@ -19,14 +19,9 @@ SMX_INLINE void repeat_line(real *cycle, const real *line, int rows) {
             v_store(cycle + i * rows + row, v_load(line + row));
 }
 
-SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
-    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
-    const int rows = tile->rows;
-    const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
-    const ptrdiff_t n = tile->n, cycle = rows * SUMS, size = n * rows;
-    real first[CYCLE], second[CYCLE], rounder[CYCLE], floor[CYCLE], start[CYCLE], high[CYCLE], low[CYCLE], small[CYCLE];
-    real line[4][WIDEST_LINE], root[WIDEST_LINE];
-
+/* The largest elements of the lines that have the same number in all cycles. */
+SMX_INLINE void largest_of_lines(const real *x, ptrdiff_t size, ptrdiff_t cycle, enum sum_of what, real *first,
+                                 real *second) {
     for (ptrdiff_t at = 0; at < cycle; at += LANES) {
         v_store(first + at, MINUS_INFINITY);
         v_store(second + at, MINUS_INFINITY);
@@ -40,6 +35,17 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             v_store(first + at, m.first);
             v_store(second + at, m.second);
         }
+}
+
+SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const int rows = tile->rows;
+    const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
+    const ptrdiff_t n = tile->n, cycle = rows * SUMS, size = n * rows;
+    real first[CYCLE], second[CYCLE], rounder[CYCLE], floor[CYCLE], start[CYCLE], high[CYCLE], low[CYCLE], small[CYCLE];
+    real line[4][WIDEST_LINE], root[WIDEST_LINE];
+
+    largest_of_lines(x, size, cycle, what, first, second);
     for (int row = 0; row < rows; row += LANES) {
         const ptrdiff_t left = rows - row;
         largest m = largest_begin();

@@ -34,6 +34,7 @@
 #include "transpose.inc.h"
 
 /* the loops */
+#include "exp_terms.inc.h"
 #include "reduce_exp.inc.h"
 #include "reduce_weighted.inc.h"
 #include "reduce_products.inc.h"
@@ -61,6 +62,7 @@
 #include "op_weighted_logsumexp.inc.h"
 #include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
+#include "loss.inc.h"
 #include "op_loss.inc.h"
 
 /* the rest of the table */
