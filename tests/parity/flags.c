@@ -14,7 +14,7 @@
    Some numbers are the caller's, and arithmetic on them may raise a flag. A subnormal input is an operand. Products of a
    derivative's inputs may be of any size: they are 2^55 or 2^87 times too large (products.inc.h), and what is subnormal
    even so is negligible. So inputs here are normal, or 0. Gradients are at least 2^-20, probabilities at least 2^-80
-   (2^-960 in float64) or 0, and log-probabilities are above -60 (-600) or so far below that exp makes 0 of them: then
+   (2^-700 in float64) or 0, and log-probabilities are above -60 (-600) or so far below that exp makes 0 of them: then
    all results of whole rows are normal, too. |x / T| is in the range of exp's reduction (LARGE): rows beyond are reduced
    twice, and the first time makes nothing of use. */
 
@@ -163,7 +163,7 @@ static void make_probabilities(double *row, ptrdiff_t n, size_t size, int logari
         most = fmax(most, row[j]);
     for (ptrdiff_t j = 0; j < n; j++)
         sum += exp(row[j] - most);
-    const double lowest = size == 4 ? -60 : -600, least = size == 4 ? 0x1p-80 : 0x1p-960;
+    const double lowest = size == 4 ? -60 : -600, least = size == 4 ? 0x1p-80 : 0x1p-700;
     for (ptrdiff_t j = 0; j < n; j++) {
         const double y = row[j] - most - log(sum), p = exp(y);
         row[j] = logarithms ? (y < lowest ? -4000 : y) : p < least ? 0 : p;
