@@ -186,7 +186,7 @@ SMX_INLINE void exp_parts_with(const vec *x, const vec *key, const vec *exponent
     STEP_DOWN(3);
     STEP_DOWN(2);
 #undef STEP_DOWN
-    EACH e[k].p = v_keep(counts[k], v_fma(v_mul(r[k], r[k]), q[k], r[k]));
+    EACH e[k].p = v_keep_fma(counts[k], v_mul(r[k], r[k]), q[k], r[k]);
     if (exponent)
         EACH shifted[k] = v_fma(exponent[k], v_set1(8), shifted[k]);
     EACH e[k].power = v_keep(counts[k], v_eighths(shifted[k]));

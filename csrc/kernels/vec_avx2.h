@@ -84,6 +84,7 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmp)(a, b
 typedef vec mask;
 SMX_INLINE mask v_not_below(vec a, vec b) { return V(cmp)(a, b, _CMP_NLT_UQ); }
 SMX_INLINE vec v_keep(mask m, vec a) { return V(and)(m, a); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }

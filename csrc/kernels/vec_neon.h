@@ -101,6 +101,7 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return AS_REAL(I(vand)(V(vcle)
 typedef ivec mask; /* ones where the lane is below */
 SMX_INLINE mask v_not_below(vec a, vec b) { return V(vclt)(a, b); }
 SMX_INLINE vec v_keep(mask m, vec a) { return AS_REAL(I(vbic)(AS_INT(a), m)); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return vminvq_u32(AS_WORDS(V(vcle)(a, b))) != 0; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }

@@ -116,6 +116,7 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return a <= b ? yes : 0; }
 typedef int mask;
 SMX_INLINE mask v_not_below(vec a, vec b) { return !(a < b); }
 SMX_INLINE vec v_keep(mask m, vec a) { return m ? a : 0; }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); } /* AVX-512: one step */
 
 /* True if a <= b in every lane. */
 SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }

@@ -126,6 +126,7 @@ SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmple)(a,
 typedef vec mask;
 SMX_INLINE mask v_not_below(vec a, vec b) { return V(cmpnlt)(a, b); }
 SMX_INLINE vec v_keep(mask m, vec a) { return V(and)(m, a); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmple)(a, b)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
