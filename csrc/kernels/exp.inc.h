@@ -189,7 +189,7 @@ SMX_INLINE void exp_parts_with(const vec *x, const vec *key, const vec *exponent
     EACH e[k].p = v_keep_fma(counts[k], v_mul(r[k], r[k]), q[k], r[k]);
     if (exponent)
         EACH shifted[k] = v_fma(exponent[k], v_set1(8), shifted[k]);
-    EACH e[k].power = v_keep(counts[k], v_eighths(shifted[k]));
+    EACH e[k].power = v_eighths(counts[k], shifted[k]);
 #undef EACH
 }
 SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {

@@ -88,7 +88,7 @@ SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
+SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Eight floats can be looked up at once; doubles can be looked up only as pairs of floats. */
 #if REAL_BITS == 32
