@@ -693,6 +693,29 @@ def test_temperature_is_what_logits_are_divided_by():
         assert_allclose(gradient, want_gradient / 4, atol=1e-17)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [2.0, 3, 2.0**-16, 2.0**-17, 2.0**16, 70000.0])
+def test_temperature_and_out_have_the_same_bits_on_the_fast_path(dtype, temperature):
+    """A NumPy scalar as the temperature leads off the fast path. So does a row that is out of range."""
+    rng = np.random.default_rng(9)
+    for size in (1.0, 1e30 if dtype == np.float32 else 1e200, np.finfo(dtype).max):
+        x = (rng.uniform(-1, 1, (70, 12)) * size).astype(dtype)
+        labels = rng.integers(12, size=70)
+        for reduction in ("mean", "none"):
+            want, want_gradient = cross_entropy_with_grad(
+                x, labels, reduction=reduction, temperature=np.float64(temperature)
+            )
+            into = x.copy()
+            loss, gradient = cross_entropy_with_grad(x, labels, reduction=reduction, temperature=temperature)
+            again, _ = cross_entropy_with_grad(
+                into, labels, reduction=reduction, temperature=temperature, out=into
+            )
+            alone = cross_entropy(x, labels, reduction=reduction, temperature=temperature)
+            for got in (loss, again, alone):
+                assert np.asarray(got).tobytes() == np.asarray(want).tobytes()
+            assert gradient.tobytes() == into.tobytes() == want_gradient.tobytes()
+
+
 @pytest.mark.parametrize(
     ("error", "message", "kwargs"),
     [

@@ -1,6 +1,6 @@
 /* The finish of cross-entropy: the loss of a row from its sums (op_loss.inc.h says what they are), and the constants of
-   its gradient. No product of targets, weights and divisor goes out of range where the result does not, so exponents are
-   kept apart. */
+   its gradient. Exponents are kept apart, so that no product of targets, weights and divisor goes out of range where
+   the result does not. */
 
 /* LOSS_POST: the gradient is written 2^-LOSS_POST times too large, and multiplied by that at the end. A target has
    either a label or a factor of q. */

@@ -196,6 +196,7 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
      .inputs = 1,                                                                                                      \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \
      .looks_ahead = 1,                                                                                                 \
@@ -214,6 +215,7 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
     {.name = "log_softmax",                                                                                            \
      .inputs = 1,                                                                                                      \
      .elementwise = 1,                                                                                                 \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \
      .looks_ahead = 1,                                                                                                 \

@@ -192,7 +192,7 @@ static void weighted_reduce_short_columns(const smx_tile *tile, void *partial) {
 }
 
 #define WEIGHTED_ROW                                                                                                   \
-    .inputs = 2, .may_shift = 1,                                                                                       \
+    .inputs = 2, .takes_initial = 1, .may_shift = 1,                                                                   \
     .reduce = {[SMX_WALK_ROWS] = weighted_reduce_rows,                                                                 \
                [SMX_WALK_COLUMNS] = weighted_reduce_long_columns,                                                      \
                [SMX_WALK_SHORT_COLUMNS] = weighted_reduce_short_columns},                                              \

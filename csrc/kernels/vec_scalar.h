@@ -179,15 +179,15 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return count > 0 && *p ? a : fill;
 }
 
-/* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
-   from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
-   bfloat16 is the canonical NaN, whose bits survive the rounding. */
 /* A four is four reals: the partial sums of a short row. v_four_load_first reads the first `count` of them, and puts
    zeros in the place of the others. */
 #include "fours.inc.h"
 
 #if REAL_BITS == 32
 
+/* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
+   from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
+   bfloat16 is the canonical NaN, whose bits survive the rounding. */
 typedef uint16_t halves;
 
 SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {
