@@ -375,8 +375,7 @@ static void check(const call *c) {
 
 /* What an operation or a type does not take is left out. */
 static int is_possible(const smx_op_kernels *op, size_t size, unsigned way) {
-    const int takes_initial = !is_loss(op) && !op->is_derivative && strcmp(op->name, "softmax_entropy") != 0;
-    if (way & WITH_INITIAL && (!takes_initial || way & RAGGED))
+    if (way & WITH_INITIAL && (!op->takes_initial || way & RAGGED))
         return 0;
     if (way & (FLOAT16 | BFLOAT16) && (size != 4 || way & RAGGED || (way & FLOAT16 && way & BFLOAT16)))
         return 0;
