@@ -30,9 +30,10 @@ typedef struct {
 
 /* f exp(x / T) 2^e relative to 2^(reference - HEADROOM), and the same without f. */
 SMX_INLINE exp_parts weighted_parts(vec x, vec exponent, vec reference, const exp_temperature *t) {
-    const exp_scale scale = weighted_scale(reference, t);
+    const exp_scale scale = exp_scale_of(reference, t);
+    const vec key = v_fma(exponent, key_unit(t), x);
     exp_parts e;
-    exp_parts_with(&x, &exponent, 1, &scale, 1, &e);
+    exp_parts_with(&x, &key, &exponent, 1, &scale, 1, &e);
     return e;
 }
 SMX_INLINE pair weighted_term(leader lead, vec reference, const exp_temperature *t) {

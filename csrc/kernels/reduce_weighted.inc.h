@@ -44,13 +44,6 @@ typedef struct {
 
 SMX_INLINE vec key_unit(const exp_temperature *t) { return v_set1(8 * t->step_high); }
 
-/* The scale of terms, as exp_scale_of has it, but with a floor that is lower by any exponent of a weight. */
-SMX_INLINE exp_scale weighted_scale(vec reference, const exp_temperature *t) {
-    exp_scale scale = exp_scale_of(reference, t);
-    scale.floor = v_sub(scale.floor, v_set1(8 * (BIAS + 2) * t->step_high));
-    return scale;
-}
-
 /* What a row's loop collects. The leader's x is -inf until it is met. The partial sums share it, because a row has one
    leader at most. */
 typedef struct {
@@ -65,7 +58,7 @@ SMX_INLINE leader no_leader(void) {
 /* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, are below
    half of the power of two in START. */
 enum { FEW_TERMS = 16 };
-#define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
+#define WEIGHTED_SUM_START (384 * HEADROOM_POWER)
 
 typedef struct {
     pair few, total;
@@ -94,18 +87,19 @@ SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], 
     const exp_scale scales[TWO] = {scale, scale};
     vec small = v_set1(0);
     for (int i = 0; i < IN_STEP; i += TWO) {
-        vec x[TWO], exponent[TWO];
+        vec x[TWO], exponent[TWO], key[TWO];
         exp_parts e[TWO];
         for (int k = 0; k < TWO; k++) {
             exponent[k] = v_exponent(w[i + k].b);
             x[k] = v_select_le(exponent[k], MINUS_INFINITY, MINUS_INFINITY, w[i + k].x);
+            key[k] = v_fma(exponent[k], unit, x[k]);
         }
-        exp_parts_with(x, exponent, TWO, scales, 1, e);
+        exp_parts_with(x, key, exponent, TWO, scales, 1, e);
         for (int k = 0; k < TWO; k++) {
-            const vec key = v_fma(exponent[k], unit, x[k]), b = w[i + k].b;
-            lead->x = v_select_le(key, second, lead->x, x[k]);
-            lead->b = v_select_le(key, second, lead->b, b);
-            const pair product = two_product(v_keep_le(key, second, e[k].power), v_fraction(b));
+            const vec b = w[i + k].b;
+            lead->x = v_select_le(key[k], second, lead->x, x[k]);
+            lead->b = v_select_le(key[k], second, lead->b, b);
+            const pair product = two_product(v_keep_le(key[k], second, e[k].power), v_fraction(b));
             s.few = sum_add_smaller(s.few, product.high);
             /* rounded by itself, so that equal terms of opposite signs cancel exactly */
             small = v_add(small, v_fma(product.high, e[k].p, product.low));
@@ -263,7 +257,7 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
             leader lead = no_leader();
             const pair lanes =
                 weighted_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n,
-                             weighted_scale(v_set1(reference[row - first]), t), v_set1(number[1][row]), unit, &lead);
+                             exp_scale_of(v_set1(reference[row - first]), t), v_set1(number[1][row]), unit, &lead);
             const pair s = sum_lanes(lanes);
             for (int half = LANES / 2; half > 0; half /= 2) { /* one lane at most has met the leader */
                 lead.x = v_max(v_move_down(lead.x, half), lead.x);
@@ -299,7 +293,7 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
         for (ptrdiff_t j = 0; j < n; j++)
             l = weighted_largest_add(l, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
         const vec reference = reference_of(l.m, initial_of(tile, row, tile->again, t).reference, t);
-        const exp_scale scale = weighted_scale(reference, t);
+        const exp_scale scale = exp_scale_of(reference, t);
         leader lead = no_leader();
         weighted_sum s[SUMS];
         pair total[SUMS];

@@ -96,7 +96,7 @@ SMX_INLINE sum_of_pieces sum_of_pieces_next(sum_of_pieces s, ptrdiff_t i, ptrdif
    any order of the terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly
    by fours, in fused steps: that loses at most 0.26 u of the sum of the four terms (docs/accuracy.md, lemma 3). These
    steps take so long that their result is added only after the next four M, which would otherwise have to wait. */
-#define EXP_SUM_START (2 * (real)((real_bits)1 << HEADROOM))
+#define EXP_SUM_START (2 * HEADROOM_POWER)
 
 typedef struct {
     vec high, low, small;

@@ -8,7 +8,7 @@
 
 /* The constants of csrc/kernels/real.h, which has those of one type at a time. */
 typedef struct {
-    int bits, headroom, bias, fraction_bits;
+    int bits, headroom, scaled_headroom, reach, bias, fraction_bits;
     double large, sqrt2, centre;
     double highest; /* exp_alone is infinite from here on */
 } constants;
