@@ -1,21 +1,14 @@
-/* What route.c and access.c, which together choose the way of a call, offer to each other. */
+/* What access.c offers to route.c. Together they choose the way of a call. */
 
 #ifndef SMX_ACCESS_H
 #define SMX_ACCESS_H
 
 #include "facts.h"
 
-/* ---- access.c --------------------------------------------------------------------------------------------------- */
-
 /* Sets in_place, masks_in_kernel, output and streams of a job that has been cut. */
 void smx_choose_places(smx_job *job, const smx_facts *facts, enum smx_walk walk);
 
 /* Sets write, load and store, next_is_known and row_results_adjacent, once it is known if the job is compact. */
 void smx_choose_functions(smx_job *job, const smx_facts *facts, enum smx_walk walk);
-
-/* ---- route.c ---------------------------------------------------------------------------------------------------- */
-
-/* False if a test has turned the option off. */
-int smx_may(enum smx_option option);
 
 #endif

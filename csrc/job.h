@@ -1,5 +1,5 @@
-/* A job: a plan cut into tiles, with its route. route.c and access.c fill in a job, or ragged.c for its windows; rows.c, tile.c and
-   transfer.c read it. This file also declares what these files offer to each other. */
+/* A job: a plan cut into tiles, with its route. route.c and access.c fill in a job, or ragged.c for its windows;
+   rows.c, tile.c and transfer.c read it. This file also declares what these files offer to each other. */
 
 #ifndef SMX_JOB_H
 #define SMX_JOB_H
@@ -160,10 +160,11 @@ typedef struct {
 /* Returns 1 and fills in the route if the call is tiny. */
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route);
 
-/* For explain.c: turns routes and options off and on, and names routes. */
-enum smx_switch { SMX_SWITCH_TINY, SMX_SWITCH_ROUTE, SMX_SWITCH_OPTION };
-void smx_turn(enum smx_switch what, int number, int off);
-const char *smx_route_of_table(int number);
+/* ---- switches.c ------------------------------------------------------------------------------------------------- */
+
+/* False if a test has turned off the route of that number (smx_route_name), or the option. */
+int smx_may_take(int route);
+int smx_may(enum smx_option option);
 
 /* ---- explain.c -------------------------------------------------------------------------------------------------- */
 

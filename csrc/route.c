@@ -1,6 +1,6 @@
 /* The table of routes: which way a call takes, and how it is cut. access.c then decides where the operands of the route
-   are read, and how its results are stored. These two files hold every threshold and every decision of that kind, and
-   no result depends on them.
+   are read, and how its results are stored. For rows of one length, these two files hold every threshold and every
+   decision of that kind, and no result depends on them.
 
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
@@ -16,7 +16,8 @@
        lines         long, side by side                COLUMNS           in place if lines adjoin, else a block
        gathered      any                               ROWS              a block
 
-   A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
+   The array `routes` has no entry for a tiny call, which takes the walk of "rows", "few", "packed" or "short"
+   (smx_is_tiny).
 
    Rows are side by side if they are nearer to one another than the elements of a row are. Only native reals are read in
    place. An array of another storage, byte order or alignment goes through a block, and so does a masked one.
@@ -145,25 +146,14 @@ static const route routes[] = {
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
-const char *smx_route_of_table(int k) { return k < ROUTES ? routes[k].name : NULL; }
-
-/* What tests have turned off: bits of the table's rows, and of enum smx_option. */
-static unsigned routes_off, options_off;
-static int tiny_off;
-
-void smx_turn(enum smx_switch what, int number, int off) {
-    unsigned *bits = what == SMX_SWITCH_ROUTE ? &routes_off : &options_off;
-    if (what == SMX_SWITCH_TINY)
-        tiny_off = off;
-    else
-        *bits = off ? *bits | 1u << number : *bits & ~(1u << number);
+/* Number 0 is the tiny call, and the rows of the table follow. */
+const char *smx_route_name(int number) {
+    return number == 0 ? "tiny" : number <= ROUTES ? routes[number - 1].name : NULL;
 }
-
-int smx_may(enum smx_option option) { return !(options_off >> option & 1); }
 
 static const route *find_route(const smx_facts *c) {
     const route *r = routes;
-    while (!r->fits(c) || (!r->takes_all && routes_off >> (r - routes) & 1))
+    while (!r->fits(c) || (!r->takes_all && !smx_may_take((int)(r - routes) + 1)))
         r++;
     return r;
 }
@@ -351,7 +341,7 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || op->has_targets || tiny_off)
+    if (rows * n > TINY || !is_plain || op->has_targets || !smx_may_take(0))
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k < op->inputs + op->elementwise; k++) {

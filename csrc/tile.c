@@ -1,6 +1,6 @@
 /* One tile: the protocol of reduce, finish, shift and write, and where the kernels find the rows meanwhile. route.c and
-   access.c have decided nearly all of that. A tile decides only what a route cannot know: a shift, NaNs, and a mask whose bytes lie
-   in another way than those of the tile before. */
+   access.c have decided nearly all of that. A tile decides only what a route cannot know: a shift, NaNs, and a mask
+   whose bytes lie in another way than those of the tile before. */
 
 #include "arch.h"
 #include "job.h"

@@ -213,7 +213,7 @@ SMX_INLINE void apply_in_step(const write_spec *spec, ptrdiff_t here, int count,
     }
 }
 
-/* Writes the formula of the spec->inputs, as apply_to_columns does. */
+/* Applies spec to a tile, as apply_to_columns does, a cycle of lines at a time. */
 SMX_INLINE void apply_to_lines(const smx_tile *tile, const write_spec *spec, const void *constants) {
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
     const int rows = tile->rows;

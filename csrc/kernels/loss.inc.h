@@ -1,6 +1,6 @@
 /* The finish of cross-entropy: the loss of a row from its sums (op_loss.inc.h says what they are), and the constants of
-   its gradient. No product of targets, weights and divisor goes out of range where the result does not, so exponents are
-   kept apart. */
+   its gradient. Exponents are kept apart, so that no product of targets, weights and divisor goes out of range where
+   the result does not. */
 
 /* LOSS_POST: the gradient is written 2^-LOSS_POST times too large, and multiplied by that at the end. A target has
    either a label or a factor of q. */
@@ -54,7 +54,7 @@ SMX_INLINE int has_ignored(const smx_tile *tile) {
 
 /* The exponent of T / divisor is part of the factor of the exponentials if it is in this range, else applied at the
    end. Below the range, the factor or its product with an exponential might be subnormal. */
-#define LEAST_EXPONENT (REAL_BITS == 32 ? -60 : -900)
+#define LEAST_EXPONENT (REAL_BITS == 32 ? -24 : -643)
 #define LARGEST_EXPONENT (REAL_BITS == 32 ? 90 : 970)
 
 /* An even number near the exponent of a sum of targets, one that leaves constants of the row room; 0 if the sum is of
@@ -72,17 +72,21 @@ SMX_INLINE vec even_exponent(vec t) {
     return v_select_le(least, size, v_select_le(size, largest, zero, even), even);
 }
 
-/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is what
-   the exponentials themselves are larger by, post is left for the end, and `others` is what the row's other targets are
-   multiplied by. Exponentials that are raised are not 0 where their product with T counts; those that reduce has saved
-   (alone) cannot be raised. Beyond MOST_RAISED, floats have to be done in double. So have targets that are multiplied
-   by so much that subnormal ones would count. Finish marks such rows as SMX_OUT_OF_REACH, and the package does them in
-   double. */
+/* How T / divisor = weight 2^exponent is taken apart: power is part of the factor of the exponentials, raise is how many
+   binades their floor is lower by, enlarged is what the exponentials themselves are larger by, post is left for the end,
+   and `others` is what the row's other targets are multiplied by. So exponentials are not 0 where their product with T
+   counts; those that reduce has saved (alone) cannot be raised. MOST_ENLARGED keeps the largest exponential finite, and
+   the exponent field at the lowest floor is 0. Beyond MOST_RAISED, floats have to be done in double. So have targets
+   that are multiplied by so much that subnormal ones would count. Finish marks such rows as SMX_OUT_OF_REACH, and the
+   package does them in double. */
 #define MOST_RAISED (REAL_BITS == 32 ? 90 : 900)
+#define MOST_ENLARGED (REAL_BITS == 32 ? 54 : 644)
+_Static_assert(HEADROOM + MOST_ENLARGED + 2 < BIAS, "the largest exponential is finite");
+_Static_assert(BIAS + HEADROOM + MOST_ENLARGED - REACH - MOST_RAISED >= 0, "the field at the floor is not negative");
 #define REACH_ALONE (REAL_BITS == 32 ? 20 : 900)
 
 typedef struct {
-    vec power, raise, post;
+    vec power, raise, enlarged, post;
     two_powers others;
 } row_powers;
 
@@ -95,7 +99,8 @@ SMX_INLINE row_powers row_powers_of(vec t_exponent, vec exponent, int alone) {
     const vec in_factor = v_sub(whole, powers.post), most = v_set1(MOST_RAISED), half = v_set1((real)0.5);
     const vec raise = v_rounded(v_mul(v_max(zero, v_min(most, in_factor)), half));
     powers.raise = alone ? zero : v_add(raise, raise); /* even, as references are */
-    powers.power = bounded_power(v_sub(in_factor, powers.raise));
+    powers.enlarged = v_min(powers.raise, v_set1(MOST_ENLARGED));
+    powers.power = bounded_power(v_sub(in_factor, powers.enlarged));
     powers.others = two_powers_of(v_sub(exponent, powers.post));
     return powers;
 }
@@ -197,7 +202,8 @@ SMX_INLINE mean_factor mean_factor_of(const smx_targets *targets) {
 SMX_INLINE vec store_gradient_factor(const exp_total *total, pair weight, const row_powers *powers,
                                      const exp_temperature *t, real *softmax) {
     const vec zero = v_set1(0), max_reference = exp_reference(total->m.first, t);
-    const exp_scale exponentials = exp_scale_of(v_sub(max_reference, powers->raise), t);
+    const exp_scale raised = exp_scale_of(v_sub(max_reference, powers->raise), t);
+    const exp_scale enlarged = exp_scale_of(v_sub(max_reference, powers->enlarged), t);
     const pair sum = sum_with_maximum(*total, max_reference, t);
     /* weight / sum = factor (1 + rest): one Newton step improves the quotient, which is rounded to fewer bits. */
     const vec factor = exp_factor(v_div(weight.high, sum.high));
@@ -208,8 +214,8 @@ SMX_INLINE vec store_gradient_factor(const exp_total *total, pair weight, const 
     const vec known = v_select_le(v_abs(weight.high), zero, zero, rest);
     v_store(softmax + SOFTMAX_REST * SMX_TILE_ROWS, known);
     v_store(softmax + SOFTMAX_FACTOR * SMX_TILE_ROWS, v_add(v_set1(1), known));
-    v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, exponentials.rounder);
-    v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, exponentials.floor);
+    v_store(softmax + SOFTMAX_ROUNDER * SMX_TILE_ROWS, enlarged.rounder);
+    v_store(softmax + SOFTMAX_FLOOR * SMX_TILE_ROWS, raised.floor);
     return factor;
 }
 

@@ -88,7 +88,7 @@ REDUCE(log_softmax_vjp, packed) {
 /* If |d| is below this, exp(y) d is finite for every y up to 20, in the scale that log_softmax_vjp chooses for d. */
 #define MODERATE_FACTOR ((real)(REAL_BITS == 32 ? 0x1p67 : 0x1p931))
 
-/* Where |d| lies between these two, one scale does for every d: exp(y) 2^(HEADROOM - SCALED_REFERENCE) and d / 2^(...)
+/* Where |d| lies between these two, one scale does for every d: exp(y) 2^(SCALED_HEADROOM - SCALED_REFERENCE) and d / 2^(...)
    are normal numbers, as long as their product is at least half of the smallest subnormal. */
 #define LEAST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p-71 : 0x1p-831))
 #define MOST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p31 : 0x1p137))
@@ -106,7 +106,7 @@ SMX_INLINE int plain_sum(pair total, enum summand what, vec *constant) {
         *constant = d;
         return v_all_le(size, v_set1(MODERATE_SUM));
     }
-    *constant = v_mul(d, power_of_two(v_set1(SCALED_REFERENCE - HEADROOM)));
+    *constant = v_mul(d, power_of_two(v_set1(SCALED_REFERENCE - SCALED_HEADROOM)));
     return v_all_le(v_select_le(v_set1(LEAST_FACTOR), size, v_set1(0), size), v_set1(0)) &&
            v_all_le(size, v_set1(MOST_FACTOR));
 }
@@ -122,7 +122,7 @@ SMX_INLINE int put_factor(real *constant, pair d, int is_tempered) {
         const vec is_unusual = v_select_le(size, v_set1(MOST_FACTOR), is_small, v_set1(1));
         reference = v_select_le(is_unusual, zero, usual, reference);
     }
-    const vec factor = power_of_two(v_sub(reference, v_set1(HEADROOM)));
+    const vec factor = power_of_two(v_sub(reference, v_set1(SCALED_HEADROOM)));
     v_store(constant + SUM_HIGH * SMX_TILE_ROWS, v_mul(d.high, factor));
     v_store(constant + SUM_LOW * SMX_TILE_ROWS, is_tempered ? v_mul(d.low, factor) : zero);
     v_store(constant + SUM_REFERENCE * SMX_TILE_ROWS, reference);

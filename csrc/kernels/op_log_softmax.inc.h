@@ -197,6 +197,7 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
      .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \
      .looks_ahead = 1,                                                                                                 \
@@ -216,6 +217,7 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
      .inputs = 1,                                                                                                      \
      .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \
      .looks_ahead = 1,                                                                                                 \

@@ -177,6 +177,7 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
      .saves = 1,                                                                                                       \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .looks_ahead = 1,                                                                                                 \
      .reduce = {[SMX_WALK_ROWS] = softmax_logsumexp_reduce_rows,                                                       \
@@ -197,6 +198,7 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
      .inputs = 1,                                                                                                      \
      .elementwise = 1,                                                                                                 \
      .saves = 1,                                                                                                       \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .looks_ahead = 1,                                                                                                 \
      .reduce = {[SMX_WALK_ROWS] = softmax_reduce_rows,                                                                 \

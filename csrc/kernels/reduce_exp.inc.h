@@ -2,7 +2,8 @@
    cross-entropy: they find the largest elements of each row, then the sum relative to them. For softmax_entropy they
    also add up each term times its gap, (max - x) / T. */
 
-/* The reduces of OTHERS. */
+/* The reduces of OTHERS, which op_log_softmax.inc.h defines. OTHERS_SAVING_ALL calls them for rows that are far
+   (exp_terms.inc.h). */
 static smx_reduce log_softmax_reduce_rows, log_softmax_reduce_short_rows, log_softmax_reduce_columns,
     log_softmax_reduce_short_columns;
 

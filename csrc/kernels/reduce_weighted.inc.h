@@ -44,13 +44,6 @@ typedef struct {
 
 SMX_INLINE vec key_unit(const exp_temperature *t) { return v_set1(8 * t->step_high); }
 
-/* The scale of terms, as exp_scale_of has it, but with a floor that is lower by any exponent of a weight. */
-SMX_INLINE exp_scale weighted_scale(vec reference, const exp_temperature *t) {
-    exp_scale scale = exp_scale_of(reference, t);
-    scale.floor = v_sub(scale.floor, v_set1(8 * (BIAS + 2) * t->step_high));
-    return scale;
-}
-
 /* What a row's loop collects. The leader's x is -inf until it is met. The partial sums share it, because a row has one
    leader at most. */
 typedef struct {
@@ -65,7 +58,7 @@ SMX_INLINE leader no_leader(void) {
 /* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, are below
    half of the power of two in START. */
 enum { FEW_TERMS = 16 };
-#define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
+#define WEIGHTED_SUM_START (384 * HEADROOM_POWER)
 
 typedef struct {
     pair few, total;
@@ -88,8 +81,7 @@ SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
 /* Adds vectors of terms, those with keys up to `second`, to their partial sums s. Their small parts are first added
    plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0
    counts as -inf; if it is infinite or NaN, that takes care, which costs two operations, and without care the sum is
-   NaN. Two vectors at a time leave enough registers; the widest of floats have enough
-   for four. */
+   NaN. Two vectors at a time leave enough registers; the widest of floats have enough for four. */
 SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], exp_scale scale, vec second, vec unit,
                                      int with_care, leader *lead) {
     enum { AT_ONCE = REAL_BITS == 32 && LANES == SUMS ? IN_STEP : 2 };
@@ -98,20 +90,21 @@ SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], 
         scales[k] = scale;
     vec small = v_set1(0);
     for (int i = 0; i < IN_STEP; i += AT_ONCE) {
-        vec x[AT_ONCE], exponent[AT_ONCE];
+        vec x[AT_ONCE], exponent[AT_ONCE], key[AT_ONCE];
         exp_parts e[AT_ONCE];
         for (int k = 0; k < AT_ONCE; k++) {
             exponent[k] = v_exponent(w[i + k].b);
             x[k] = w[i + k].x;
             if (with_care)
                 x[k] = v_select_le(exponent[k], MINUS_INFINITY, MINUS_INFINITY, x[k]);
+            key[k] = v_fma(exponent[k], unit, x[k]);
         }
-        exp_parts_with(x, exponent, AT_ONCE, scales, 1, e);
+        exp_parts_with(x, key, exponent, AT_ONCE, scales, 1, e);
         for (int k = 0; k < AT_ONCE; k++) {
-            const vec key = v_fma(exponent[k], unit, x[k]), b = w[i + k].b;
-            lead->x = v_select_le(key, second, lead->x, x[k]);
-            lead->b = v_select_le(key, second, lead->b, b);
-            const pair product = two_product(v_keep_le(key, second, e[k].power), v_fraction(b));
+            const vec b = w[i + k].b;
+            lead->x = v_select_le(key[k], second, lead->x, x[k]);
+            lead->b = v_select_le(key[k], second, lead->b, b);
+            const pair product = two_product(v_keep_le(key[k], second, e[k].power), v_fraction(b));
             s.few = sum_add_smaller(s.few, product.high);
             /* rounded by itself, so that equal terms of opposite signs cancel exactly */
             small = v_add(small, v_fma(product.high, e[k].p, product.low));
@@ -273,7 +266,7 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
         for (int row = first; row < last; row++) {
             leader lead = no_leader();
             const real *x = row_of(&tile->in[0], row), *b = row_of(&tile->in[1], row);
-            const exp_scale scale = weighted_scale(v_set1(reference[row - first]), t);
+            const exp_scale scale = exp_scale_of(v_set1(reference[row - first]), t);
             const vec second = v_set1(number[1][row]);
             pair lanes = weighted_row(x, b, tile->n, scale, second, unit, 0, &lead);
             if (!v_all_le(v_abs(lanes.high), HUGEST)) {
@@ -315,7 +308,7 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
         for (ptrdiff_t j = 0; j < n; j++)
             l = weighted_largest_add(l, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
         const vec reference = reference_of(l.m, initial_of(tile, row, tile->again, t).reference, t);
-        const exp_scale scale = weighted_scale(reference, t);
+        const exp_scale scale = exp_scale_of(reference, t);
         leader lead = no_leader();
         weighted_sum s[SUMS];
         pair total[SUMS];

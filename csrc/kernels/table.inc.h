@@ -16,7 +16,7 @@
        cross-entropy       see op_loss.inc.h
 
    A level's file includes its vectors, then this file. Each file below is included once, and uses only what stands
-   above it. */
+   above it. There is one exception, which reduce_exp.inc.h declares at its head. */
 
 /* arithmetic */
 #include "exp.inc.h"

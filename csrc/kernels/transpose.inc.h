@@ -65,8 +65,8 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
 /* ---- rows of different lengths ---------------------------------------------------------------------------------- */
 
 /* Four elements of each row are loaded at a time, also beyond the end of a row. Elements there belong to another row
-   and are replaced. Rows at the very end of the array are copied first, so that nothing beyond the array is read. Lanes up
-   to the next multiple of SUMS repeat the last row: kernels read them. */
+   and are replaced. Rows at the very end of the array are copied first, so that nothing beyond the array is read. Lanes
+   up to the next multiple of SUMS repeat the last row: kernels read them. */
 static void segments_to_columns(const void *array, ptrdiff_t end, const ptrdiff_t *start, const uint8_t *length,
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride) {
     const vec filler = v_set1((real)fill);

@@ -63,9 +63,9 @@ SMX_INLINE void write_transposed(const smx_tile *tile, const write_spec *spec, c
     apply_into_rows(spec, tile->rows, tile->n, tile->next[0].start != NULL, constants, tile->temperature);
 }
 
-/* Every walk of every formula but NARROW_LINES, whose loop needs half of the stack that a call may take. The walks share
-   their loops: these call the formula by its address, and look at the mode at every vector. So they are for what is rare,
-   and for formulas that take long. */
+/* Every walk of every formula but NARROW_LINES, whose loop needs half of the stack that a call may take. The walks
+   share their loops: these call the formula by its address, and look at the mode at every vector. So they are for what
+   is rare, and for formulas that take long. */
 SMX_APART void write_rarely(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
     const write_mode mode = mode_of_tile(tile, walk, spec);
     if (walk == SMX_WALK_COLUMNS)
