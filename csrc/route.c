@@ -31,7 +31,8 @@
 
 enum {
     /* Bytes of a block of short rows. The block stays in the first-level cache, together with the block of what is
-       saved. Derivatives take half of it if an array is a good part of the last-level cache. */
+       saved. Derivatives take half of it if an array is a good part of the last-level cache, unless the rows lie side by
+       side: their lines should be long. */
     SHORT_BLOCK = 8 * 1024,
     /* Bytes of the blocks of all inputs, for long rows side by side: a part of the second-level cache. They may grow up
        to LONGEST_BLOCK to make a line LONG_LINE bytes long. */
@@ -185,7 +186,8 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
         j->span = j->rows;
     j->constant_stride = j->span == c->neighbours;
     if (r->layout == SMX_COLUMNS || r->walk == SMX_WALK_PACKED) {
-        const ptrdiff_t short_block = c->op->is_derivative && is_large(j->input_bytes) ? SHORT_BLOCK / 2 : SHORT_BLOCK;
+        const int takes_half = c->op->is_derivative && is_large(j->input_bytes) && !c->by_lines[0];
+        const ptrdiff_t short_block = takes_half ? SHORT_BLOCK / 2 : SHORT_BLOCK;
         const ptrdiff_t fit = smx_is_short(c) ? short_block / (j->n * j->real_size) : rows_of_long_block(c);
         j->tile_rows = tile_of_columns(c, fit, j->span);
         if (j->threads > 1 && j->pieces == 1 && j->span == j->rows && r->walk != SMX_WALK_NARROW_LINES)
