@@ -233,6 +233,7 @@ SMX_INLINE void exp_scaled_in_step(const vec *x, int count, vec reference, vec *
     vec clamped[IN_STEP];
     exp_scale scale[IN_STEP];
     exp_parts parts[IN_STEP];
+    SMX_ASSUME(count > 0);
     for (int k = 0; k < count; k++) {
         clamped[k] = v_min(highest, x[k]);
         scale[k] = same;

@@ -70,12 +70,6 @@ SMX_INLINE exp_frame exp_frame_of(largest m, vec initial, enum sum_of what, cons
     return frame;
 }
 
-SMX_INLINE pair exp_sum_rescale(pair s, vec root, enum sum_of what) {
-    if (what == OTHERS_SAVING_ALL)
-        s = pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
-    return s;
-}
-
 /* The term that an element x adds to the sum; e is its exponential. */
 SMX_INLINE exp_parts exp_term(vec x, exp_parts e, vec second, enum sum_of what) {
     return what == ALL ? e : exp_up_to(second, x, e);

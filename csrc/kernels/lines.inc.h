@@ -117,7 +117,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
         for (int i = 0; i < SUMS; i++)
             s[i] = pair_of(v_load(high + i * rows + row), v_load(low + i * rows + row));
         ADD_PAIRWISE(sum_add_sum, s, SUMS);
-        s[0] = exp_sum_rescale(s[0], v_load(root + row), what);
+        s[0] = pair_times_square(s[0], v_load(root + row));
         v_store(partial + partial_at(2, rows, row), s[0].high);
         v_store(partial + partial_at(3, rows, row), s[0].low);
     }
@@ -198,6 +198,7 @@ SMX_INLINE void apply_in_step(const write_spec *spec, ptrdiff_t here, int count,
                               real constants_of_cycle[][CYCLE], ptrdiff_t at, const exp_temperature *t) {
     terms term[IN_STEP];
     vec y[IN_STEP];
+    SMX_ASSUME(count > 0 && spec->inputs > 0);
     EACH {
         for (int i = 0; i < spec->constant_count; i++)
             term[k].c[i] = v_load(constants_of_cycle[i] + at + k * LANES);

@@ -67,7 +67,24 @@
     }
 REDUCTIONS(softmax_vjp, PRODUCT)
 REDUCTIONS(log_softmax_vjp, GRADIENT)
-REDUCTIONS(log_softmax_jvp, EXP_PRODUCT)
+/* For double backward alone, so it has no loops of its own for numbers of 16 bits, masks and whole rows: a block makes
+   reals of the elements. */
+SMX_INLINE void log_softmax_jvp_again(const smx_tile *tile, void *partial) {
+    if (tile->again)
+        sum_again(tile, partial, EXP_PRODUCT);
+}
+REDUCE(log_softmax_jvp, rows) {
+    sum_reduce_rows(tile, partial, SMX_REAL, NO_MASK, EXP_PRODUCT);
+    log_softmax_jvp_again(tile, partial);
+}
+REDUCE(log_softmax_jvp, columns) {
+    sum_reduce_columns(tile, partial, is_short(tile), SMX_REAL, NO_MASK, EXP_PRODUCT);
+    log_softmax_jvp_again(tile, partial);
+}
+REDUCE(log_softmax_jvp, narrow_lines) {
+    sum_reduce_lines(tile, partial, EXP_PRODUCT);
+    log_softmax_jvp_again(tile, partial);
+}
 REDUCE(softmax_vjp, packed) {
     sum_reduce_packed(tile, partial, PRODUCT);
     softmax_vjp_again(tile, partial);
@@ -203,6 +220,7 @@ SMX_INLINE void log_softmax_jvp_of(const terms *term, int count, const exp_tempe
 SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     vec x[IN_STEP], e[IN_STEP];
     (void)t;
+    SMX_ASSUME(count > 0);
     EACH x[k] = term[k].v[0];
     exp_scaled_in_step(x, count, v_set1(SCALED_REFERENCE), e);
     EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[SUM_HIGH], term[k].v[1]));
@@ -270,9 +288,11 @@ static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_
 #define WRITES(op, formula_, inputs, ...)                                                                              \
     static void op##_write_with_care(const smx_tile *tile, const real *constants);                                     \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
-        const write_spec plain = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                   \
+        const int is_derivative = (formula_) != EXP_PRODUCT;                                                           \
+        const write_spec plain = {&tile->out, {__VA_ARGS__}, inputs, 1, is_derivative, op##_of};                       \
         const int tempered_constants = (formula_) == GRADIENT ? SUM_REFERENCE + 1 : SUM_LOW + 1;                       \
-        const write_spec tempered = {&tile->out, {__VA_ARGS__}, inputs, tempered_constants, 1, op##_tempered_of};      \
+        const write_spec tempered = {&tile->out,         {__VA_ARGS__}, inputs,                                        \
+                                     tempered_constants, is_derivative, op##_tempered_of};                             \
         const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
         if (tile->again)                                                                                               \
             op##_write_with_care(tile, constants);                                                                     \
@@ -366,7 +386,6 @@ int VJP_ROWS_OF(LEVEL)(const smx_tile *tile) { return softmax_vjp_whole_rows(til
 WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
-WHOLE(log_softmax_jvp, rows, 0, EXP_PRODUCT, 1, &tile->in[1])
 
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
@@ -414,17 +433,15 @@ WHOLE(log_softmax_jvp, rows, 0, EXP_PRODUCT, 1, &tile->in[1])
     {.name = "log_softmax_jvp",                                                                                        \
      .inputs = 2,                                                                                                      \
      .elementwise = 1,                                                                                                 \
-     .is_derivative = 1,                                                                                               \
      .reduce = {[SMX_WALK_ROWS] = log_softmax_jvp_reduce_rows,                                                         \
                 [SMX_WALK_COLUMNS] = log_softmax_jvp_reduce_columns,                                                   \
                 [SMX_WALK_NARROW_LINES] = log_softmax_jvp_reduce_narrow_lines,                                         \
-                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_short_columns},                                      \
+                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_columns},                                            \
      .finish = log_softmax_jvp_finish,                                                                                 \
      .write = {[SMX_WALK_ROWS] = log_softmax_jvp_write_rows,                                                           \
                [SMX_WALK_PACKED] = log_softmax_jvp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_columns},                                              \
-     .whole = {[SMX_WALK_ROWS] = log_softmax_jvp_whole_rows},                                                          \
      .hidden = HIDDEN(-INFINITY, 0, 0, 0),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}

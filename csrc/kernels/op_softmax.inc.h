@@ -103,10 +103,6 @@ WRITE(softmax, rows) {
     else
         write_walk(tile, SMX_WALK_ROWS, &elements, constants);
 }
-WRITE(softmax, short_rows) {
-    const write_spec spec = softmax_from_saved(tile);
-    write_walk(tile, SMX_WALK_SHORT_ROWS, &spec, constants);
-}
 WRITE(softmax, columns) {
     const write_spec spec = softmax_from_elements(tile);
     write_walk(tile, SMX_WALK_COLUMNS, &spec, constants);
@@ -128,10 +124,7 @@ WRITE(softmax, transposed) {
 
 /* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels, too. */
 REDUCE(softmax_logsumexp, rows) {
-    if (tile->saved[0].start)
-        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 1);
-    else
-        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 0);
+    exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, tile->saved[0].start != NULL);
 }
 REDUCE(softmax_logsumexp, short_rows) { exp_reduce_rows(tile, partial, 1, OTHERS_SAVING_ALL, 1); }
 REDUCE(softmax_logsumexp, columns) { exp_reduce_long_columns(tile, partial, OTHERS_SAVING_ALL); }
@@ -208,7 +201,7 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
                 [SMX_WALK_SHORT_COLUMNS] = softmax_reduce_short_columns},                                              \
      .finish = softmax_finish,                                                                                         \
      .write = {[SMX_WALK_ROWS] = softmax_write_rows,                                                                   \
-               [SMX_WALK_SHORT_ROWS] = softmax_write_short_rows,                                                       \
+               [SMX_WALK_SHORT_ROWS] = softmax_write_rows,                                                             \
                [SMX_WALK_COLUMNS] = softmax_write_columns,                                                             \
                [SMX_WALK_NARROW_LINES] = softmax_write_narrow_lines,                                                   \
                [SMX_WALK_SHORT_COLUMNS] = softmax_write_short_columns,                                                 \

@@ -121,7 +121,7 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
     const int rows = tile->rows;
     const ptrdiff_t n = tile->n, p_offset = saves ? row_of(&tile->saved[1], 0) - row_of(&tile->saved[0], 0) : 0;
-    const int at_once = sum_count > 1 && ADDS_AT_ONCE(rows), kinds = what == OTHERS_WITH_GAPS ? 2 : 1;
+    const int kinds = what == OTHERS_WITH_GAPS ? 2 : 1;
     const vec none = v_set1(0);
     frames_of_rows here, *const frames = tile->lookahead.maxima ? tile->lookahead.maxima : &here;
     largest all = {none, none};
@@ -172,25 +172,15 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
             v_store(low_lanes[1][row], sums.gaps.low);
         }
     }
-    for (int kind = 0; kind < kinds; kind++) {
-        const int at = kind == 0 ? PARTIAL_TERMS : PARTIAL_GAPS;
+    if (sum_count > 1) {
+        put_sums_of_lanes(high_lanes[0], low_lanes[0], rows, frames->root, partial, PARTIAL_TERMS);
+        if (kinds > 1)
+            put_sums_of_lanes(high_lanes[1], low_lanes[1], rows, NULL, partial, PARTIAL_GAPS);
+    } else {
         vec high = none, low = none;
-        for (int row = 0; !at_once && row < rows; row++) {
-            const pair lanes = pair_of(v_load(high_lanes[kind][row]), v_load(low_lanes[kind][row])),
-                       sum = sum_count > 1 ? sum_lanes(lanes) : lanes,
-                       total = exp_sum_rescale(sum, v_set1(frames->root[row]), what);
-            put_row(partial, at, rows, row, &high, total.high);
-            put_row(partial, at + 1, rows, row, &low, total.low);
-        }
-        for (int row = 0; at_once && row < rows; row += LANES) {
-            pair sum[LANES];
-            vec high_lane[LANES], low_lane[LANES];
-            transpose_lanes(high_lanes[kind], row, rows, high_lane);
-            transpose_lanes(low_lanes[kind], row, rows, low_lane);
-            for (int i = 0; i < LANES; i++)
-                sum[i] = pair_of(high_lane[i], low_lane[i]);
-            ADD_PAIRWISE(sum_add_sum, sum, LANES);
-            store_pair(partial, at, rows, row, exp_sum_rescale(sum[0], v_load(frames->root + row), what));
+        for (int row = 0; row < rows; row++) {
+            put_row(partial, PARTIAL_TERMS, rows, row, &high, v_load(high_lanes[0][row]));
+            put_row(partial, PARTIAL_TERMS + 1, rows, row, &low, v_load(low_lanes[0][row]));
         }
     }
     if (far.any)
@@ -270,7 +260,7 @@ SMX_INLINE row_sums exp_sums_of_strip(strip at, ptrdiff_t n, ptrdiff_t left, int
     for (int i = 0; i < sum_count; i++)
         partials[i] = running_sums_end(s[i], &rule, sum_count == 1);
     ADD_PAIRWISE(row_sums_add, partials, sum_count);
-    partials[0].terms = exp_sum_rescale(partials[0].terms, frame.root, what);
+    partials[0].terms = pair_times_square(partials[0].terms, frame.root);
     return partials[0];
 }
 

@@ -164,3 +164,8 @@ SMX_INLINE pair sum_lanes(pair s) {
         s = sum_add_sum(s, pair_of(v_move_down(s.high, half), v_move_down(s.low, half)));
     return s;
 }
+
+/* s root^2, for a square that may be out of range where the product is not. */
+SMX_INLINE pair pair_times_square(pair s, vec root) {
+    return pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
+}
