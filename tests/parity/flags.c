@@ -3,6 +3,7 @@
    price; a flag shows the first of them without a clock.
 
        flags float32     prints what raised flags, then "N passed, N failed"; a call counts as one
+       flags float32 17  makes every seventeenth call alone, for an emulator
 
    Each reduce of the table of kernels, and each function that does whole rows, is replaced by one that looks at the flags
    around it. Calls go through the runner, so every way of a call is watched: masks, segments, temperatures, initial
@@ -383,11 +384,11 @@ static int is_possible(const smx_op_kernels *op, size_t size, unsigned way) {
 }
 
 int main(int argc, char **argv) {
-    const size_t size = argc == 2 && strcmp(argv[1], "float32") == 0   ? 4
-                        : argc == 2 && strcmp(argv[1], "float64") == 0 ? 8
-                                                                       : 0;
-    if (!size) {
-        fprintf(stderr, "usage: flags float32|float64\n");
+    const char *type = argc > 1 ? argv[1] : "";
+    const size_t size = strcmp(type, "float32") == 0 ? 4 : strcmp(type, "float64") == 0 ? 8 : 0;
+    const long every = argc == 3 ? atol(argv[2]) : 1;
+    if (!size || argc > 3 || every < 1) {
+        fprintf(stderr, "usage: flags float32|float64 [every]\n");
         return 2;
     }
     static const ptrdiff_t shapes[][2] = {{1, 10},   {3, 30},   {70, 3},   {70, 10},   {40, 77},  {19, 130},
@@ -395,6 +396,7 @@ int main(int argc, char **argv) {
     static const double temperatures[] = {1.37, 0.25, 41};
     enum { SHAPES = sizeof shapes / sizeof *shapes, ONE_IN = 193 };
     int level_count;
+    long calls = 0;
     const smx_level *levels = smx_levels(&level_count);
     for (int l = 0; l < level_count; l++)
         for (int op = 0; op < SMX_OP_COUNT; op++)
@@ -407,7 +409,7 @@ int main(int argc, char **argv) {
                             continue;
                         const call c = {&levels[l],   (enum smx_op)op, size, shapes[s][0],
                                         shapes[s][1], &families[k],    way,  temperatures[(s + k) % 3]};
-                        if (is_possible(&levels[l].f32->op[op], size, way))
+                        if (is_possible(&levels[l].f32->op[op], size, way) && calls++ % every == 0)
                             check(&c);
                     }
     fprintf(stderr, "%ld reduces, %ld of them of whole rows\n", reduces + wholes, wholes);
