@@ -158,7 +158,6 @@ static int softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, cons
 #define SOFTMAX_LOGSUMEXP_WRITE(walk)                                                                                  \
     WRITE(softmax_logsumexp, walk) { softmax_write_##walk(tile, (const real *)constants + SMX_TILE_ROWS); }
 SOFTMAX_LOGSUMEXP_WRITE(rows)
-SOFTMAX_LOGSUMEXP_WRITE(short_rows)
 SOFTMAX_LOGSUMEXP_WRITE(columns)
 SOFTMAX_LOGSUMEXP_WRITE(short_columns)
 SOFTMAX_LOGSUMEXP_WRITE(transposed)
@@ -179,7 +178,7 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
                 [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_reduce_short_columns},                                    \
      .finish = softmax_logsumexp_finish,                                                                               \
      .write = {[SMX_WALK_ROWS] = softmax_logsumexp_write_rows,                                                         \
-               [SMX_WALK_SHORT_ROWS] = softmax_logsumexp_write_short_rows,                                             \
+               [SMX_WALK_SHORT_ROWS] = softmax_logsumexp_write_rows,                                                   \
                [SMX_WALK_COLUMNS] = softmax_logsumexp_write_columns,                                                   \
                [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_write_short_columns,                                       \
                [SMX_WALK_TRANSPOSED] = softmax_logsumexp_write_transposed},                                            \
