@@ -44,9 +44,12 @@ UNIX_FLAGS = [
 ]
 MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
 # Files that gain nothing by -O3 but time to compile, by the ends of their names. Cython's spends its time in Python and
-# NumPy: calls of 1x10 take as long by -O1, which halves its 8 s. The scalar level is a yardstick. (Nothing else: see
-# docs/decisions.md.)
-LIGHTER = {"_core.c": "-O1", "scalar_f32.c": "-O2", "scalar_f64.c": "-O2"}
+# NumPy: calls of 1x10 take as long by -O1, which halves its 8 s. The scalar level is a yardstick, and sse2 is for
+# processors older than 2013. (Nothing else: see docs/decisions.md.)
+LIGHTER = {
+    "_core.c": "-O1",
+    **{f"{level}_f{bits}.c": "-O2" for level in ("scalar", "sse2") for bits in (32, 64)},
+}
 # Used where the compiler knows them.
 OPTIONAL_UNIX_FLAGS = ["-fstack-clash-protection"]
 

@@ -194,4 +194,4 @@ class Rounds:
 
 def turn_cost(case):
     """Guess the seconds of a turn, for the progress bar."""
-    return 0.03 + 1e-8 * case.size
+    return 0.13 + 1e-8 * case.size

@@ -20,6 +20,7 @@ from bench.environment import usable_cpus
 SAMPLE = 2e-3  # Seconds that one sample takes at least.
 SAMPLES = 5  # In a turn; fewer, down to one, if they take longer than
 TURN = 0.1  # seconds.
+WARM = 0.1  # Seconds of calls before the samples of a turn.
 ONE = (None,)  # What a timer goes through to make one call.
 FAR_ABOVE = 3  # Times its usual time, at which a bound is measured again,
 TRIES = 5  # so many times at most.
@@ -97,8 +98,12 @@ class Session:
         """
         seconds = {}
         for form, (timer, calls) in self.timers.items():
-            # Does not count: wakes the threads, and fills the caches with this peer's arrays again.
+            # Does not count: wakes the threads, and fills the caches with this peer's arrays again. It takes as long as
+            # a library needs that learns from its calls, such as how many threads they are worth.
+            end = time.perf_counter() + WARM
             first = timer.timeit(calls)
+            while time.perf_counter() < end:
+                timer.timeit(calls)
             # A hitch then or now: what was calibrated no longer fits.
             if first < SAMPLE / 2 or (calls > 1 and first > 10 * SAMPLE):
                 first, calls = calibrate(timer)

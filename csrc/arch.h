@@ -50,6 +50,17 @@
 #define SMX_APART static __attribute__((noinline, noclone, unused))
 #endif
 
+/* Tells the compiler what holds. It then sees that an array which a loop fills is not left without a value. */
+#if defined(__GNUC__)
+#define SMX_ASSUME(condition)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            __builtin_unreachable();                                                                                   \
+    } while (0)
+#else
+#define SMX_ASSUME(condition) ((void)0)
+#endif
+
 enum { SMX_CACHE_LINE = 64 }; /* bytes */
 
 /* Prefetches a cache line into the second-level cache; the address may be any. */

@@ -4,7 +4,7 @@
    is. Each is mapped and unmapped by itself, so that released memory goes back to the system: a heap would keep some of
    it.
 
-   Results start on a page, so their offset in the page is not a little larger than that of the inputs. That matters
+   Results start on a page, so no result begins a little further into its page than an input does. That matters
    because processors first compare stores and loads by the lower 12 bits of their addresses, and a load that seems to
    need what was stored just before has to wait. malloc puts a large block 16 bytes into a page on Linux; a result that
    began 64 bytes into one took up to a third of the time of the call. */

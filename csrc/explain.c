@@ -1,35 +1,9 @@
-/* A route as seen from outside: the names of routes and options, the switches that tests turn, and a job in words. */
+/* A job in words: its route, and what the route has decided. */
 
 #include "job.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *const options[SMX_OPTIONS] = {
-    [SMX_SAVE] = "save",
-    [SMX_LOOK_AHEAD] = "look ahead",
-    [SMX_PREFETCH_NEXT] = "prefetch",
-    [SMX_STREAM] = "stream",
-    [SMX_UNIFORM] = "uniform",
-    [SMX_MASK_IN_KERNEL] = "mask in kernel",
-    [SMX_HALF_IN_KERNEL] = "half in kernel",
-    [SMX_ROUND_IN_KERNEL] = "round in kernel",
-    [SMX_WRITE_PACKED] = "write packed",
-    [SMX_WRITE_TRANSPOSED] = "write transposed",
-    [SMX_READ_LINES] = "read lines",
-    [SMX_WHOLE_ROWS] = "whole rows",
-    [SMX_KEEP_PIECES] = "keep pieces",
-};
-
-const char *smx_option_name(int number) { return number < SMX_OPTIONS ? options[number] : NULL; }
-
-const char *smx_route_name(int number) { return number == 0 ? "tiny" : smx_route_of_table(number - 1); }
-
-void smx_turn_route(int number, int off) {
-    smx_turn(number == 0 ? SMX_SWITCH_TINY : SMX_SWITCH_ROUTE, number - 1, off);
-}
-
-void smx_turn_option(int number, int off) { smx_turn(SMX_SWITCH_OPTION, number, off); }
 
 /* Appends to a text, as far as there is room. */
 static void append(char *text, size_t size, const char *more) {
@@ -54,7 +28,7 @@ void smx_explain_job(const smx_job *j, char *text, size_t size) {
     }
     append(text, size, all_in_place ? ", read in place, " : ", read by a block, ");
     append(text, size, outputs[j->output]);
-    append(text, size, j->keeps_pieces ? ", keeps pieces" : "");
+    append(text, size, smx_keeps_pieces(j) ? ", keeps pieces" : "");
     append(text, size, j->saves ? ", saves exponentials" : "");
     append(text, size, j->looks_ahead ? ", looks ahead" : "");
     append(text, size, j->prefetches ? ", prefetches" : ""); /* inputs, results or both */

@@ -1,4 +1,5 @@
-/* A call as the routes see it: its shape, and how its arrays lie in memory. No decisions: those are in route.c. */
+/* A call as the routes see it: its shape, and how its arrays lie in memory. No decisions: those are in route.c and
+   access.c. */
 
 #ifndef SMX_FACTS_H
 #define SMX_FACTS_H

@@ -1,5 +1,5 @@
-/* A job: a plan cut into tiles, with its route. route.c fills in a job, or ragged.c for its windows; rows.c, tile.c and
-   transfer.c read it. This file also declares what these files offer to each other. */
+/* A job: a plan cut into tiles, with its route. route.c and access.c fill in a job, or ragged.c for its windows;
+   rows.c, tile.c and transfer.c read it. This file also declares what these files offer to each other. */
 
 #ifndef SMX_JOB_H
 #define SMX_JOB_H
@@ -93,7 +93,6 @@ struct smx_job {
     int uniform; /* tiles are opened by adding to the pointers of the tile before */
     int masks_in_kernel; /* kernels apply the mask, if its strides allow it */
     int row_results_adjacent; /* the results of one number a row are contiguous */
-    int keeps_pieces; /* blocks have room for all pieces of a tile, and write finds what reduce has loaded */
     int compact; /* lines follow one another in the arrays, and do so in blocks, too: blocks have no padding */
 
     /* Scratch memory, in bytes. */
@@ -101,6 +100,9 @@ struct smx_job {
     ptrdiff_t piece_bytes; /* of a piece in a block */
     ptrdiff_t block_bytes, saved_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
 };
+
+/* True if blocks have room for all pieces of a tile, so that write finds what reduce has loaded. */
+static inline int smx_keeps_pieces(const smx_job *j) { return j->pieces > 1 && j->block_bytes > j->piece_bytes; }
 
 /* What finish made of a tile: the constants of its rows, and the shift that they need, which most rows do not. */
 typedef struct {
@@ -158,10 +160,11 @@ typedef struct {
 /* Returns 1 and fills in the route if the call is tiny. */
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route);
 
-/* For explain.c: turns routes and options off and on, and names routes. */
-enum smx_switch { SMX_SWITCH_TINY, SMX_SWITCH_ROUTE, SMX_SWITCH_OPTION };
-void smx_turn(enum smx_switch what, int number, int off);
-const char *smx_route_of_table(int number);
+/* ---- switches.c ------------------------------------------------------------------------------------------------- */
+
+/* False if a test has turned off the route of that number (smx_route_name), or the option. */
+int smx_may_take(int route);
+int smx_may(enum smx_option option);
 
 /* ---- explain.c -------------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,12 @@
    Glossary
 
        real        the type that the kernels compute in: float or double
+       level       the instructions that kernels are compiled for, such as "avx2"
+       plan, job   a call as it is described (plan.h), and as it is cut up (job.h)
+       route       a named way of a call through the runner (route.c)
        row         the elements that one softmax is taken over
+       short       (a row) of up to SMX_SHORT elements; all other rows are long
+       SUMS        the partial sums of a long row: as many as the widest vector of any level has lanes
        tile        a few rows that are worked on together
        piece       SMX_PIECE elements of each row of a tile; the last piece may be shorter
        layout      how the rows of a tile lie in memory:
@@ -17,9 +22,13 @@
                      COLUMNS   the rows lie side by side: the elements j of all rows are contiguous, and vectors run
                                across rows
        line        in COLUMNS, the elements j of all rows of the tile
+       strip       in COLUMNS, as many rows as a vector has lanes
        walk        the way in which a kernel goes through a tile (enum smx_walk); an operation has a reduce and a write
                    for each walk that it supports
        packed      rows that follow one another in memory with no gap, in every array
+       native      (numbers) aligned, and in the byte order of this machine
+       hidden      (an element) left out by the mask
+       segment     a row of a plan whose rows differ in length; such rows are called ragged
        span        the rows that tiles are cut from, so that no tile reaches over the end of a span: the rows along the
                    last outer axis, at a constant stride; or all rows, found one by one, if that axis is short
        block       scratch memory that holds a tile of reals and stays in the cache
@@ -193,11 +202,13 @@ typedef struct {
     int has_row_out; /* leaves a result for each row in constants[0] beside those for elements, or in constants[1] */
     int has_targets; /* a loss: takes targets, and has an exponent beside its result for each row */
     int has_labels; /* takes a label and a factor for each row */
+    int takes_initial; /* the sum may include an initial term for each row */
     int saves; /* reduce can save work for write in tile->saved */
     int may_shift; /* finish may answer SMX_TOO_LARGE, and wants the shift subtracted from the first input */
     int writes_unshifted; /* write reads the elements as they are: the shift has gone into the constants */
     int is_derivative; /* takes masks through tile->mask, or numbers of 16 bits through tile->storage */
     int looks_ahead; /* reduce makes use of tile->lookahead */
+    int has_long_finish; /* finish takes logarithms: a long chain of operations for each vector of rows */
     int reads_padding; /* in COLUMNS, reduce reads whole vectors, so lines have to be padded to row_multiple */
     smx_reduce *reduce[SMX_WALKS]; /* NULL: the operation does not support the walk */
     smx_finish *finish;

@@ -10,7 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Out of range without an exponent: sums of products are then made of terms that are this much smaller or larger. */
+/* Products whose exponents are beyond this in size might leave the range. So if the largest factor's exponent is beyond
+   half of it, all factors are divided by that power of two, which the sum then counts as its exponent. */
 enum { FAR_EXPONENT = 900 };
 
 /* The sign bit of `any` is set by a label below 0 or beyond the last class, and by one that is equal to `ignored`. This

@@ -17,8 +17,8 @@
                                             the limit has changed                          PROBING, tried = limit
 
     A program that has just begun goes alone, whatever the state, until smx_policy_begin's rest is over. In SETTLED with
-   width 1, calls go alone. With width = limit, there is nothing to probe for. "Rests" means: the
-   policy  does not probe for a while.
+    width 1, calls go alone. With width = limit, there is nothing to probe for. "Rests" means: the policy does not probe
+    for a while.
 
     A call brings the time that one thread would have taken, less the time that the call took. A run is a probe and the
    calls that follow it at its width. A short rest follows a run that has brought time and few slow calls. Any other run

@@ -1,5 +1,6 @@
-/* The table of routes: how a call is cut, where operands are read, and how results are stored. This file holds every
-   threshold and every decision of that kind, and no result depends on them.
+/* The table of routes: which way a call takes, and how it is cut. access.c then decides where the operands of the route
+   are read, and how its results are stored. For rows of one length, these two files hold every threshold and every
+   decision of that kind, and no result depends on them.
 
    Routes are tried in the order of the table. "short" fits all short rows, and the last one fits everything:
 
@@ -15,21 +16,23 @@
        lines         long, side by side                COLUMNS           in place if lines adjoin, else a block
        gathered      any                               ROWS              a block
 
-   A tiny call is not in the table in code. It takes the walk of "rows", "few", "packed" or "short" (smx_is_tiny).
+   The array `routes` has no entry for a tiny call, which takes the walk of "rows", "few", "packed" or "short"
+   (smx_is_tiny).
 
    Rows are side by side if they are nearer to one another than the elements of a row are. Only native reals are read in
    place. An array of another storage, byte order or alignment goes through a block, and so does a masked one.
    Derivatives compute so little that a block would cost half as much again, so their kernels read masks and 16 bits
    themselves. */
 
+#include "access.h"
 #include "arch.h"
-#include "facts.h"
 #include "fpstate.h"
 #include "strided.h"
 
 enum {
     /* Bytes of a block of short rows. The block stays in the first-level cache, together with the block of what is
-       saved. Derivatives take half of it if an array is a good part of the last-level cache. */
+       saved. Derivatives take half of it if an array is a good part of the last-level cache, unless the rows lie side by
+       side: their lines should be long. */
     SHORT_BLOCK = 8 * 1024,
     /* Bytes of the blocks of all inputs, for long rows side by side: a part of the second-level cache. They may grow up
        to LONGEST_BLOCK to make a line LONG_LINE bytes long. */
@@ -42,20 +45,16 @@ enum {
     /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
        first-level cache; the other half is for the second block and for results. */
     ROWS_BLOCK = 16 * 1024,
+    /* The same where finish is a long chain of operations, which takes as long for one row as for a vector of rows: a
+       part of the second-level cache. */
+    LONG_FINISH_BLOCK = 128 * 1024,
     /* The most bytes that count as within the cache, even if the cache is larger or its size is unknown. */
     MOST_IN_CACHE = 32 * 1024 * 1024,
     TILES_PER_THREAD = 4,
     /* Rows of so many pieces are worth looking ahead along, even if their loads wait for memory. */
     MANY_PIECES = 16,
     /* The most elements of a tiny call. For such a call, a route would be most of the work. */
-    TINY = SMX_TINY_BLOCK / 8,
-    /* The first-level cache: bytes of a way, and ways. */
-    WAY = 4096,
-    WAYS = 8,
-    PAGE = 4096,
-    /* The most pages that the lines of the next tile may lie on to be prefetched. With more pages, the processor has to
-       look up their addresses, which costs more than waiting for memory. */
-    PREFETCHED_PAGES = 1024
+    TINY = SMX_TINY_BLOCK / 8
 };
 
 /* So many bytes are beyond this machine's last-level cache, if one result has them (streams) or all arrays of a call
@@ -148,25 +147,14 @@ static const route routes[] = {
 };
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
-const char *smx_route_of_table(int k) { return k < ROUTES ? routes[k].name : NULL; }
-
-/* What tests have turned off: bits of the table's rows, and of enum smx_option. */
-static unsigned routes_off, options_off;
-static int tiny_off;
-
-void smx_turn(enum smx_switch what, int number, int off) {
-    unsigned *bits = what == SMX_SWITCH_ROUTE ? &routes_off : &options_off;
-    if (what == SMX_SWITCH_TINY)
-        tiny_off = off;
-    else
-        *bits = off ? *bits | 1u << number : *bits & ~(1u << number);
+/* Number 0 is the tiny call, and the rows of the table follow. */
+const char *smx_route_name(int number) {
+    return number == 0 ? "tiny" : number <= ROUTES ? routes[number - 1].name : NULL;
 }
-
-static int may(enum smx_option option) { return !(options_off >> option & 1); }
 
 static const route *find_route(const smx_facts *c) {
     const route *r = routes;
-    while (!r->fits(c) || (!r->takes_all && routes_off >> (r - routes) & 1))
+    while (!r->fits(c) || (!r->takes_all && !smx_may_take((int)(r - routes) + 1)))
         r++;
     return r;
 }
@@ -198,7 +186,8 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
         j->span = j->rows;
     j->constant_stride = j->span == c->neighbours;
     if (r->layout == SMX_COLUMNS || r->walk == SMX_WALK_PACKED) {
-        const ptrdiff_t short_block = c->op->is_derivative && is_large(j->input_bytes) ? SHORT_BLOCK / 2 : SHORT_BLOCK;
+        const int takes_half = c->op->is_derivative && is_large(j->input_bytes) && !c->by_lines[0];
+        const ptrdiff_t short_block = takes_half ? SHORT_BLOCK / 2 : SHORT_BLOCK;
         const ptrdiff_t fit = smx_is_short(c) ? short_block / (j->n * j->real_size) : rows_of_long_block(c);
         j->tile_rows = tile_of_columns(c, fit, j->span);
         if (j->threads > 1 && j->pieces == 1 && j->span == j->rows && r->walk != SMX_WALK_NARROW_LINES)
@@ -206,116 +195,11 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
     } else {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
         const ptrdiff_t row_bytes = (c->op->inputs + c->op->saves) * piece * j->real_size;
-        const ptrdiff_t rows = smx_min(SMX_ROWS_AT_ONCE, smx_min(share, ROWS_BLOCK / row_bytes));
+        const ptrdiff_t block = c->op->has_long_finish ? LONG_FINISH_BLOCK : ROWS_BLOCK;
+        const ptrdiff_t rows = smx_min(SMX_ROWS_AT_ONCE, smx_min(share, block / row_bytes));
         j->tile_rows = (int)smx_min(smx_max(1, rows), j->span);
     }
     count_tiles(j, 0);
-}
-
-/* ---- where inputs are read -------------------------------------------------------------------------------------- */
-
-/* True if the kernels can read input k in place, in COLUMNS. Its lines have to follow one another; or they are short
-   rows' lines, so few that all of them stay in their sets of the first-level cache. */
-static int reads_lines(const smx_job *j, const smx_facts *c, int k) {
-    const smx_plan *plan = j->plan;
-    const int needs_block = c->op->reads_padding || (c->is_masked && !c->op->is_derivative) || !may(SMX_READ_LINES);
-    if (needs_block || !c->adjacent[k] || plan->inner_dims != 1)
-        return 0;
-    const ptrdiff_t stride = plan->in[k].inner[0], bytes = j->tile_rows * smx_item_size(plan, &plan->in[k]);
-    if (stride == bytes)
-        return 1;
-    const ptrdiff_t cache_lines = smx_round_up(bytes, SMX_CACHE_LINE) / SMX_CACHE_LINE;
-    /* The largest power of two in the stride. After WAY / power lines, the next falls into the sets of the first. */
-    const ptrdiff_t power = (stride | WAY) & -(stride | WAY);
-    const ptrdiff_t sets = smx_min(WAY / SMX_CACHE_LINE, WAY / power * cache_lines);
-    return smx_is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
-}
-
-/* The function that loads input k into its block, always or, if it is read in place, for a shift. */
-static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
-    const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
-    if (columns && c->adjacent[k])
-        return j->compact ? smx_load_compact_lines : smx_load_lines;
-    if (columns && c->by_lines[k])
-        return smx_load_scattered_lines;
-    if (columns)
-        return smx_load_transposed;
-    if (is_half)
-        return smx_load_half;
-    return c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
-}
-
-/* Decides which inputs are read in place. Kernels read masks, or 16 bits, of all inputs or of none; the reduce PACKED
-   reads packed reals. */
-static void choose_inputs(smx_job *j, const smx_facts *c, enum smx_walk walk) {
-    const smx_plan *plan = j->plan;
-    const int packed = walk == SMX_WALK_PACKED;
-    int masks_in_kernel = c->is_masked && c->op->is_derivative && may(SMX_MASK_IN_KERNEL);
-    int half_in_kernel = !packed && !c->is_masked && c->op->is_derivative && may(SMX_HALF_IN_KERNEL);
-    for (int k = 0; k < c->op->inputs; k++) {
-        const enum smx_storage storage = plan->in[k].storage;
-        const int fits_layout = j->layout == SMX_COLUMNS ? reads_lines(j, c, k)
-                                : packed                 ? smx_is_packed(c, &plan->in[k], c->along[k])
-                                                         : c->along[k];
-        j->in_place[k] = fits_layout && storage == SMX_REAL;
-        masks_in_kernel &= j->in_place[k];
-        half_in_kernel &= fits_layout && storage != SMX_REAL && storage == plan->out.storage;
-    }
-    j->masks_in_kernel = masks_in_kernel;
-    for (int k = 0; k < c->op->inputs; k++)
-        j->in_place[k] |= half_in_kernel;
-}
-
-/* ---- how results are stored ------------------------------------------------------------------------------------- */
-
-/* The function that moves results from the block to the output, always or for tiles that need another pass. */
-static smx_store *store_of(const smx_job *j, const smx_facts *c) {
-    const int is_half = j->plan->out.storage != SMX_REAL;
-    if (j->layout == SMX_COLUMNS && !c->out_adjacent)
-        return smx_store_transposed;
-    if (!is_half)
-        return smx_store_scattered;
-    return j->layout == SMX_ROWS ? smx_store_half : smx_store_half_lines;
-}
-
-/* True if the output lies as the layout does, so that write can store results straight into it. */
-static int has_place(const smx_job *j, const smx_facts *c) {
-    if (j->layout == SMX_ROWS)
-        return c->out_along;
-    return c->op->elementwise && j->plan->inner_dims == 1 && c->out_adjacent;
-}
-
-static enum smx_output output_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
-    const int is_half = j->plan->out.storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
-    if (!c->op->elementwise)
-        return SMX_NO_ELEMENTS;
-    if (walk == SMX_WALK_PACKED)
-        return !is_half && smx_is_packed(c, &j->plan->out, c->out_along) ? SMX_AS_PACKED : SMX_TO_BLOCK;
-    if (has_place(j, c)) {
-        if (!is_half)
-            return SMX_TO_ARRAY;
-        /* Write rounds lines one by one. If compact lines do not fill vectors, the store rounds all of them at once. */
-        const int by_lines = !j->compact || j->span % c->sums == 0;
-        return by_lines && !c->op->has_targets && may(SMX_ROUND_IN_KERNEL) ? SMX_ROUNDED : SMX_TO_BLOCK;
-    }
-    if (!columns || !smx_is_short(c) || c->op->has_labels)
-        return SMX_TO_BLOCK;
-    if (!j->saves && c->op->write[SMX_WALK_PACKED] && smx_are_all_packed(c) && may(SMX_WRITE_PACKED))
-        return SMX_AS_PACKED;
-    return j->saves && c->op->write[SMX_WALK_TRANSPOSED] && c->out_along && !is_half && may(SMX_WRITE_TRANSPOSED)
-               ? SMX_TRANSPOSED
-               : SMX_TO_BLOCK;
-}
-
-/* True if results are large and are written past the cache. Not so if the output is an input, which is in the cache, or
-   if write could not store whole cache lines. */
-static int streams(const smx_job *j, const smx_facts *c) {
-    const smx_plan *plan = j->plan;
-    int fits = j->output == SMX_TO_ARRAY && (j->layout == SMX_ROWS || plan->out.inner[0] % SMX_CACHE_LINE == 0);
-    fits |= j->layout == SMX_ROWS && j->output == SMX_AS_PACKED && (uintptr_t)plan->out.data % SMX_CACHE_LINE == 0;
-    for (int k = 0; k < c->op->inputs; k++)
-        fits &= plan->in[k].data != plan->out.data;
-    return fits && j->rows * j->n * j->real_size >= beyond_cache_from && may(SMX_STREAM);
 }
 
 /* ---- all together ----------------------------------------------------------------------------------------------- */
@@ -326,18 +210,7 @@ static int streams(const smx_job *j, const smx_facts *c) {
 static int looks_ahead(const smx_job *j, const smx_facts *c) {
     return c->op->looks_ahead && j->layout == SMX_ROWS && !smx_is_short(c) && j->in_place[0] && !c->is_masked &&
            (j->pieces > 1 || j->plan->outer_dims == 1) && (!is_large(j->input_bytes) || j->pieces >= MANY_PIECES) &&
-           may(SMX_LOOK_AHEAD);
-}
-
-/* True if the place of the next tile or piece of input k is known, and on few pages. It is prefetched only in jobs that
-   are beyond the cache. */
-static int is_next_known(const smx_job *j, const smx_facts *c, enum smx_walk walk, int k) {
-    const smx_operand *x = &j->plan->in[k];
-    const ptrdiff_t stride = smx_max(x->inner[0], -x->inner[0]);
-    const ptrdiff_t page_bytes = c->op->inputs * smx_min(j->n, SMX_PIECE) * smx_min(PAGE, stride); /* of all pages */
-    return j->constant_stride && j->plan->inner_dims == 1 && x->storage == SMX_REAL &&
-           (walk != SMX_WALK_PACKED || j->in_place[k]) &&
-           (j->layout == SMX_ROWS || page_bytes <= PREFETCHED_PAGES * PAGE);
+           smx_may(SMX_LOOK_AHEAD);
 }
 
 /* True if the worker can open the next tile by adding to the pointers of the last one. */
@@ -346,14 +219,14 @@ static int is_uniform(const smx_job *j, const smx_facts *c) {
              !c->op->has_targets && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
     for (int k = 0; k < c->op->inputs; k++)
         is &= j->in_place[k];
-    return is && may(SMX_UNIFORM);
+    return is && smx_may(SMX_UNIFORM);
 }
 
 /* The function that does rows from their sums to their results. Its tiles need not fit the first-level cache as a
    whole. Packed rows are one stretch of memory, which the processor foresees by itself. */
 static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int is_plain = j->uniform && j->temperature == j->plan->kernels->no_temperature;
-    j->whole = is_plain && may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
+    j->whole = is_plain && smx_may(SMX_WHOLE_ROWS) ? c->op->whole[walk] : NULL;
     if (!j->whole)
         return;
     const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
@@ -362,15 +235,6 @@ static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     count_tiles(j, 0);
     if (walk == SMX_WALK_PACKED)
         j->prefetches = 0;
-}
-
-/* The write of a walk. NARROW_LINES becomes COLUMNS if the lines of the output have gaps, or results are rounded. */
-static smx_write *write_of(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
-    const int is_array = j->output == SMX_TO_ARRAY || j->output == SMX_ROUNDED;
-    if (walk == SMX_WALK_NARROW_LINES && is_array &&
-        (j->output == SMX_ROUNDED || j->plan->out.inner[0] != j->span * j->real_size))
-        walk = SMX_WALK_COLUMNS;
-    return c->op->write[walk];
 }
 
 static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) {
@@ -396,9 +260,8 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
     int is_loaded = c->is_masked && !j->masks_in_kernel;
     for (int k = 0; k < c->op->inputs; k++)
         is_loaded |= !j->in_place[k];
-    j->keeps_pieces = j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
-                      c->op->inputs * j->pieces * block <= KEPT_PIECES && may(SMX_KEEP_PIECES);
-    if (j->keeps_pieces)
+    if (j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
+        c->op->inputs * j->pieces * block <= KEPT_PIECES && smx_may(SMX_KEEP_PIECES))
         j->block_bytes *= j->pieces;
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
@@ -447,28 +310,16 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     c.out_adjacent &= j->constant_stride;
 
     const int columns = j->layout == SMX_COLUMNS;
-    j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && may(SMX_SAVE)));
-    choose_inputs(j, &c, r->walk);
+    j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && smx_may(SMX_SAVE)));
     j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
-    j->output = output_of(j, &c, r->walk);
-    j->streams = streams(j, &c);
+    smx_choose_places(j, &c, r->walk);
     /* The output begins so many reals behind the start of a cache line. */
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->real_size);
     if (j->streams && columns && into_line < j->tile_rows)
         count_tiles(j, into_line);
     j->compact &= j->tiles_per_span == 1;
-    j->write = write_of(j, &c, r->walk);
-    j->store = store_of(j, &c);
-    for (int k = 0; k < c.op->inputs; k++)
-        j->load[k] = load_of(j, &c, k);
-    j->row_results_adjacent = c.out_adjacent;
-    if (c.op->has_row_out)
-        j->row_results_adjacent = (c.op->elementwise || c.out_adjacent) && j->constant_stride &&
-                                  smx_is_native(plan, &plan->row_out, 0) &&
-                                  smx_row_bytes(&c, &plan->row_out) == smx_item_size(plan, &plan->row_out);
-    j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && may(SMX_PREFETCH_NEXT);
-    for (int k = 0; k < c.op->inputs; k++)
-        j->next_is_known[k] = is_next_known(j, &c, r->walk, k);
+    smx_choose_functions(j, &c, r->walk);
+    j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && smx_may(SMX_PREFETCH_NEXT);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
     choose_whole(j, &c, r->walk);
@@ -481,12 +332,18 @@ int smx_shares_pieces(const smx_job *j) {
 
 /* ---- tiny calls ------------------------------------------------------------------------------------------------- */
 
+/* True if an array of a number for each row is contiguous, and of reals. */
+static int are_numbers_of_rows(const smx_plan *plan, const smx_operand *numbers, ptrdiff_t rows) {
+    return numbers->storage == SMX_REAL && smx_is_native(plan, numbers, 0) &&
+           (rows == 1 || numbers->outer[0] == (ptrdiff_t)plan->kernels->real_size);
+}
+
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route) {
     const smx_kernels *kernels = plan->kernels;
     const smx_op_kernels *op = &kernels->op[plan->op];
     const ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
-    if (rows * n > TINY || !is_plain || op->has_row_out || op->has_targets || tiny_off)
+    if (rows * n > TINY || !is_plain || op->has_targets || !smx_may_take(0))
         return 0;
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
@@ -495,8 +352,8 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
             return 0;
         are_packed &= rows == 1 || operand->outer[0] == n * size; /* the stride of a single row may be any */
     }
-    if (!op->elementwise && (plan->out.storage != SMX_REAL || !smx_is_native(plan, &plan->out, 0) ||
-                             (rows > 1 && plan->out.outer[0] != size)))
+    if ((!op->elementwise && !are_numbers_of_rows(plan, &plan->out, rows)) ||
+        (op->has_row_out && !are_numbers_of_rows(plan, &plan->row_out, rows)))
         return 0;
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);

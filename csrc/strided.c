@@ -158,7 +158,7 @@ static uint32_t swap32(uint32_t x) { return x >> 24 | (x >> 8 & 0xff00u) | (x <<
 static uint64_t swap64(uint64_t x) { return (uint64_t)swap32((uint32_t)x) << 32 | swap32((uint32_t)(x >> 32)); }
 
 /* memcpy, because an element need not be aligned. The compiler makes it one move. Four elements a turn: a turn of one
-   element takes one cycle or two, as the loop's code lies in the cache. */
+   element takes one cycle or two, which depends on where the loop's code lies in the cache. */
 #define COPY_ELEMENTS(type, swap)                                                                                      \
     do {                                                                                                               \
         type x[4];                                                                                                     \
@@ -202,7 +202,7 @@ void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restric
         COPY_ELEMENTS(uint64_t, swap64);
 }
 
-/* Fewer numbers are copied sooner one by one. */
+/* Fewer numbers than this take less time one by one. */
 enum { WORTH_VECTORS = 16 };
 
 void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_step, const char *from,

@@ -1,6 +1,6 @@
-/* One tile: the protocol of reduce, finish, shift and write, and where the kernels find the rows meanwhile. route.c has
-   decided nearly all of that. A tile decides only what a route cannot know: a shift, NaNs, and a mask whose bytes lie
-   in another way than those of the tile before. */
+/* One tile: the protocol of reduce, finish, shift and write, and where the kernels find the rows meanwhile. route.c and
+   access.c have decided nearly all of that. A tile decides only what a route cannot know: a shift, NaNs, and a mask
+   whose bytes lie in another way than those of the tile before. */
 
 #include "arch.h"
 #include "job.h"
@@ -115,7 +115,7 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
         if (j->in_place[k] && !shift && (!is_masked || kernels_mask)) {
             w->tile.in[k] = smx_view_array(w, &plan->in[k], start);
         } else {
-            if (j->keeps_pieces)
+            if (smx_keeps_pieces(j))
                 w->block[k] = w->first_block[k] + piece * j->piece_bytes;
             if (!w->holds_pieces)
                 j->load[k](w, k, start);
@@ -316,7 +316,7 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
     if (!j->op->elementwise)
         return;
     const int takes_shift_back = state->shifted && j->op->writes_unshifted;
-    w->holds_pieces = j->keeps_pieces && !takes_shift_back;
+    w->holds_pieces = smx_keeps_pieces(j) && !takes_shift_back;
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1 || takes_shift_back)
             smx_open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);

@@ -85,6 +85,10 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         op->write[route.write](&tile, scratch->constants);
     else if (is_finite)
         memcpy(plan->out.data, scratch->constants, (size_t)(rows * size));
+    if (is_finite && op->has_row_out) { /* see kernel.h */
+        const char *constants = (const char *)scratch->constants;
+        memcpy(plan->row_out.data, constants + (op->elementwise ? 0 : SMX_TILE_ROWS * size), (size_t)(rows * size));
+    }
     smx_leave_fpstate(before);
     smx_return_scratch(scratch);
     if (is_finite && plan->explanation)

@@ -1,5 +1,5 @@
-/* Moves rows between arrays and blocks, whatever their strides, byte order, masks and storage. route.c chooses one load
-   for each input and one store for the results. */
+/* Moves rows between arrays and blocks, whatever their strides, byte order, masks and storage. access.c chooses one
+   load for each input and one store for the results. */
 
 #include "arch.h"
 #include "job.h"

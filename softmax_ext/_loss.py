@@ -1,8 +1,8 @@
 """Cross-entropy as it is called.
 
-A simple call (labels, and nothing but a reduction and an ignore_index) is one call into the compiled module. For every
-other call, `_loss_arguments.py` checks the arguments, `_loss_call.py` brings them into the form that the kernels take,
-and `_loss_evaluate.py` makes the results.
+A simple call (labels, a reduction, an ignore_index, an ordinary temperature) is one call into the compiled module. For
+every other call, `_loss_arguments.py` checks the arguments, `_loss_call.py` brings them into the form that the kernels
+take, and `_loss_evaluate.py` makes the results.
 """
 
 from __future__ import annotations

@@ -156,7 +156,8 @@ def _scaled_weights(weight: NDArray[Any], are_alone: bool) -> tuple[NDArray[Any]
     largest = float(weight.max(initial=0))
     if largest == 0 or 2.0**-300 <= largest <= 2.0**300:
         return weight, 0
-    exponent = math.frexp(largest)[1]
+    # As large as it may be: the smaller the largest weight becomes, the more of the others become 0.
+    exponent = math.frexp(largest)[1] - (300 if largest > 1 else 0)
     return np.ldexp(weight, -exponent), exponent
 
 

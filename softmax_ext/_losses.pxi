@@ -1,7 +1,9 @@
 # Cross-entropy: the call that _loss_call.py makes for all arguments, the fast path for simple ones, and sums over rows.
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.math cimport frexp
 from libc.stdint cimport int8_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from softmax_ext._csrc cimport (
     SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
@@ -16,9 +18,12 @@ cdef extern from "numpy/arrayobject.h":
 cdef float _one_float = 1
 cdef double _one_double = 1
 
-# So many rows need no new array for what each row has.
 cdef enum:
+    # So many rows need no new array for what each row has.
     FEW_ROWS = 64
+    # The most bytes of logits that are copied before the gradient takes their place. The copy is needed again if a row
+    # is out of range.
+    FEW_BYTES = 256 * 1024
 
 
 cdef class _OwnFloatState:
@@ -76,6 +81,16 @@ cdef inline bint _is_plain_number(object value, double number):
     return (type(value) is float or type(value) is int) and value == number
 
 
+cdef inline double _ordinary_temperature(object temperature):
+    """The temperature, a float or an int for which gradients stay in the range of float32; 0 if it is none."""
+    cdef double number = 0
+    if type(temperature) is float:
+        number = temperature
+    elif type(temperature) is int and 0 < temperature < 1 << 17:
+        number = <double><long>temperature
+    return number if 2.0 ** -16 <= number <= 2.0 ** 16 else 0
+
+
 def _simple_losses(
     x, labels, axis, reduction, weight, ignore_index, label_smoothing, where, temperature, sample_weight, out,
     bint with_gradient
@@ -85,6 +100,8 @@ def _simple_losses(
     cdef ptrdiff_t rows, classes, ignored = -1
     cdef int overflow = 0, number = _simple_axis(axis, x)
     cdef bint is_double, each = False, is_mean = False
+    cdef double divided_by = _ordinary_temperature(temperature)
+    cdef bytes logits = None
     cdef int8_t few_exponents[FEW_ROWS]
     cdef double few_losses[FEW_ROWS]
     cdef int8_t *exponents = few_exponents
@@ -92,7 +109,7 @@ def _simple_losses(
     cdef cnp.npy_intp count
     if weight is not None or where is not None or sample_weight is not None:
         return None
-    if not _is_plain_number(label_smoothing, 0) or not _is_plain_number(temperature, 1):
+    if not _is_plain_number(label_smoothing, 0) or divided_by == 0:
         return None
     if number < 0 or number != cnp.PyArray_NDIM(<cnp.ndarray>x) - 1 or _storage_of(<cnp.ndarray>x) != SMX_REAL:
         return None
@@ -117,14 +134,22 @@ def _simple_losses(
     if not smx_all_labels_count(<const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>labels), rows, classes, ignored):
         return None
     if out is not None and not (
-        _is_simple_out(out, x) and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>labels) and out is not x
+        _is_simple_out(out, x) and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>labels)
     ):
         return None
+    if out is not None and cnp.PyArray_DATA(<cnp.ndarray>out) == cnp.PyArray_DATA(<cnp.ndarray>x):
+        if cnp.PyArray_NBYTES(<cnp.ndarray>x) > FEW_BYTES:
+            return None
+        logits = PyBytes_FromStringAndSize(
+            <char *>cnp.PyArray_DATA(<cnp.ndarray>x), cnp.PyArray_NBYTES(<cnp.ndarray>x)
+        )
 
     is_double = cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE
     cdef ptrdiff_t size = 8 if is_double else 4
-    _init_plan(&plan, SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS, is_double, 1)
-    _set_targets(&plan, (1.0, 0.0, rows if is_mean else 1, 0, 0))
+    _init_plan(&plan, SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS, is_double, divided_by)
+    plan.targets.keep, plan.targets.spread, plan.targets.exponent = 1, 0, 0
+    plan.targets.divisor = (rows if is_mean else 1) * frexp(divided_by, &plan.targets.divisor_exponent)
+    _set_no_scales(&plan)
     plan.inner_dims = plan.outer_dims = 1
     plan.inner_shape[0] = classes
     plan.outer_shape[0] = rows
@@ -168,6 +193,8 @@ def _simple_losses(
     divisor.exponent = 0
     cdef double total = smx_mean_of_losses(losses, is_double, exponents, rows, divisor)
     if total > 1.7976931348623157e308:
+        if logits is not None:
+            memcpy(cnp.PyArray_DATA(<cnp.ndarray>x), PyBytes_AS_STRING(logits), len(logits))
         return None
     if each:
         smx_apply_exponents(losses, is_double, exponents, rows)
@@ -180,6 +207,10 @@ def _simple_losses(
 cdef void _set_targets(smx_plan *plan, tuple targets):
     plan.targets.keep, plan.targets.spread, plan.targets.divisor = targets[0], targets[1], targets[2]
     plan.targets.exponent, plan.targets.divisor_exponent = targets[3], targets[4]
+    _set_no_scales(plan)
+
+
+cdef inline void _set_no_scales(smx_plan *plan) noexcept nogil:
     plan.scale.data = plan.spread.data = NULL
     memset(plan.scale.outer, 0, sizeof(plan.scale.outer))
     memset(plan.spread.outer, 0, sizeof(plan.spread.outer))

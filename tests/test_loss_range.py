@@ -130,6 +130,12 @@ def test_huge_weights(isa):
     assert_right(x.astype(float), [0], "mean", weight=wide, smoothing=0.25)
 
 
+def test_tiny_weights_beside_huge_ones(isa):
+    x = np.array([[1, 1, 0], [0, 66, 1]], float)
+    weight = np.array([1, 2.7e195, 2.5e-192])
+    assert_right(x, [0, 1], "sum", weight=weight, smoothing=0.1, temperature=1e-3)
+
+
 def test_logits_whose_difference_is_out_of_range(isa):
     loss, _ = assert_right(np.float32([[3e38, -3e38]]), np.float32([[0.999, 0.001]]), "none")
     assert loss[0] == pytest.approx(6e35, rel=1e-5)
@@ -237,9 +243,11 @@ def test_labels_and_numbers_of_any_size(data, dtype, rows, classes):
     x = draw((rows, classes), signed(dtype))
     options = {}
     if data.draw(st.booleans()):
-        options["weight"] = draw((classes,), numbers(dtype))
-    if data.draw(st.booleans()):
         options["smoothing"] = data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 1e-3, 1e-20]))
+    if data.draw(st.booleans()):
+        # Contract 1.4: beside smoothing, less is promised of weights 2^-1300 times the largest, or below 2^-960.
+        part = 0.6 if dtype is np.float64 and options.get("smoothing") else 1.0
+        options["weight"] = draw((classes,), numbers(dtype, part, part))
     if data.draw(st.booleans()):
         options["temperature"] = data.draw(st.sampled_from([1.0, 0.5, 2.0, 0.3, 1e3, 1e-3, 1e20, 1e-20]))
     if data.draw(st.booleans()):

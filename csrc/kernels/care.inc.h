@@ -110,7 +110,8 @@ static number_pair sum_with_care(const smx_tile *tile, int row, enum summand wha
     return infinite;
 }
 
-/* Numbers of a partial, and constants of a row, that is added up with care: two reals and their exponent. */
+/* Stores the sum of a row that is added up with care, among the numbers of a partial or the constants of a row: two
+   reals and their exponent. */
 static void put_number_pair(real *high, real *low, real *exponent, number_pair s) {
     /* The sum may have cancelled, so it is taken from high and low together. */
     const number first = number_plus(s.high, s.low);

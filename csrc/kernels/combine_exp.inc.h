@@ -8,9 +8,9 @@ typedef struct {
     vec decides; /* that results are finite if it is in range, and how to shift the row if not */
 } exp_total;
 
-/* The maximum decides; but NaN and +inf as the initial term do so, too, and a finite one gives finite results to a row
-   of which all elements are -inf. A NaN among the elements shows in the sum, or as an infinite maximum that became NaN.
-   */
+/* The maximum decides. NaN and +inf as the initial term do so, too, and a finite initial term gives finite results to a
+   row of which all elements are -inf. A NaN among the elements shows in the sum, or as an infinite maximum that became
+   NaN. */
 SMX_INLINE vec decisive(vec maximum, vec initial, vec sum) {
     const vec infinity = v_set1((real)INFINITY);
     const vec of_none = v_select_le(initial, MINUS_INFINITY, initial, v_set1(0));
@@ -115,7 +115,7 @@ SMX_INLINE pair sum_with_maximum(exp_total total, vec max_reference, const exp_t
     return sum_renormalize(s);
 }
 
-/* The same with the initial term. */
+/* s and the exponential of the initial term, both relative to 2^(reference - HEADROOM). */
 SMX_INLINE pair sum_add_initial(pair s, initial_term initial, vec reference) {
     return sum_renormalize(sum_add_sum(s, initial_exponential(initial, reference)));
 }

@@ -27,11 +27,14 @@
    within about u / 4 of exp(x) / C, u being half the distance from 1 to the next number. A single number for exp would
    be off by u and more, and a sum and a quotient of such numbers end up at 3 ULP.
 
-   The scale. N is the even integer nearest to the exponent of the row's maximum. HEADROOM keeps 2^(k - N) out of the
-   subnormal numbers, and every factor that is applied later is smaller by as much. So a subnormal result arises only
-   when it is written, and the loops before that hardly meet a subnormal number, which some processors handle in
-   microcode. x is clamped from below at the value where the exponent field and j are 0: both parts are then exactly 0,
-   and that is the result for -inf and for everything that is negligible beside the maximum.
+   The scale. N is the even integer nearest to the exponent of the row's maximum. Below the floor, which is REACH binades
+   below N, both parts are made exactly 0: that is the result for -inf and for everything that is negligible beside the
+   maximum, since 2^-REACH is less than half of the smallest number. HEADROOM keeps all other terms so large that neither
+   M nor M p is subnormal, and every factor that is applied later is smaller by as much. So a subnormal number arises
+   only when a subnormal result is written, and no sum of exponentials meets one: some processors handle these in
+   microcode. M is at least 2^(HEADROOM - REACH). If T is 1, p is 0 or at least 2^-35 in size (2^-64 in double), because r
+   is a number near REST_j less another of that size; so M p is normal. With other temperatures, one p in some 10^9 is
+   smaller.
 
    tests/exhaustive runs float over every argument, and double over a dense sample. The errors of the two parts are in u
    of their sum; exp_alone is exp(x) rounded, times C, which is exact. What was found is from the samples of its
@@ -114,7 +117,7 @@ SMX_INLINE void set_temperature(double temperature, void *constants) {
 
 /* ---- the exponentials of a row ---------------------------------------------------------------------------------- */
 
-/* The scale of LANES rows: rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - BIAS - HEADROOM). */
+/* The scale of LANES rows: rounder = ROUNDER + 8 (BIAS + HEADROOM - N), floor = T ln2 (N - REACH). */
 typedef struct {
     vec rounder, floor, steps, step_high, step_low, inverse;
 } exp_scale;
@@ -135,7 +138,8 @@ SMX_INLINE exp_scale exp_scale_with(vec rounder, vec floor, const exp_temperatur
 
 SMX_INLINE exp_scale exp_scale_of(vec reference, const exp_temperature *t) {
     const vec eight_n = v_mul(v_sub(reference, v_set1(BIAS + HEADROOM)), v_set1(8));
-    return exp_scale_with(v_sub(v_set1(ROUNDER), eight_n), v_mul(eight_n, v_set1(t->step_high)), t);
+    const vec eight_floor = v_mul(v_sub(reference, v_set1(REACH)), v_set1(8));
+    return exp_scale_with(v_sub(v_set1(ROUNDER), eight_n), v_mul(eight_floor, v_set1(t->step_high)), t);
 }
 
 static const real exp_rests[8] = {CONSTANT(REST_0), CONSTANT(REST_1), CONSTANT(REST_2), CONSTANT(REST_3),
@@ -152,17 +156,19 @@ enum { IN_STEP = 4 };
    exponential is a chain of ten operations, each of which waits some four cycles for the one before, and a processor
    that looks ahead by a hundred operations would otherwise find too few that are ready. has_temperature: the scale's
    temperature may differ from 1. The result without it is the same; an addition replaces a multiply-add, since the
-   units that add have more time to spare. exponent: NULL, or exponents of powers of two by which the results are
-   multiplied; -inf makes a power of 0. */
-SMX_INLINE void exp_parts_with(const vec *x, const vec *exponent, int count, const exp_scale *scale,
+   units that add have more time to spare. What is below the floor goes through all of it, may become NaN on the way,
+   and is 0 at the end; a NaN stays. exponent: NULL, or exponents of powers of two by which the results are multiplied,
+   and then `key` is what is compared with the floor: the argument with the exponent's part. */
+SMX_INLINE void exp_parts_with(const vec *x, const vec *key, const vec *exponent, int count, const exp_scale *scale,
                                int has_temperature, exp_parts *e) {
     const table rests = v_table(exp_rests);
-    vec clamped[IN_STEP], shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
+    mask counts[IN_STEP];
+    vec shifted[IN_STEP], n[IN_STEP], r[IN_STEP], q[IN_STEP];
 #define EACH for (int k = 0; k < count; k++)
-    EACH clamped[k] = v_max(scale[k].floor, x[k]); /* a NaN in x stays */
-    EACH shifted[k] = v_fma(clamped[k], scale[k].steps, scale[k].rounder);
+    EACH counts[k] = v_not_below(key[k], scale[k].floor);
+    EACH shifted[k] = v_fma(x[k], scale[k].steps, scale[k].rounder);
     EACH n[k] = v_sub(shifted[k], scale[k].rounder);
-    EACH r[k] = v_fnma(n[k], scale[k].step_high, clamped[k]);
+    EACH r[k] = v_fnma(n[k], scale[k].step_high, x[k]);
     EACH r[k] = v_fnma(n[k], scale[k].step_low, r[k]);
     EACH r[k] = has_temperature ? v_fma(r[k], scale[k].inverse, v_look_up(rests, shifted[k]))
                                 : v_add(r[k], v_look_up(rests, shifted[k]));
@@ -180,14 +186,14 @@ SMX_INLINE void exp_parts_with(const vec *x, const vec *exponent, int count, con
     STEP_DOWN(3);
     STEP_DOWN(2);
 #undef STEP_DOWN
-    EACH e[k].p = v_fma(v_mul(r[k], r[k]), q[k], r[k]);
-    if (exponent) /* ROUNDER has the bits of the power 0 */
-        EACH shifted[k] = v_max(v_set1(ROUNDER), v_fma(exponent[k], v_set1(8), shifted[k]));
-    EACH e[k].power = v_eighths(shifted[k]);
+    EACH e[k].p = v_keep_fma(counts[k], v_mul(r[k], r[k]), q[k], r[k]);
+    if (exponent)
+        EACH shifted[k] = v_fma(exponent[k], v_set1(8), shifted[k]);
+    EACH e[k].power = v_eighths(counts[k], shifted[k]);
 #undef EACH
 }
 SMX_INLINE void exp_parts_in_step(const vec *x, int count, const exp_scale *scale, int has_temperature, exp_parts *e) {
-    exp_parts_with(x, NULL, count, scale, has_temperature, e);
+    exp_parts_with(x, x, NULL, count, scale, has_temperature, e);
 }
 SMX_INLINE exp_parts exp_parts_of(vec x, exp_scale scale) {
     exp_parts e;
@@ -213,20 +219,24 @@ SMX_INLINE exp_parts exp_up_to(vec bound, vec x, exp_parts e) {
     return e;
 }
 
-/* exp(x) 2^(HEADROOM - N), rounded, for an x that belongs to no row, such as a log-probability. N is the reference, an
-   integer of each lane; the scale keeps the digits of an exp(x) that is subnormal. Beyond its range the result is 0
-   or inf. */
+/* exp(x) 2^(SCALED_HEADROOM - N), rounded, for an x that belongs to no row, such as a log-probability. N is the
+   reference, an integer of each lane; the scale keeps the digits of an exp(x) that is subnormal. Beyond its range the
+   result is 0 or inf: the floor is where the exponent field is 0. */
 #define SCALED_REFERENCE (REAL_BITS == 32 ? -24 : -128)
 SMX_INLINE void exp_scaled_in_step(const vec *x, int count, vec reference, vec *y) {
     /* the largest n for which the power is finite, in units of x */
-    const vec highest =
-        v_mul(v_fma(reference, v_set1(8), v_set1(8 * (BIAS + 1 - HEADROOM) - 1)), v_set1(CONSTANT(LN2_HIGH) / 8));
+    const vec highest = v_mul(v_fma(reference, v_set1(8), v_set1(8 * (BIAS + 1 - SCALED_HEADROOM) - 1)),
+                              v_set1(CONSTANT(LN2_HIGH) / 8));
+    const vec eight_n = v_mul(v_sub(reference, v_set1(BIAS + SCALED_HEADROOM)), v_set1(8));
+    const exp_scale same = exp_scale_with(v_sub(v_set1(ROUNDER), eight_n),
+                                          v_mul(eight_n, v_set1(no_temperature.step_high)), &no_temperature);
     vec clamped[IN_STEP];
     exp_scale scale[IN_STEP];
     exp_parts parts[IN_STEP];
+    SMX_ASSUME(count > 0);
     for (int k = 0; k < count; k++) {
         clamped[k] = v_min(highest, x[k]);
-        scale[k] = exp_scale_of(reference, &no_temperature);
+        scale[k] = same;
     }
     exp_parts_in_step(clamped, count, scale, 0, parts);
     for (int k = 0; k < count; k++) {

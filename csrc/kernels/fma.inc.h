@@ -1,23 +1,31 @@
-/* a b + c, rounded once, for levels without an instruction for it: in plain arithmetic, so that no C library's fma can be
-   wrong or slow. The same bits as the instruction's in every case: ties, subnormal results, overflow, signs of zeros.
+/* a b + c, rounded once, for levels without an instruction for it. Plain arithmetic makes it, so that no C library's
+   fma can be wrong or slow. The bits are those of the instruction in every case: ties, subnormal results, overflow,
+   signs of zeros.
 
-   Float: the product is exact in double; a sum of doubles is rounded once more, to float. That second rounding goes wrong
-   only if the first has hidden on which side of the middle between two floats the sum lies. Rounded to odd, it never lies on
-   a middle unless it is one (Boldo and Melquiond, 2008): of the two doubles next to an inexact sum, the one whose last bit
-   is 1.
+   Float: the product is exact in double; a sum of doubles is rounded once more, to float. That second rounding goes
+   wrong only if the first has hidden on which side of the middle between two floats the sum lies. So the first is a
+   rounding to odd: it takes, of the two doubles next to an inexact sum, the one whose last bit is 1. What is rounded to
+   odd never lies on a middle unless the sum itself does (Boldo and Melquiond, 2008).
 
-   Double: the product is a sum of two doubles, p + p_low (Dekker, 1971), and so is p + c, a large term and a remainder. The
-   two small numbers are added, rounded, and go onto the large one, rounded again. What the first of these roundings loses
-   decides only where the second had to break a tie: what the second loses is a power of two then. Where that is so, and where
-   numbers are too large or too small for exact products and sums (the result is NaN then, or the product small), integers do
-   it.
+   Double: the product is a sum of two doubles, p + p_low (Dekker, 1971), and so is p + c, a large term and a remainder.
+   The two small numbers are added and rounded; their sum is added to the large one and rounded again. What the first of
+   these roundings loses matters only if the second had to break a tie: what the second loses is a power of two then.
+   Integers do such cases, and those in which numbers are too large or too small for exact products and sums (the result
+   is NaN then, or the product is small).
 
-   Included by a level's header after its loads and stores, which brings `doubles`, a register of doubles: doubles_add, _sub
-   and _mul; for float, doubles_odd(s, e): s moved to the odd one of the doubles on both sides of s + e, e being what s lost
-   in rounding, unless e is 0 or NaN; for double, doubles_half(a): a rounded to the upper half of its bits; doubles_suspect(p,
-   z, lost): whether in any lane z is NaN, |p| below FMA_SMALL, or lost 0 or a power of two; doubles_doubt(a, b, p, z, lost,
-   before): whether that remains if factors of 0 make p exact, and nothing is wrong where lost or before is 0; and
-   doubles_join(a, b, z): z with its sign bit set also where those of both a and b are.
+   The header of a level includes this file after its loads and stores. The header has to define `doubles`, a register
+   of doubles, and these functions of it:
+
+       doubles_add, doubles_sub, doubles_mul
+       doubles_odd(s, e)                 (float) s moved to the odd one of the doubles on both sides of s + e, unless e
+                                         is 0 or NaN; e is what s lost in rounding
+       doubles_half(a)                   (double) a rounded to the upper half of its bits
+       doubles_suspect(p, z, lost)       (double) whether in any lane z is NaN, |p| is below FMA_SMALL, or lost is 0 or
+                                         a power of two
+       doubles_doubt(a, b, p, z, lost, before)
+                                         (double) whether that remains if factors of 0 make p exact, and nothing is
+                                         wrong where lost or before is 0
+       doubles_join(a, b, z)             (double) z, with its sign bit set also where those of both a and b are
 
    tests/exhaustive/fma.c holds it to the instruction. */
 

@@ -19,14 +19,9 @@ SMX_INLINE void repeat_line(real *cycle, const real *line, int rows) {
             v_store(cycle + i * rows + row, v_load(line + row));
 }
 
-SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
-    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
-    const int rows = tile->rows;
-    const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
-    const ptrdiff_t n = tile->n, cycle = rows * SUMS, size = n * rows;
-    real first[CYCLE], second[CYCLE], rounder[CYCLE], floor[CYCLE], start[CYCLE], high[CYCLE], low[CYCLE], small[CYCLE];
-    real line[4][WIDEST_LINE], root[WIDEST_LINE];
-
+/* The largest elements of the lines that have the same number in all cycles. */
+SMX_INLINE void largest_of_lines(const real *x, ptrdiff_t size, ptrdiff_t cycle, enum sum_of what, real *first,
+                                 real *second) {
     for (ptrdiff_t at = 0; at < cycle; at += LANES) {
         v_store(first + at, MINUS_INFINITY);
         v_store(second + at, MINUS_INFINITY);
@@ -40,6 +35,17 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
             v_store(first + at, m.first);
             v_store(second + at, m.second);
         }
+}
+
+SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_of what) {
+    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
+    const int rows = tile->rows;
+    const real *x = row_of(&tile->in[0], 0), *next = next_strip(tile, 0, 0);
+    const ptrdiff_t n = tile->n, cycle = rows * SUMS, size = n * rows;
+    real first[CYCLE], second[CYCLE], rounder[CYCLE], floor[CYCLE], start[CYCLE], high[CYCLE], low[CYCLE], small[CYCLE];
+    real line[4][WIDEST_LINE], root[WIDEST_LINE];
+
+    largest_of_lines(x, size, cycle, what, first, second);
     for (int row = 0; row < rows; row += LANES) {
         const ptrdiff_t left = rows - row;
         largest m = largest_begin();
@@ -111,7 +117,7 @@ SMX_INLINE void exp_reduce_lines(const smx_tile *tile, real *partial, enum sum_o
         for (int i = 0; i < SUMS; i++)
             s[i] = pair_of(v_load(high + i * rows + row), v_load(low + i * rows + row));
         ADD_PAIRWISE(sum_add_sum, s, SUMS);
-        s[0] = exp_sum_rescale(s[0], v_load(root + row), what);
+        s[0] = pair_times_square(s[0], v_load(root + row));
         v_store(partial + partial_at(2, rows, row), s[0].high);
         v_store(partial + partial_at(3, rows, row), s[0].low);
     }
@@ -192,6 +198,7 @@ SMX_INLINE void apply_in_step(const write_spec *spec, ptrdiff_t here, int count,
                               real constants_of_cycle[][CYCLE], ptrdiff_t at, const exp_temperature *t) {
     terms term[IN_STEP];
     vec y[IN_STEP];
+    SMX_ASSUME(count > 0 && spec->inputs > 0);
     EACH {
         for (int i = 0; i < spec->constant_count; i++)
             term[k].c[i] = v_load(constants_of_cycle[i] + at + k * LANES);
@@ -207,7 +214,7 @@ SMX_INLINE void apply_in_step(const write_spec *spec, ptrdiff_t here, int count,
     }
 }
 
-/* Writes the formula of the spec->inputs, as apply_to_columns does. */
+/* Applies spec to a tile, as apply_to_columns does, a cycle of lines at a time. */
 SMX_INLINE void apply_to_lines(const smx_tile *tile, const write_spec *spec, const void *constants) {
     const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
     const int rows = tile->rows;

@@ -67,7 +67,24 @@
     }
 REDUCTIONS(softmax_vjp, PRODUCT)
 REDUCTIONS(log_softmax_vjp, GRADIENT)
-REDUCTIONS(log_softmax_jvp, EXP_PRODUCT)
+/* For double backward alone, so it has no loops of its own for numbers of 16 bits, masks and whole rows: a block makes
+   reals of the elements. */
+SMX_INLINE void log_softmax_jvp_again(const smx_tile *tile, void *partial) {
+    if (tile->again)
+        sum_again(tile, partial, EXP_PRODUCT);
+}
+REDUCE(log_softmax_jvp, rows) {
+    sum_reduce_rows(tile, partial, SMX_REAL, NO_MASK, EXP_PRODUCT);
+    log_softmax_jvp_again(tile, partial);
+}
+REDUCE(log_softmax_jvp, columns) {
+    sum_reduce_columns(tile, partial, is_short(tile), SMX_REAL, NO_MASK, EXP_PRODUCT);
+    log_softmax_jvp_again(tile, partial);
+}
+REDUCE(log_softmax_jvp, narrow_lines) {
+    sum_reduce_lines(tile, partial, EXP_PRODUCT);
+    log_softmax_jvp_again(tile, partial);
+}
 REDUCE(softmax_vjp, packed) {
     sum_reduce_packed(tile, partial, PRODUCT);
     softmax_vjp_again(tile, partial);
@@ -88,7 +105,7 @@ REDUCE(log_softmax_vjp, packed) {
 /* If |d| is below this, exp(y) d is finite for every y up to 20, in the scale that log_softmax_vjp chooses for d. */
 #define MODERATE_FACTOR ((real)(REAL_BITS == 32 ? 0x1p67 : 0x1p931))
 
-/* Where |d| lies between these two, one scale does for every d: exp(y) 2^(HEADROOM - SCALED_REFERENCE) and d / 2^(...)
+/* Where |d| lies between these two, one scale does for every d: exp(y) 2^(SCALED_HEADROOM - SCALED_REFERENCE) and d / 2^(...)
    are normal numbers, as long as their product is at least half of the smallest subnormal. */
 #define LEAST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p-71 : 0x1p-831))
 #define MOST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p31 : 0x1p137))
@@ -106,7 +123,7 @@ SMX_INLINE int plain_sum(pair total, enum summand what, vec *constant) {
         *constant = d;
         return v_all_le(size, v_set1(MODERATE_SUM));
     }
-    *constant = v_mul(d, power_of_two(v_set1(SCALED_REFERENCE - HEADROOM)));
+    *constant = v_mul(d, power_of_two(v_set1(SCALED_REFERENCE - SCALED_HEADROOM)));
     return v_all_le(v_select_le(v_set1(LEAST_FACTOR), size, v_set1(0), size), v_set1(0)) &&
            v_all_le(size, v_set1(MOST_FACTOR));
 }
@@ -122,7 +139,7 @@ SMX_INLINE int put_factor(real *constant, pair d, int is_tempered) {
         const vec is_unusual = v_select_le(size, v_set1(MOST_FACTOR), is_small, v_set1(1));
         reference = v_select_le(is_unusual, zero, usual, reference);
     }
-    const vec factor = power_of_two(v_sub(reference, v_set1(HEADROOM)));
+    const vec factor = power_of_two(v_sub(reference, v_set1(SCALED_HEADROOM)));
     v_store(constant + SUM_HIGH * SMX_TILE_ROWS, v_mul(d.high, factor));
     v_store(constant + SUM_LOW * SMX_TILE_ROWS, is_tempered ? v_mul(d.low, factor) : zero);
     v_store(constant + SUM_REFERENCE * SMX_TILE_ROWS, reference);
@@ -203,6 +220,7 @@ SMX_INLINE void log_softmax_jvp_of(const terms *term, int count, const exp_tempe
 SMX_INLINE void log_softmax_vjp_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     vec x[IN_STEP], e[IN_STEP];
     (void)t;
+    SMX_ASSUME(count > 0);
     EACH x[k] = term[k].v[0];
     exp_scaled_in_step(x, count, v_set1(SCALED_REFERENCE), e);
     EACH y[k] = canonical_nan(v_fnma(e[k], term[k].c[SUM_HIGH], term[k].v[1]));
@@ -270,9 +288,11 @@ static void log_softmax_vjp_tempered_of(const terms *term, int count, const exp_
 #define WRITES(op, formula_, inputs, ...)                                                                              \
     static void op##_write_with_care(const smx_tile *tile, const real *constants);                                     \
     SMX_INLINE void op##_write(const smx_tile *tile, enum smx_walk walk, const void *constants) {                      \
-        const write_spec plain = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                   \
+        const int is_derivative = (formula_) != EXP_PRODUCT;                                                           \
+        const write_spec plain = {&tile->out, {__VA_ARGS__}, inputs, 1, is_derivative, op##_of};                       \
         const int tempered_constants = (formula_) == GRADIENT ? SUM_REFERENCE + 1 : SUM_LOW + 1;                       \
-        const write_spec tempered = {&tile->out, {__VA_ARGS__}, inputs, tempered_constants, 1, op##_tempered_of};      \
+        const write_spec tempered = {&tile->out,         {__VA_ARGS__}, inputs,                                        \
+                                     tempered_constants, is_derivative, op##_tempered_of};                             \
         const int is_plain_way = ((const real *)constants)[SUM_WAY * SMX_TILE_ROWS] != 0;                              \
         if (tile->again)                                                                                               \
             op##_write_with_care(tile, constants);                                                                     \
@@ -366,7 +386,6 @@ int VJP_ROWS_OF(LEVEL)(const smx_tile *tile) { return softmax_vjp_whole_rows(til
 WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
-WHOLE(log_softmax_jvp, rows, 0, EXP_PRODUCT, 1, &tile->in[1])
 
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
@@ -414,17 +433,15 @@ WHOLE(log_softmax_jvp, rows, 0, EXP_PRODUCT, 1, &tile->in[1])
     {.name = "log_softmax_jvp",                                                                                        \
      .inputs = 2,                                                                                                      \
      .elementwise = 1,                                                                                                 \
-     .is_derivative = 1,                                                                                               \
      .reduce = {[SMX_WALK_ROWS] = log_softmax_jvp_reduce_rows,                                                         \
                 [SMX_WALK_COLUMNS] = log_softmax_jvp_reduce_columns,                                                   \
                 [SMX_WALK_NARROW_LINES] = log_softmax_jvp_reduce_narrow_lines,                                         \
-                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_short_columns},                                      \
+                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_reduce_columns},                                            \
      .finish = log_softmax_jvp_finish,                                                                                 \
      .write = {[SMX_WALK_ROWS] = log_softmax_jvp_write_rows,                                                           \
                [SMX_WALK_PACKED] = log_softmax_jvp_write_packed,                                                       \
                [SMX_WALK_COLUMNS] = log_softmax_jvp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_jvp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_jvp_write_columns},                                              \
-     .whole = {[SMX_WALK_ROWS] = log_softmax_jvp_whole_rows},                                                          \
      .hidden = HIDDEN(-INFINITY, 0, 0, 0),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}

@@ -150,7 +150,6 @@ SMX_INLINE void log_softmax_write(const smx_tile *tile, enum smx_walk walk, cons
 #undef WRITE_BY
 }
 WRITE(log_softmax, rows) { log_softmax_write(tile, SMX_WALK_ROWS, constants); }
-WRITE(log_softmax, short_rows) { log_softmax_write(tile, SMX_WALK_SHORT_ROWS, constants); }
 WRITE(log_softmax, packed) { log_softmax_write(tile, SMX_WALK_PACKED, constants); }
 WRITE(log_softmax, columns) { log_softmax_write(tile, SMX_WALK_COLUMNS, constants); }
 WRITE(log_softmax, narrow_lines) { log_softmax_write(tile, SMX_WALK_NARROW_LINES, constants); }
@@ -186,7 +185,6 @@ static int log_softmax_logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, 
 #define LOG_SOFTMAX_LOGSUMEXP_WRITE(walk)                                                                              \
     WRITE(log_softmax_logsumexp, walk) { log_softmax_write_##walk(tile, (const real *)constants + SMX_TILE_ROWS); }
 LOG_SOFTMAX_LOGSUMEXP_WRITE(rows)
-LOG_SOFTMAX_LOGSUMEXP_WRITE(short_rows)
 LOG_SOFTMAX_LOGSUMEXP_WRITE(packed)
 LOG_SOFTMAX_LOGSUMEXP_WRITE(columns)
 LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
@@ -194,15 +192,17 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
 #define LOG_SOFTMAX_LOGSUMEXP_ROW                                                                                      \
     {.name = "log_softmax_logsumexp",                                                                                  \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \
      .looks_ahead = 1,                                                                                                 \
      .reduce = LOG_SOFTMAX_REDUCE,                                                                                     \
      .finish = log_softmax_logsumexp_finish,                                                                           \
      .write = {[SMX_WALK_ROWS] = log_softmax_logsumexp_write_rows,                                                     \
-               [SMX_WALK_SHORT_ROWS] = log_softmax_logsumexp_write_short_rows,                                         \
+               [SMX_WALK_SHORT_ROWS] = log_softmax_logsumexp_write_rows,                                               \
                [SMX_WALK_PACKED] = log_softmax_logsumexp_write_packed,                                                 \
                [SMX_WALK_COLUMNS] = log_softmax_logsumexp_write_columns,                                               \
                [SMX_WALK_NARROW_LINES] = log_softmax_logsumexp_write_narrow_lines,                                     \
@@ -213,14 +213,16 @@ LOG_SOFTMAX_LOGSUMEXP_WRITE(narrow_lines)
 #define LOG_SOFTMAX_ROW                                                                                                \
     {.name = "log_softmax",                                                                                            \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .writes_unshifted = 1,                                                                                            \
      .looks_ahead = 1,                                                                                                 \
      .reduce = LOG_SOFTMAX_REDUCE,                                                                                     \
      .finish = log_softmax_finish,                                                                                     \
      .write = {[SMX_WALK_ROWS] = log_softmax_write_rows,                                                               \
-               [SMX_WALK_SHORT_ROWS] = log_softmax_write_short_rows,                                                   \
+               [SMX_WALK_SHORT_ROWS] = log_softmax_write_rows,                                                         \
                [SMX_WALK_PACKED] = log_softmax_write_packed,                                                           \
                [SMX_WALK_COLUMNS] = log_softmax_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = log_softmax_write_narrow_lines,                                               \

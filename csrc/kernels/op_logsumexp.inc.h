@@ -33,6 +33,8 @@ static int logsumexp_finish(const smx_tile *tile, ptrdiff_t pieces, const void *
 #define LOGSUMEXP_ROW                                                                                                  \
     {.name = "logsumexp",                                                                                              \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .looks_ahead = 1,                                                                                                 \
      .reduce = LOG_SOFTMAX_REDUCE,                                                                                     \

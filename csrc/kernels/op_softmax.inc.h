@@ -103,10 +103,6 @@ WRITE(softmax, rows) {
     else
         write_walk(tile, SMX_WALK_ROWS, &elements, constants);
 }
-WRITE(softmax, short_rows) {
-    const write_spec spec = softmax_from_saved(tile);
-    write_walk(tile, SMX_WALK_SHORT_ROWS, &spec, constants);
-}
 WRITE(softmax, columns) {
     const write_spec spec = softmax_from_elements(tile);
     write_walk(tile, SMX_WALK_COLUMNS, &spec, constants);
@@ -126,14 +122,11 @@ WRITE(softmax, transposed) {
 
 /* ---- with logsumexp --------------------------------------------------------------------------------------------- */
 
-/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels, too. It does not look
-   ahead, because it may go through its rows twice (far_rows). */
+/* logsumexp needs the sum without the maximum, so reduce is that of cross-entropy of labels, too. */
 REDUCE(softmax_logsumexp, rows) {
-    if (tile->saved[0].start)
-        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 1);
-    else
-        exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, 0);
+    exp_reduce_rows(tile, partial, SUMS, OTHERS_SAVING_ALL, tile->saved[0].start != NULL);
 }
+REDUCE(softmax_logsumexp, short_rows) { exp_reduce_rows(tile, partial, 1, OTHERS_SAVING_ALL, 1); }
 REDUCE(softmax_logsumexp, columns) { exp_reduce_long_columns(tile, partial, OTHERS_SAVING_ALL); }
 REDUCE(softmax_logsumexp, short_columns) {
     exp_reduce_short_columns(tile, partial, OTHERS_SAVING_ALL, tile->saved[0].start != NULL);
@@ -172,15 +165,20 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
 #define SOFTMAX_LOGSUMEXP_ROW                                                                                          \
     {.name = "softmax_logsumexp",                                                                                      \
      .inputs = 1,                                                                                                      \
+     .has_long_finish = 1,                                                                                             \
      .elementwise = 1,                                                                                                 \
      .has_row_out = 1,                                                                                                 \
      .saves = 1,                                                                                                       \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
+     .looks_ahead = 1,                                                                                                 \
      .reduce = {[SMX_WALK_ROWS] = softmax_logsumexp_reduce_rows,                                                       \
+                [SMX_WALK_SHORT_ROWS] = softmax_logsumexp_reduce_short_rows,                                           \
                 [SMX_WALK_COLUMNS] = softmax_logsumexp_reduce_columns,                                                 \
                 [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_reduce_short_columns},                                    \
      .finish = softmax_logsumexp_finish,                                                                               \
      .write = {[SMX_WALK_ROWS] = softmax_logsumexp_write_rows,                                                         \
+               [SMX_WALK_SHORT_ROWS] = softmax_logsumexp_write_rows,                                                   \
                [SMX_WALK_COLUMNS] = softmax_logsumexp_write_columns,                                                   \
                [SMX_WALK_SHORT_COLUMNS] = softmax_logsumexp_write_short_columns,                                       \
                [SMX_WALK_TRANSPOSED] = softmax_logsumexp_write_transposed},                                            \
@@ -192,6 +190,7 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
      .inputs = 1,                                                                                                      \
      .elementwise = 1,                                                                                                 \
      .saves = 1,                                                                                                       \
+     .takes_initial = 1,                                                                                               \
      .may_shift = 1,                                                                                                   \
      .looks_ahead = 1,                                                                                                 \
      .reduce = {[SMX_WALK_ROWS] = softmax_reduce_rows,                                                                 \
@@ -201,7 +200,7 @@ SOFTMAX_LOGSUMEXP_WRITE(transposed)
                 [SMX_WALK_SHORT_COLUMNS] = softmax_reduce_short_columns},                                              \
      .finish = softmax_finish,                                                                                         \
      .write = {[SMX_WALK_ROWS] = softmax_write_rows,                                                                   \
-               [SMX_WALK_SHORT_ROWS] = softmax_write_short_rows,                                                       \
+               [SMX_WALK_SHORT_ROWS] = softmax_write_rows,                                                             \
                [SMX_WALK_COLUMNS] = softmax_write_columns,                                                             \
                [SMX_WALK_NARROW_LINES] = softmax_write_narrow_lines,                                                   \
                [SMX_WALK_SHORT_COLUMNS] = softmax_write_short_columns,                                                 \

@@ -30,9 +30,10 @@ typedef struct {
 
 /* f exp(x / T) 2^e relative to 2^(reference - HEADROOM), and the same without f. */
 SMX_INLINE exp_parts weighted_parts(vec x, vec exponent, vec reference, const exp_temperature *t) {
-    const exp_scale scale = weighted_scale(reference, t);
+    const exp_scale scale = exp_scale_of(reference, t);
+    const vec key = v_fma(exponent, key_unit(t), x);
     exp_parts e;
-    exp_parts_with(&x, &exponent, 1, &scale, 1, &e);
+    exp_parts_with(&x, &key, &exponent, 1, &scale, 1, &e);
     return e;
 }
 SMX_INLINE pair weighted_term(leader lead, vec reference, const exp_temperature *t) {
@@ -191,7 +192,7 @@ static void weighted_reduce_short_columns(const smx_tile *tile, void *partial) {
 }
 
 #define WEIGHTED_ROW                                                                                                   \
-    .inputs = 2, .may_shift = 1,                                                                                       \
+    .inputs = 2, .takes_initial = 1, .may_shift = 1, .has_long_finish = 1,                                             \
     .reduce = {[SMX_WALK_ROWS] = weighted_reduce_rows,                                                                 \
                [SMX_WALK_COLUMNS] = weighted_reduce_long_columns,                                                      \
                [SMX_WALK_SHORT_COLUMNS] = weighted_reduce_short_columns},                                              \

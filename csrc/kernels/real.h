@@ -18,7 +18,10 @@ typedef uint32_t real_bits;
 #define FRACTION_BITS 23    /* explicit bits of the significand */
 #define REAL_EPSILON FLT_EPSILON
 #define BIAS 127            /* of the exponent */
-#define HEADROOM 31         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
+#define HEADROOM 67         /* scale of the terms of a sum, as an exponent: see exp.inc.h */
+#define HEADROOM_POWER 0x1p67f /* 2^HEADROOM */
+#define REACH 158           /* a term this many binades below the maximum is 0: see exp.inc.h */
+#define SCALED_HEADROOM 31  /* HEADROOM of exponentials that belong to no row */
 #define LARGE 0x1p15f       /* x itself is reduced if |max / T| is at most this: see exp.inc.h */
 #define NEGLIGIBLE 0x1.b8p6f /* 110: exp(-110) is below half of the smallest subnormal */
 #define LARGEST_GAP 0x1p7f  /* a power of two, at least NEGLIGIBLE */
@@ -35,7 +38,10 @@ typedef uint64_t real_bits;
 #define FRACTION_BITS 52
 #define REAL_EPSILON DBL_EPSILON
 #define BIAS 1023
-#define HEADROOM 63
+#define HEADROOM 320
+#define HEADROOM_POWER 0x1p320
+#define REACH 1086
+#define SCALED_HEADROOM 63
 #define LARGE 0x1p40
 #define NEGLIGIBLE 750.0
 #define LARGEST_GAP 0x1p10

@@ -50,54 +50,47 @@ SMX_INLINE derivative_sum lanes_of_row(const char *y, const char *g, const unsig
 /* Long rows. */
 SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_storage storage, enum masking masking,
                                 enum summand what) {
-    const int rows = tile->rows, at_once = REAL_BITS == 64 && ADDS_AT_ONCE(rows);
+    const int rows = tile->rows;
     const ptrdiff_t size = size_of(storage);
     const vec largest = largest_of_exp(tile->temperature);
-    lanes_of_rows high_lanes, low_lanes;
+#if REAL_BITS == 32
     vec high = v_set1(0), low = high;
+#else
+    lanes_of_rows high, low;
+#endif
     for (int row = 0; row < rows; row++) {
         const char *y = (const char *)tile->in[0].start + row * tile->in[0].row_stride * size;
         const char *g = (const char *)tile->in[1].start + row * tile->in[1].row_stride * size;
         const real *out = is_plain(storage, masking) ? out_row_to_prefetch(tile, row) : NULL;
         const derivative_sum s = lanes_of_row(y, g, mask_of(tile, row), tile->n, out, tile->next[0].start != NULL,
                                               largest, storage, masking, what);
-#if REAL_BITS == 64
-        if (at_once) {
-            v_store(high_lanes[row], s.high);
-            v_store(low_lanes[row], s.low);
-            continue;
-        }
-#endif
+#if REAL_BITS == 32
         const pair total = derivative_sum_lanes(s);
         put_row(partial, 0, rows, row, &high, total.high);
         put_row(partial, 1, rows, row, &low, total.low);
+#else
+        v_store(high[row], s.high);
+        v_store(low[row], s.low);
+#endif
     }
 #if REAL_BITS == 64
-    for (int row = 0; at_once && row < rows; row += LANES) {
-        derivative_sum sum[LANES];
-        vec high_lane[LANES], low_lane[LANES];
-        transpose_lanes(high_lanes, row, rows, high_lane);
-        transpose_lanes(low_lanes, row, rows, low_lane);
-        for (int i = 0; i < LANES; i++)
-            sum[i] = pair_of(high_lane[i], low_lane[i]);
-        ADD_PAIRWISE_SUMS(sum, LANES);
-        store_pair(partial, 0, rows, row, derivative_sum_end(sum[0]));
-    }
-#else
-    (void)at_once;
-    (void)high_lanes;
-    (void)low_lanes;
+    put_sums_of_lanes(high, low, rows, NULL, partial, 0);
 #endif
 }
 
 /* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
+
+/* Where all of a strip and of a group is there, it has a loop of its own; but not that of log_softmax_jvp, which is for
+   double backward alone. */
+#define HAS_WHOLE_LOOPS (is_plain(storage, masking) && what != EXP_PRODUCT)
 
 SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, ptrdiff_t left, int is_short_row,
                                  enum smx_storage storage, enum masking masking, enum summand what) {
     const ptrdiff_t n = tile->n, size = size_of(storage);
     const vec largest = largest_of_exp(tile->temperature);
     const int sum_count = SUM_COUNT(what, is_short_row), is_whole = left >= LANES && is_plain(storage, masking);
-    const ptrdiff_t group = sum_count * SUM_GROUP(what, is_short_row);
+    const int at_once = SUM_GROUP(what, is_short_row);
+    const ptrdiff_t group = sum_count * at_once;
     const ptrdiff_t y_stride = tile->in[0].element_stride * size, g_stride = tile->in[1].element_stride * size;
     const char *y = (const char *)tile->in[0].start + row * size, *g = (const char *)tile->in[1].start + row * size;
     const real *y_next = next_strip(tile, 0, row), *g_next = next_strip(tile, 1, row);
@@ -118,17 +111,21 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
     (is_whole ? v_load((const real *)(x + (j) * x##_stride))                                                           \
               : load_visible(x + (j) * x##_stride, mask_at(mask, (j) * tile->mask.element_stride, masking), left,      \
                              storage, masking))
-/* Loads `count` elements of partial sum i, the first of which is element `first`. */
-#define LOAD_GROUP(count)                                                                                              \
+/* Loads `count` elements of partial sum i, the first of which is element `first`. What is not there, is 0. */
+#define LOAD_GROUP(count, are_all_there)                                                                               \
     for (int m = 0; m < (count); m++) {                                                                                \
         const ptrdiff_t at = first + m * sum_count;                                                                    \
+        y_of[m] = g_of[m] = v_set1(0);                                                                                 \
+        if (!(are_all_there) && at >= n)                                                                               \
+            continue;                                                                                                  \
         PREFETCH(at);                                                                                                  \
-        y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, at);                                                       \
+        if (what != GRADIENT)                                                                                          \
+            y_of[m] = VISIBLE(y, at);                                                                                  \
         g_of[m] = VISIBLE(g, at);                                                                                      \
     }
-#define ADD_GROUP(count)                                                                                               \
+#define ADD_GROUP(count, are_all_there)                                                                                \
     {                                                                                                                  \
-        LOAD_GROUP(count)                                                                                              \
+        LOAD_GROUP(count, are_all_there)                                                                               \
         s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what, is_short_row);                               \
     }
     if (HAS_CHAINS(what, is_short_row) && n <= SMX_FEW) {
@@ -137,7 +134,7 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
             const ptrdiff_t first = i;
             product[i] = v_set1(0);
             if (i < n) {
-                LOAD_GROUP(1)
+                LOAD_GROUP(1, 1)
                 product[i] = chain_of_scaled(y_of, g_of, 1);
             }
         }
@@ -148,14 +145,15 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
     for (ptrdiff_t j = 0; j < n; j += group)
         for (int i = 0; i < sum_count && j + i < n; i++) {
             const ptrdiff_t first = j + i;
-            if (SUM_GROUP(what, is_short_row) > 3 && first + 3 * sum_count < n)
-                ADD_GROUP(4)
-            else if (first + 2 * sum_count < n)
-                ADD_GROUP(3)
-            else if (first + sum_count < n)
-                ADD_GROUP(2)
+            const int is_whole_group = HAS_WHOLE_LOOPS && first + (at_once - 1) * sum_count < n;
+            if (at_once == CHAIN && is_whole_group)
+                ADD_GROUP(CHAIN, 1)
+            else if (at_once == CHAIN)
+                ADD_GROUP(CHAIN, 0)
+            else if (is_whole_group)
+                ADD_GROUP(4, 1)
             else
-                ADD_GROUP(1)
+                ADD_GROUP(4, 0)
         }
 #undef ADD_GROUP
 #undef LOAD_GROUP
@@ -168,7 +166,7 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
 SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int is_short_row, enum smx_storage storage,
                                    enum masking masking, enum summand what) {
     int row = 0;
-    for (; is_plain(storage, masking) && row + LANES <= tile->rows; row += LANES)
+    for (; HAS_WHOLE_LOOPS && row + LANES <= tile->rows; row += LANES)
         sum_reduce_strip(tile, partial, row, LANES, is_short_row, storage, masking, what);
     for (; row < tile->rows; row += LANES)
         sum_reduce_strip(tile, partial, row, tile->rows - row, is_short_row, storage, masking, what);

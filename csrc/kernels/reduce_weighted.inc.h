@@ -44,13 +44,6 @@ typedef struct {
 
 SMX_INLINE vec key_unit(const exp_temperature *t) { return v_set1(8 * t->step_high); }
 
-/* The scale of terms, as exp_scale_of has it, but with a floor that is lower by any exponent of a weight. */
-SMX_INLINE exp_scale weighted_scale(vec reference, const exp_temperature *t) {
-    exp_scale scale = exp_scale_of(reference, t);
-    scale.floor = v_sub(scale.floor, v_set1(8 * (BIAS + 2) * t->step_high));
-    return scale;
-}
-
 /* What a row's loop collects. The leader's x is -inf until it is met. The partial sums share it, because a row has one
    leader at most. */
 typedef struct {
@@ -65,7 +58,7 @@ SMX_INLINE leader no_leader(void) {
 /* A sum of terms. Terms are below 2^(HEADROOM + 2.2) in size, and FEW_TERMS of them, with their small parts, are below
    half of the power of two in START. */
 enum { FEW_TERMS = 16 };
-#define WEIGHTED_SUM_START (384 * (real)((real_bits)1 << HEADROOM))
+#define WEIGHTED_SUM_START (384 * HEADROOM_POWER)
 
 typedef struct {
     pair few, total;
@@ -87,25 +80,31 @@ SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
 
 /* Adds vectors of terms, those with keys up to `second`, to their partial sums s. Their small parts are first added
    plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0
-   counts as -inf, whatever it is. Two vectors at a time leave enough registers. */
+   counts as -inf; if it is infinite or NaN, that takes care, which costs two operations, and without care the sum is
+   NaN. Two vectors at a time leave enough registers; the widest of floats have enough for four. */
 SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], exp_scale scale, vec second, vec unit,
-                                     leader *lead) {
-    enum { TWO = 2 };
-    const exp_scale scales[TWO] = {scale, scale};
+                                     int with_care, leader *lead) {
+    enum { AT_ONCE = REAL_BITS == 32 && LANES == SUMS ? IN_STEP : 2 };
+    exp_scale scales[AT_ONCE];
+    for (int k = 0; k < AT_ONCE; k++)
+        scales[k] = scale;
     vec small = v_set1(0);
-    for (int i = 0; i < IN_STEP; i += TWO) {
-        vec x[TWO], exponent[TWO];
-        exp_parts e[TWO];
-        for (int k = 0; k < TWO; k++) {
+    for (int i = 0; i < IN_STEP; i += AT_ONCE) {
+        vec x[AT_ONCE], exponent[AT_ONCE], key[AT_ONCE];
+        exp_parts e[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++) {
             exponent[k] = v_exponent(w[i + k].b);
-            x[k] = v_select_le(exponent[k], MINUS_INFINITY, MINUS_INFINITY, w[i + k].x);
+            x[k] = w[i + k].x;
+            if (with_care)
+                x[k] = v_select_le(exponent[k], MINUS_INFINITY, MINUS_INFINITY, x[k]);
+            key[k] = v_fma(exponent[k], unit, x[k]);
         }
-        exp_parts_with(x, exponent, TWO, scales, 1, e);
-        for (int k = 0; k < TWO; k++) {
-            const vec key = v_fma(exponent[k], unit, x[k]), b = w[i + k].b;
-            lead->x = v_select_le(key, second, lead->x, x[k]);
-            lead->b = v_select_le(key, second, lead->b, b);
-            const pair product = two_product(v_keep_le(key, second, e[k].power), v_fraction(b));
+        exp_parts_with(x, key, exponent, AT_ONCE, scales, 1, e);
+        for (int k = 0; k < AT_ONCE; k++) {
+            const vec b = w[i + k].b;
+            lead->x = v_select_le(key[k], second, lead->x, x[k]);
+            lead->b = v_select_le(key[k], second, lead->b, b);
+            const pair product = two_product(v_keep_le(key[k], second, e[k].power), v_fraction(b));
             s.few = sum_add_smaller(s.few, product.high);
             /* rounded by itself, so that equal terms of opposite signs cancel exactly */
             small = v_add(small, v_fma(product.high, e[k].p, product.low));
@@ -204,7 +203,7 @@ SMX_INLINE weighted_largest weighted_largest_of_row(const real *x, const real *b
 
 /* The sum of a row, still in lanes. */
 SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scale scale, vec second, vec unit,
-                             leader *lead) {
+                             int with_care, leader *lead) {
     weighted_sum s[GROUPS];
     pair total[GROUPS];
     weighted w[IN_STEP];
@@ -217,7 +216,7 @@ SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scal
                 const ptrdiff_t at = i + g * LANES + k * SUMS;
                 w[k] = weighted_at(x + at, b + at, LANES, 1);
             }
-            s[g] = weighted_add(s[g], w, scale, second, unit, lead);
+            s[g] = weighted_add(s[g], w, scale, second, unit, with_care, lead);
         }
         for (int g = 0; !is_few((i + STEP) / SUMS) && g < GROUPS; g++)
             s[g] = weighted_sum_settle(s[g]);
@@ -226,12 +225,17 @@ SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scal
         const ptrdiff_t from = i + g * LANES;
         for (int k = 0; k < IN_STEP; k++)
             w[k] = weighted_at(x + from + k * SUMS, b + from + k * SUMS, n - from - k * SUMS, 0);
-        s[g] = weighted_add(s[g], w, scale, second, unit, lead);
+        s[g] = weighted_add(s[g], w, scale, second, unit, with_care, lead);
     }
     for (int g = 0; g < GROUPS; g++)
         total[g] = weighted_sum_settle(s[g]).total;
     ADD_PAIRWISE(sum_add_sum, total, GROUPS);
     return total[0];
+}
+
+SMX_APART pair weighted_row_with_care(const real *x, const real *b, ptrdiff_t n, exp_scale scale, vec second, vec unit,
+                                      leader *lead) {
+    return weighted_row(x, b, n, scale, second, unit, 1, lead);
 }
 
 static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
@@ -261,9 +265,14 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
         vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
         for (int row = first; row < last; row++) {
             leader lead = no_leader();
-            const pair lanes =
-                weighted_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n,
-                             weighted_scale(v_set1(reference[row - first]), t), v_set1(number[1][row]), unit, &lead);
+            const real *x = row_of(&tile->in[0], row), *b = row_of(&tile->in[1], row);
+            const exp_scale scale = exp_scale_of(v_set1(reference[row - first]), t);
+            const vec second = v_set1(number[1][row]);
+            pair lanes = weighted_row(x, b, tile->n, scale, second, unit, 0, &lead);
+            if (!v_all_le(v_abs(lanes.high), HUGEST)) {
+                lead = no_leader();
+                lanes = weighted_row_with_care(x, b, tile->n, scale, second, unit, &lead);
+            }
             const pair s = sum_lanes(lanes);
             for (int half = LANES / 2; half > 0; half /= 2) { /* one lane at most has met the leader */
                 lead.x = v_max(v_move_down(lead.x, half), lead.x);
@@ -299,7 +308,7 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
         for (ptrdiff_t j = 0; j < n; j++)
             l = weighted_largest_add(l, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
         const vec reference = reference_of(l.m, initial_of(tile, row, tile->again, t).reference, t);
-        const exp_scale scale = weighted_scale(reference, t);
+        const exp_scale scale = exp_scale_of(reference, t);
         leader lead = no_leader();
         weighted_sum s[SUMS];
         pair total[SUMS];
@@ -312,7 +321,7 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
                     const ptrdiff_t at = j + i + k * sum_count;
                     w[k] = at < n ? weighted_in_columns(x + at * x_stride, b + at * b_stride, left) : missing;
                 }
-                s[i] = weighted_add(s[i], w, scale, l.m.second, unit, &lead);
+                s[i] = weighted_add(s[i], w, scale, l.m.second, unit, 1, &lead);
             }
             for (int i = 0; !is_few(j / sum_count + IN_STEP) && i < sum_count; i++)
                 s[i] = weighted_sum_settle(s[i]);

@@ -2,13 +2,13 @@
 
    The order of every sum. A row of n elements is cut into pieces of SMX_PIECE. Element i of a piece belongs to partial
    sum i mod L. L is SUMS, the lanes of the widest vector of any level; but rows of up to SMX_SHORT elements have L = 1,
-   or 4 for Σ y g. Each partial sum takes its elements in order (exponentials four at a time; where L > 1,
-   their small parts after the powers of the next four, and the sums are settled after every EXP_SETTLE elements of the
-   piece). The partial sums of a piece are added pairwise, upper half onto lower half; then the pieces are added in
-   order. The L sums may lie in the lanes of one register (ROWS), of several
-   narrower registers, or in L registers each of which holds another row in every lane (COLUMNS): each sum sees the same
-   operations on the same numbers. Hence the same bits. Missing elements at the end count as 0 (in a sum of exponentials
-   as -inf), and adding 0 changes no bit.
+   or 4 for Σ y g. Each partial sum takes its elements in order (exponentials four at a time; where L > 1, their small
+   parts after the powers of the next four, and the sums are settled after every EXP_SETTLE elements of the piece;
+   products.inc.h says how many products are added at once). The partial sums of a piece are added pairwise, upper half
+   onto lower half; then the pieces are added in order. The L sums may lie in the lanes of one register (ROWS), of
+   several narrower registers, or in L registers each of which holds another row in every lane (COLUMNS): each sum sees
+   the same operations on the same numbers. Hence the same bits. Missing elements at the end count as 0 (in a sum of
+   exponentials as -inf), and adding 0 changes no bit.
 
    A sum is a pair, high + low: high is the rounded sum, and low is the sum of what the roundings lost, which is known
    exactly (Dekker, 1971; Knuth, TAOCP 2, 4.2.2). A pair is about as good as twice the working precision. Only sums of
@@ -96,7 +96,7 @@ SMX_INLINE sum_of_pieces sum_of_pieces_next(sum_of_pieces s, ptrdiff_t i, ptrdif
    any order of the terms; exp_sum_end subtracts the start again, exactly. The small parts M p are first added plainly
    by fours, in fused steps: that loses at most 0.26 u of the sum of the four terms (docs/accuracy.md, lemma 3). These
    steps take so long that their result is added only after the next four M, which would otherwise have to wait. */
-#define EXP_SUM_START (2 * (real)((real_bits)1 << HEADROOM))
+#define EXP_SUM_START (2 * HEADROOM_POWER)
 
 typedef struct {
     vec high, low, small;
@@ -163,4 +163,9 @@ SMX_INLINE pair sum_lanes(pair s) {
     for (int half = LANES / 2; half > 0; half /= 2)
         s = sum_add_sum(s, pair_of(v_move_down(s.high, half), v_move_down(s.low, half)));
     return s;
+}
+
+/* s root^2, for a square that may be out of range where the product is not. */
+SMX_INLINE pair pair_times_square(pair s, vec root) {
+    return pair_of(v_mul(v_mul(s.high, root), root), v_mul(v_mul(s.low, root), root));
 }

@@ -16,7 +16,7 @@
        cross-entropy       see op_loss.inc.h
 
    A level's file includes its vectors, then this file. Each file below is included once, and uses only what stands
-   above it. */
+   above it. There is one exception, which reduce_exp.inc.h declares at its head. */
 
 /* arithmetic */
 #include "exp.inc.h"
@@ -34,6 +34,7 @@
 #include "transpose.inc.h"
 
 /* the loops */
+#include "exp_terms.inc.h"
 #include "reduce_exp.inc.h"
 #include "reduce_weighted.inc.h"
 #include "reduce_products.inc.h"
@@ -61,6 +62,7 @@
 #include "op_weighted_logsumexp.inc.h"
 #include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
+#include "loss.inc.h"
 #include "op_loss.inc.h"
 
 /* the rest of the table */

@@ -8,7 +8,8 @@
 
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row_stride; }
 
-/* Loops are compiled for each number of partial sums: if there are few sums, their registers stay in the loop. */
+/* True if the rows are short. Short rows have fewer partial sums than long ones. Loops are compiled for each number of
+   sums: if there are few, their registers stay in the loop. */
 SMX_INLINE int is_short(const smx_tile *tile) { return tile->row_length <= SMX_SHORT; }
 
 /* ---- partials --------------------------------------------------------------------------------------------------- */
@@ -16,6 +17,7 @@ SMX_INLINE int is_short(const smx_tile *tile) { return tile->row_length <= SMX_S
 /* Where number k of the partials of rows row to row + LANES is. */
 SMX_INLINE ptrdiff_t partial_at(int k, int rows, int row) { return k * ((rows + SUMS - 1) / SUMS * SUMS) + row; }
 
+/* The number of each lane, for vectors of up to 16 lanes. */
 static const real lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* Stores a number of one row, when rows come one after the other: the first lane of value goes into the row's lane of

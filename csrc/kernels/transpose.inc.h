@@ -180,3 +180,30 @@ SMX_INLINE void transpose_lanes(lanes_of_rows lanes, int row, int rows, vec *lan
     for (int i = 0; i + 4 <= LANES; i += 4)
         v_load_columns(at, i, lane + i);
 }
+
+/* Adds up the lanes of each row's sum, and stores the sums as numbers k and k + 1 of the partial. roots: NULL, or a
+   number for each row, by whose square its sum is multiplied. All operations share the code, which runs once a tile. */
+SMX_APART void put_sums_of_lanes(lanes_of_rows high_lanes, lanes_of_rows low_lanes, int rows, const real *roots,
+                                 real *partial, int k) {
+    const vec one = v_set1(1);
+    if (!ADDS_AT_ONCE(rows)) {
+        vec high = one, low = one;
+        for (int row = 0; row < rows; row++) {
+            const pair lanes = pair_of(v_load(high_lanes[row]), v_load(low_lanes[row]));
+            const pair sum = pair_times_square(sum_lanes(lanes), roots ? v_set1(roots[row]) : one);
+            put_row(partial, k, rows, row, &high, sum.high);
+            put_row(partial, k + 1, rows, row, &low, sum.low);
+        }
+        return;
+    }
+    for (int row = 0; row < rows; row += LANES) {
+        pair sum[LANES];
+        vec high_lane[LANES], low_lane[LANES];
+        transpose_lanes(high_lanes, row, rows, high_lane);
+        transpose_lanes(low_lanes, row, rows, low_lane);
+        for (int i = 0; i < LANES; i++)
+            sum[i] = pair_of(high_lane[i], low_lane[i]);
+        ADD_PAIRWISE(sum_add_sum, sum, LANES);
+        store_pair(partial, k, rows, row, pair_times_square(sum[0], roots ? v_load(roots + row) : one));
+    }
+}

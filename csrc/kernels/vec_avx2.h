@@ -81,10 +81,14 @@ SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(blendv)(no, yes, V(cmp)(a, b, _CMP_LE_OQ)); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmp)(a, b, _CMP_LE_OQ)); }
+typedef vec mask;
+SMX_INLINE mask v_not_below(vec a, vec b) { return V(cmp)(a, b, _CMP_NLT_UQ); }
+SMX_INLINE vec v_keep(mask m, vec a) { return V(and)(m, a); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
+SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Eight floats can be looked up at once; doubles can be looked up only as pairs of floats. */
 #if REAL_BITS == 32

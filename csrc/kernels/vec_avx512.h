@@ -28,9 +28,11 @@ typedef __mmask16 mask;
 #define AS_INT _mm512_castps_si512
 #define AS_REAL _mm512_castsi512_ps
 #define SHIFT_LEFT _mm512_slli_epi32
+#define SHIFT_LEFT_KEEP _mm512_maskz_slli_epi32
 #define SHIFT_RIGHT _mm512_srli_epi32
 #define INTEGERS(x) _mm512_set1_epi32((int)(x))
 #define COMPARE_LE(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
+#define NOT_BELOW(a, b) _mm512_cmp_ps_mask(b, a, _CMP_NGT_UQ) /* a may be in memory */
 #else
 #define LANES 8
 typedef __m512d vec;
@@ -39,9 +41,11 @@ typedef __mmask8 mask;
 #define AS_INT _mm512_castpd_si512
 #define AS_REAL _mm512_castsi512_pd
 #define SHIFT_LEFT _mm512_slli_epi64
+#define SHIFT_LEFT_KEEP _mm512_maskz_slli_epi64
 #define SHIFT_RIGHT _mm512_srli_epi64
 #define INTEGERS(x) _mm512_set1_epi64((long long)(x))
 #define COMPARE_LE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
+#define NOT_BELOW(a, b) _mm512_cmp_pd_mask(b, a, _CMP_NGT_UQ)
 #endif
 typedef vec table;
 
@@ -83,10 +87,12 @@ SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(mask_mov)(no, COMPARE_LE(a, b), yes); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(maskz_mov)(COMPARE_LE(a, b), yes); }
+SMX_INLINE mask v_not_below(vec a, vec b) { return NOT_BELOW(a, b); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return V(maskz_fmadd)(m, a, b, c); }
 SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(LANES); }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
+SMX_INLINE vec v_eighths(mask m, vec a) { return AS_REAL(SHIFT_LEFT_KEEP(m, AS_INT(a), FRACTION_BITS - 3)); }
 SMX_INLINE vec v_permute(vec a, vec index) { return V(permutexvar)(AS_INT(index), a); }
 
 /* A register holds the eight floats twice, so a further bit of an index does no harm. */

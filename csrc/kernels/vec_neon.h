@@ -98,10 +98,14 @@ SMX_INLINE vec v_max(vec a, vec b) { return V(vbsl)(V(vcgt)(a, b), a, b); }
 SMX_INLINE vec v_min(vec a, vec b) { return V(vbsl)(V(vclt)(a, b), a, b); }
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return V(vbsl)(V(vcle)(a, b), yes, no); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return AS_REAL(I(vand)(V(vcle)(a, b), AS_INT(yes))); }
+typedef ivec mask; /* ones where the lane is below */
+SMX_INLINE mask v_not_below(vec a, vec b) { return V(vclt)(a, b); }
+SMX_INLINE vec v_keep(mask m, vec a) { return AS_REAL(I(vbic)(AS_INT(a), m)); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return vminvq_u32(AS_WORDS(V(vcle)(a, b))) != 0; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
+SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Tables are looked up byte by byte. */
 SMX_INLINE table v_table(const real entries[8]) {

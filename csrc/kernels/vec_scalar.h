@@ -111,6 +111,13 @@ SMX_INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return a <= b ? yes : no; }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return a <= b ? yes : 0; }
 
+/* A mask says yes or no of each lane: here, that a is not below b, which holds for NaN. v_keep_fma and v_eighths make 0
+   of the other lanes, in a single instruction of AVX-512. */
+typedef int mask;
+SMX_INLINE mask v_not_below(vec a, vec b) { return !(a < b); }
+SMX_INLINE vec v_keep(mask m, vec a) { return m ? a : 0; }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
+
 /* True if a <= b in every lane. */
 SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 
@@ -118,8 +125,8 @@ SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return real_from_bits(bits_of_real(a) << FRACTION_BITS); }
 
 /* Moves the bits up until the three lowest bits are the highest of the significand: 8 k + j becomes 2^(k - BIAS) (1 + j
-   / 8). */
-SMX_INLINE vec v_eighths(vec a) { return real_from_bits(bits_of_real(a) << (FRACTION_BITS - 3)); }
+   / 8). Lanes that the mask does not keep become 0. */
+SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, real_from_bits(bits_of_real(a) << (FRACTION_BITS - 3))); }
 
 /* Each lane of the result is the lane of a whose number is in the low bits of index. */
 SMX_INLINE vec v_permute(vec a, vec index) {
@@ -172,15 +179,15 @@ SMX_INLINE vec v_select_bytes(const unsigned char *p, ptrdiff_t count, vec a, ve
     return count > 0 && *p ? a : fill;
 }
 
-/* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
-   from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
-   bfloat16 is the canonical NaN, whose bits survive the rounding. */
 /* A four is four reals: the partial sums of a short row. v_four_load_first reads the first `count` of them, and puts
    zeros in the place of the others. */
 #include "fours.inc.h"
 
 #if REAL_BITS == 32
 
+/* Halves: LANES numbers of 16 bits in a register. Loads and stores take any alignment, and loads leave 0 in the lanes
+   from count on. Halves become reals without loss; reals are rounded to nearest, ties to even. A NaN that is rounded to
+   bfloat16 is the canonical NaN, whose bits survive the rounding. */
 typedef uint16_t halves;
 
 SMX_INLINE halves v_load_halves(const char *p, ptrdiff_t count) {

@@ -123,10 +123,14 @@ SMX_INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 SMX_INLINE vec choose(vec where, vec yes, vec no) { return V(or)(V(and)(where, yes), V(andnot)(where, no)); }
 SMX_INLINE vec v_select_le(vec a, vec b, vec yes, vec no) { return choose(V(cmple)(a, b), yes, no); }
 SMX_INLINE vec v_keep_le(vec a, vec b, vec yes) { return V(and)(yes, V(cmple)(a, b)); }
+typedef vec mask;
+SMX_INLINE mask v_not_below(vec a, vec b) { return V(cmpnlt)(a, b); }
+SMX_INLINE vec v_keep(mask m, vec a) { return V(and)(m, a); }
+SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(a, b, c)); }
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmple)(a, b)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
-SMX_INLINE vec v_eighths(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3)); }
+SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Tables are looked up in memory, lane by lane. */
 typedef struct {

@@ -4,6 +4,11 @@
 #define REDUCE(op, walk) static void op##_reduce_##walk(const smx_tile *tile, void *partial)
 #define WRITE(op, walk) static void op##_write_##walk(const smx_tile *tile, const void *constants)
 
+/* The type of 16 bits that a storage is. The compiler does not know which one, so both share a loop. */
+SMX_INLINE enum smx_storage half_of(enum smx_storage storage) {
+    return storage == SMX_FLOAT16 ? SMX_FLOAT16 : SMX_BFLOAT16;
+}
+
 /* ---- reduce: sums of products ----------------------------------------------------------------------------------- */
 
 SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_layout layout, enum smx_storage storage,
@@ -17,10 +22,8 @@ SMX_INLINE void sum_reduce_from(const smx_tile *tile, real *partial, enum smx_la
 /* Numbers of 16 bits and masked numbers: one loop serves short and long columns. */
 SMX_INLINE void sum_reduce_stored(const smx_tile *tile, real *partial, enum smx_layout layout, enum summand what) {
 #if REAL_BITS == 32
-    if (tile->storage == SMX_FLOAT16)
-        sum_reduce_from(tile, partial, layout, SMX_FLOAT16, NO_MASK, what);
-    else if (tile->storage == SMX_BFLOAT16)
-        sum_reduce_from(tile, partial, layout, SMX_BFLOAT16, NO_MASK, what);
+    if (tile->storage != SMX_REAL)
+        sum_reduce_from(tile, partial, layout, half_of(tile->storage), NO_MASK, what);
     else
 #endif
         if (layout == SMX_COLUMNS && masking_of(tile) == BY_LINE)
@@ -34,13 +37,12 @@ SMX_INLINE int is_plain_tile(const smx_tile *tile) { return is_plain(tile->stora
 /* ---- write: a formula for each element -------------------------------------------------------------------------- */
 
 /* Inputs of operations that are no derivatives are reals without a mask. Packed rows have the same storage at both
-   ends. Only reals are written past the cache: not those of a few short rows, packed ones of derivatives alone, and
-   masked ones in long rows alone. */
+   ends. Only reals are written past the cache: packed ones of derivatives alone, and masked ones in long rows alone. */
 SMX_INLINE write_mode mode_of_tile(const smx_tile *tile, enum smx_walk walk, const write_spec *spec) {
     const enum smx_storage from = spec->is_derivative ? tile->storage : SMX_REAL;
     const enum smx_storage to = walk == SMX_WALK_PACKED ? from : tile->out_storage;
     const enum masking masking = spec->is_derivative ? masking_of(tile) : NO_MASK;
-    const int walk_may = walk == SMX_WALK_PACKED ? spec->is_derivative : walk != SMX_WALK_SHORT_ROWS;
+    const int walk_may = walk != SMX_WALK_PACKED || spec->is_derivative;
     const int may_stream = from == SMX_REAL && to == SMX_REAL && (masking == NO_MASK || walk == SMX_WALK_ROWS);
     return mode_of(from, to, masking, walk_may && may_stream && tile->stream);
 }
@@ -63,9 +65,9 @@ SMX_INLINE void write_transposed(const smx_tile *tile, const write_spec *spec, c
     apply_into_rows(spec, tile->rows, tile->n, tile->next[0].start != NULL, constants, tile->temperature);
 }
 
-/* Every walk of every formula but NARROW_LINES, whose loop needs half of the stack that a call may take. The walks share
-   their loops: these call the formula by its address, and look at the mode at every vector. So they are for what is rare,
-   and for formulas that take long. */
+/* Every walk of every formula but NARROW_LINES, whose loop needs half of the stack that a call may take. The walks
+   share their loops: these call the formula by its address, and look at the mode at every vector. So they are for what
+   is rare, and for formulas that take long. */
 SMX_APART void write_rarely(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
     const write_mode mode = mode_of_tile(tile, walk, spec);
     if (walk == SMX_WALK_COLUMNS)
@@ -78,30 +80,26 @@ SMX_APART void write_rarely(const smx_tile *tile, enum smx_walk walk, const writ
         v_stream_end();
 }
 
-/* The walks ROWS, SHORT_ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk
-   and the spec alone leave out what no route reaches. */
+/* The walks ROWS, PACKED and COLUMNS; short columns are written as long ones are. Conditions on the walk and the spec
+   alone leave out what no route reaches. Results of reals without a mask have one loop, whether they are rounded, go past
+   the cache or neither: a branch at each store costs little. */
 SMX_INLINE void write_walk(const smx_tile *tile, enum smx_walk walk, const write_spec *spec, const void *constants) {
-    const int packed = walk == SMX_WALK_PACKED, along = walk == SMX_WALK_ROWS || walk == SMX_WALK_SHORT_ROWS || packed;
+    const int packed = walk == SMX_WALK_PACKED, along = walk == SMX_WALK_ROWS || packed;
     const write_mode mode = mode_of_tile(tile, walk, spec);
+    if (!spec->is_derivative)
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, mode.to, NO_MASK, mode.stream));
 #if REAL_BITS == 32
-    if (spec->is_derivative && !packed && mode.from != mode.to)
+    else if (!packed && mode.from != mode.to)
         write_rarely(tile, walk, spec, constants);
-    else if (spec->is_derivative && mode.from == SMX_FLOAT16)
-        write_as(tile, walk, spec, constants, mode_of(SMX_FLOAT16, SMX_FLOAT16, NO_MASK, 0));
-    else if (spec->is_derivative && mode.from == SMX_BFLOAT16)
-        write_as(tile, walk, spec, constants, mode_of(SMX_BFLOAT16, SMX_BFLOAT16, NO_MASK, 0));
-    else if (!packed && mode.to != SMX_REAL)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, mode.to, NO_MASK, 0));
-    else
+    else if (mode.from != SMX_REAL)
+        write_as(tile, walk, spec, constants, mode_of(half_of(mode.from), half_of(mode.from), NO_MASK, 0));
 #endif
-        if (mode.stream && mode.masking == NO_MASK)
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1));
     else if (mode.masking == BY_LINE && !along)
         write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LINE, 0));
     else if (mode.masking == BY_LANE)
         write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, BY_LANE, mode.stream));
     else
-        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0));
+        write_as(tile, walk, spec, constants, mode_of(SMX_REAL, SMX_REAL, NO_MASK, mode.stream));
     if (mode.stream)
         v_stream_end();
 }

@@ -105,6 +105,7 @@ SMX_INLINE void apply_to_rows(const smx_tile *tile, const write_spec *spec, cons
     const row_numbers numbers = row_numbers_of(tile->n);
     for (int row = 0; row < tile->rows; row += at_once) {
         vec row_constants[SMX_CONSTANTS];
+        row_constants[0] = v_set1(0); /* some formulas take no constants */
         for (int k = 0; k < spec->constant_count; k++) {
             const real *constant = (const real *)constants + k * SMX_TILE_ROWS + row;
             row_constants[k] = packed ? v_load(constant) : v_set1(*constant);
@@ -157,17 +158,14 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const write_spec *spec, c
     apply_to_strips(tile, spec, constants, mode_of(mode.from, mode.to, mode.masking, stream), row, strips, left)
     const int rows = tile->rows, is_real = is_plain(mode.from, mode.masking) && mode.to == SMX_REAL;
     int row = 0;
-    if (is_real && mode.stream) {
-        for (; row + STRIPS * LANES <= rows; row += STRIPS * LANES)
-            APPLY(STRIPS, LANES, 1);
-        for (; row + CACHE_LINE_STRIPS * LANES <= rows; row += CACHE_LINE_STRIPS * LANES)
-            APPLY(CACHE_LINE_STRIPS, LANES, 1);
-    } else if (is_real) {
+    if (is_real) {
         /* In long columns, a line may be far from the next, so several strips are written together: this goes from line
            to line less often. */
-        for (; !is_short(tile) && row + STRIPS * LANES <= rows; row += STRIPS * LANES)
-            APPLY(STRIPS, LANES, 0);
-        for (; row + LANES <= rows; row += LANES)
+        for (; (mode.stream || !is_short(tile)) && row + STRIPS * LANES <= rows; row += STRIPS * LANES)
+            APPLY(STRIPS, LANES, mode.stream);
+        for (; mode.stream && row + CACHE_LINE_STRIPS * LANES <= rows; row += CACHE_LINE_STRIPS * LANES)
+            APPLY(CACHE_LINE_STRIPS, LANES, 1);
+        for (; !mode.stream && row + LANES <= rows; row += LANES)
             APPLY(1, LANES, 0);
     }
     for (; row < rows; row += LANES)

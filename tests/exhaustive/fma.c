@@ -1,10 +1,11 @@
-/* The fused multiply-add of the levels that have no instruction for it (csrc/kernels/fma.inc.h), against the C library's: every
-   combination of three special values, then random ones of every kind that could be rounded wrongly. Which library's, says
-   `run`; GNU's uses the processor's instruction, if there is one.
+/* The fused multiply-add of levels without an instruction for it (csrc/kernels/fma.inc.h), against the C library's:
+   every combination of three special values, then random ones of every kind that could be rounded wrongly. `run` says
+   which library that is; GNU's uses the processor's instruction, if there is one.
 
        fma SECONDS     goes on for so long
 
-   Compiled with -DREAL_BITS=32 or 64 and -DVECTORS='"vec_<level>.h"'; the last line is "N passed, N failed", of batches. */
+   Compiled with -DREAL_BITS=32 or 64 and -DVECTORS='"vec_<level>.h"'. The last line is "N passed, N failed", of
+   batches. */
 
 #define SMX_COMPACT
 

@@ -28,7 +28,7 @@ static void exp_alone_all(const void *x, ptrdiff_t count, void *y) {
         const vec v = v_load((const real *)x + i);
         vec scaled;
         exp_scaled_in_step(&v, 1, v_set1(0), &scaled);
-        v_store((real *)y + i, v_mul(scaled, v_set1(1 / (real)((real_bits)1 << HEADROOM))));
+        v_store((real *)y + i, v_mul(scaled, v_set1(1 / (real)((real_bits)1 << SCALED_HEADROOM))));
     }
 }
 
@@ -44,12 +44,14 @@ const level JOIN(LEVEL, _f, REAL_BITS) = {
     .name = STRING(LEVEL),
     .type = {.bits = REAL_BITS,
              .headroom = HEADROOM,
+             .scaled_headroom = SCALED_HEADROOM,
+             .reach = REACH,
              .bias = BIAS,
              .fraction_bits = FRACTION_BITS,
              .large = LARGE,
              .sqrt2 = REAL_SQRT2,
              .centre = CONSTANT(CENTRE),
-             .highest = (8 * (BIAS + 1 - HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8)},
+             .highest = (8 * (BIAS + 1 - SCALED_HEADROOM) - 1) * (CONSTANT(LN2_HIGH) / 8)},
     .exp_of = exp_of_all,
     .exp_alone = exp_alone_all,
     .log_of_1_plus = log_all,

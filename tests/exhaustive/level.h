@@ -8,7 +8,7 @@
 
 /* The constants of csrc/kernels/real.h, which has those of one type at a time. */
 typedef struct {
-    int bits, headroom, bias, fraction_bits;
+    int bits, headroom, scaled_headroom, reach, bias, fraction_bits;
     double large, sqrt2, centre;
     double highest; /* exp_alone is infinite from here on */
 } constants;
@@ -23,11 +23,11 @@ typedef struct {
     void (*log_of_1_plus)(const void *high, const void *low, ptrdiff_t count, void *result, void *result_low);
 } level;
 
-/* Those that this machine can run, from the plainest to the best, for a type of so many bits; *count of them. First called from
-   one thread. */
+/* The levels that this machine can run, from the plainest to the best, for a type of so many bits; *count of them. The
+   first call has to come from one thread. */
 const level *const *levels_here(int bits, int *count);
 
-/* Those of the type of so many bits. */
+/* The constants of the type of so many bits. */
 constants constants_of(int bits);
 
 #endif

@@ -1,5 +1,5 @@
-/* Which levels this machine can run is for csrc/cpu.c to say. That names the tables of kernels, for whose place empty
-   ones do here. */
+/* The levels that this machine can run. csrc/cpu.c says which they are. It names the tables of kernels, so there are
+   empty tables here. */
 
 #include "level.h"
 

@@ -247,14 +247,16 @@ static const family of_weighted[MAX_FAMILIES] = {
 
 /* x and labels; x, weights of the classes and labels; or x, weights and probabilities */
 static int is_loss(enum smx_op op) { return row_of(op)->has_labels || row_of(op)->inputs == 3; }
+/* x and b: logsumexp with weights */
+static int is_weighted(enum smx_op op) { return row_of(op)->takes_initial && row_of(op)->inputs == 2; }
 
 /* Of two inputs the first is a result of softmax or of log_softmax: a hidden element of it is 0 or log 0. */
 static const family *families(enum smx_op op) {
-    return is_loss(op)                                                  ? of_logits
-           : op == SMX_WEIGHTED_LOGSUMEXP || op == SMX_SIGNED_LOGSUMEXP ? of_weighted
-           : row_of(op)->inputs == 1                                    ? of_x
-           : row_of(op)->hidden.in[0] == 0.                             ? of_probabilities
-                                                                        : of_logarithms;
+    return is_loss(op)                      ? of_logits
+           : is_weighted(op)                ? of_weighted
+           : row_of(op)->inputs == 1        ? of_x
+           : row_of(op)->hidden.in[0] == 0. ? of_probabilities
+                                            : of_logarithms;
 }
 
 /* How many of them there are up to the last of that kind. */
@@ -448,7 +450,7 @@ static const char *run(const call *c, const smx_kernels *kernels, const layout *
     row_arrays side = {NULL, NULL, NULL, NULL, NULL};
     if (is_loss(c->op))
         add_targets(c, &plan, &side);
-    if (c->op == SMX_SOFTMAX_LOGSUMEXP || c->op == SMX_LOG_SOFTMAX_LOGSUMEXP)
+    if (op->takes_initial && op->elementwise && op->has_row_out)
         add_initial(c, &plan, &side);
     if (op->has_row_out) {
         side.result = need_memory((size_t)c->rows * c->size);
@@ -512,7 +514,7 @@ static void make_row(const call *c, const family *f, ptrdiff_t row, uint64_t fir
         put(c->in[0] + at, c->size, f->first(p));
         const double second = f->second ? f->second(p) : 0;
         /* tests/golden.py has no NaN in its results */
-        const int is_size = c->op == SMX_WEIGHTED_LOGSUMEXP && f->kind == GOLDEN;
+        const int is_size = is_weighted(c->op) && !row_of(c->op)->has_row_out && f->kind == GOLDEN;
         put(c->in[1] + at, c->size, is_size ? fabs(second) : second);
         if (is_loss(c->op)) { /* the weights of the classes, from the first row's numbers; probabilities */
             const int64_t n = integer(2, first_row + (uint64_t)j);

@@ -42,7 +42,7 @@ def reach(t, tempered, most=None):
     |held / T| is at most LARGE, or not further below the floor than the floor is below LARGE.
     """
     (ln2,) = sollya("print(round(log(2), 200, RD));")
-    most = most or t.large + (t.bias + t.headroom + 2) * ln2
+    most = most or t.large + (t.reach + 2) * ln2
     off = (t.u if t.bits == 32 else 2 * t.u) if tempered else abs(t.log2e * ln2 - 1) + t.u**3
     return Fraction(1, 2) + up(8 * most / ln2 * off) + t.u
 
@@ -60,7 +60,7 @@ def bounds(t, tempered, most=None):
     )
     half = up(reach(t, tempered, most) * ln2 / 8, 60)
     # n times what the pair of a step lacks: known without a temperature, else roundings of its second part.
-    steps = 8 * (t.large + (t.bias + t.headroom + 2)) / ln2
+    steps = 8 * (t.large + (t.reach + 2)) / ln2
     of_step = abs((t.ln2_high + t.ln2_low) / ln2 - 1) + Fraction(1, 2**150)
     if tempered:
         of_step = 4 * u * Fraction(1, 2**53) if t.bits == 64 else 2 * u * u

@@ -15,7 +15,7 @@ def first_part_is_exact(t):
     representable.
     """
     scripts = []
-    top = (t.large + t.bias + t.headroom + 2).numerator.bit_length() + 5
+    top = (t.large + t.reach + 2).numerator.bit_length() + 5
     step = t.ln2_high / 8
     reach = exponential.reach(t, True) + 2 * 8 * t.large / Fraction(69, 100) * t.u
     for e in range(top):
@@ -60,7 +60,7 @@ def _exponent_of_step(t, step):
 
 def start_of_sum():
     """Return what a sum of exponentials starts at, in units of the largest term's power of two."""
-    return pattern(r"#define EXP_SUM_START \((\d+) \* \(real\)", "EXP_SUM_START")
+    return pattern(r"#define EXP_SUM_START \((\d+) \* HEADROOM_POWER\)", "EXP_SUM_START")
 
 
 def sums_are_exact(t):
@@ -82,8 +82,19 @@ def sums_are_exact(t):
     most = start + piece * largest
     if most >= start * 2**t.digits:  # then the last place of high would be above start
         raise Failed(f"{t.name}: the start does not come off")
+    if defined("HEADROOM_POWER", t.bits) != 2**t.headroom:
+        raise Failed(f"{t.name}: HEADROOM_POWER is not 2^{t.headroom}")
+    # terms with weights are up to twice as large, of either sign; their sum stays in the binade of its start
+    few = 2 * largest * defined("FEW_TERMS") * Fraction(9, 8)
+    weighted_start = pattern(r"#define WEIGHTED_SUM_START \((\d+) \* HEADROOM_POWER\)", "WEIGHTED_SUM_START")
+    if not ufp(weighted_start) <= weighted_start - few < weighted_start + few < 2 * ufp(weighted_start):
+        raise Failed(f"{t.name}: terms with weights may take a sum out of the binade of its start")
     if largest * 2**t.headroom * 2**31 >= Fraction(2) ** t.bias:
         raise Failed(f"{t.name}: a sum may overflow")
+    # a term of a power of two that is not 0 is so large that M p is normal if p is not below 2^-35, or 2^-64
+    least = Fraction(2) ** (t.headroom - t.reach - (35 if t.bits == 32 else 64))
+    if least < Fraction(2) ** (1 - t.bias):
+        raise Failed(f"{t.name}: a small part may be {float(least)}")
     return f"terms <= {float(largest)}, start {start}, of gaps {gaps_start_above(t)} times as large"
 
 

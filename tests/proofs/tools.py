@@ -63,6 +63,7 @@ class Type:
         self.u = Fraction(1, 2**self.digits)
         self.gappa = f"float<ieee_{bits}, ne>"
         self.bias, self.headroom = int(defined("BIAS", bits)), int(defined("HEADROOM", bits))
+        self.reach = int(defined("REACH", bits))
         self.large, self.negligible = defined("LARGE", bits), defined("NEGLIGIBLE", bits)
         self.rounder = defined("ROUNDER", bits)
         self.sqrt2 = defined("REAL_SQRT2", bits)

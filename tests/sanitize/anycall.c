@@ -363,8 +363,6 @@ static void run_plainly(const smx_plan *reference, const ptrdiff_t *indptr, ptrd
     }
 }
 
-static int takes_initial(enum smx_op op) { return op <= SMX_LOG_SOFTMAX_LOGSUMEXP; }
-
 /* ---- losses --------------------------------------------------------------------------------------------------------
 
    Weights and factors are finite and not negative, as the package has checked them; probabilities may be anything. */
@@ -558,7 +556,7 @@ void anycall_check(const uint8_t *bytes, size_t size, anycall_ways ways) {
 
     /* Numbers that each row has. */
     char *initial = NULL, *sums[2] = {NULL, NULL}; /* of the call, and of the reference */
-    if (takes_initial(plan.op) && !is_ragged && below(&s, 2)) {
+    if (op->takes_initial && !is_ragged && below(&s, 2)) {
         maker m = choose_values(&s);
         initial = need_memory(h.rows * real);
         for (ptrdiff_t row = 0; row < h.rows; row++)
