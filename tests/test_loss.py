@@ -642,8 +642,9 @@ def test_keywords_together(data, shape, dtype):
     assert not np.any(gradient[hidden])
     eps = np.finfo(loss.dtype).eps
     assert_allclose(loss, want, rtol=16 * eps, atol=16 * eps)
-    # Contract 1.4: 4 u, and a rounding each for the weight of a class, the smoothing, the temperature and the weight of a
-    # row. The worst example found has all four, and is off by 6.1 u. The last results of a type are half a spacing off.
+    # Contract 1.4: 4 u, and a rounding each for the weight of a class, the smoothing, the temperature and the weight of
+    # a row. The worst example found has all four, and is off by 6.1 u. The last results of a type are half a spacing
+    # off.
     units = 4 + sum(name in kwargs for name in ("weight", "sample_weight"))
     units += (kwargs["label_smoothing"] != 0) + (kwargs["temperature"] != 1)
     info = np.finfo(loss.dtype)

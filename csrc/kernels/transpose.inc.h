@@ -66,7 +66,9 @@ static void rows_to_columns(const void *rows, ptrdiff_t row_stride, int count, p
 
 /* A strip is LANES rows, of which the last is taken again where there are no more. Most strips have rows of one length.
    The last four elements of such rows may include some that have been moved before. */
-SMX_INLINE int is_even_strip(const uint8_t *length, int rows) { return length[0] == length[rows - 1] && length[0] >= 4; }
+SMX_INLINE int is_even_strip(const uint8_t *length, int rows) {
+    return length[0] == length[rows - 1] && length[0] >= 4;
+}
 
 SMX_INLINE void even_strip_to_columns(const real *const *at, ptrdiff_t n, real *to, ptrdiff_t element_stride) {
     for (ptrdiff_t j = 0; j < n; j += 4) {
