@@ -179,8 +179,10 @@ SMX_INLINE void exp_reduce_rows(const smx_tile *tile, real *partial, int sum_cou
     } else {
         vec high = none, low = none;
         for (int row = 0; row < rows; row++) {
-            put_row(partial, PARTIAL_TERMS, rows, row, &high, v_load(high_lanes[0][row]));
-            put_row(partial, PARTIAL_TERMS + 1, rows, row, &low, v_load(low_lanes[0][row]));
+            const pair sum = pair_of(v_load(high_lanes[0][row]), v_load(low_lanes[0][row])),
+                       total = pair_times_square(sum, v_set1(what == OTHERS_SAVING_ALL ? frames->root[row] : 1));
+            put_row(partial, PARTIAL_TERMS, rows, row, &high, total.high);
+            put_row(partial, PARTIAL_TERMS + 1, rows, row, &low, total.low);
         }
     }
     if (far.any)
