@@ -399,7 +399,7 @@ int main(int argc, char **argv) {
     long calls = 0;
     const smx_level *levels = smx_levels(&level_count);
     for (int l = 0; l < level_count; l++)
-        /* Not log_softmax_jvp: its short columns exponentiate the padding of a group of four, which raises flags. */
+        /* Not log_softmax_jvp: its short columns raise flags, perhaps by the padding of a group of four. */
         for (int op = 0; op < SMX_OP_COUNT; op++)
             if (op != SMX_LOG_SOFTMAX_JVP)
                 for (int s = 0; s < SHAPES; s++)
