@@ -1,6 +1,6 @@
-/* Where a call's operands are read, and how its results are stored, once route.c has chosen the route and cut the rows.
-   Each input is read in place, or a load (transfer.c) copies it into a block. Results go straight into the output, or a
-   store moves them there. No result depends on these decisions. */
+/* Decides where a call's operands are read, and how its results are stored, once route.c has chosen the route and cut
+   the rows. Each input is read in place, or a load (transfer.c) copies it into a block. Results go straight into the
+   output, or a store moves them there. No result depends on these decisions. */
 
 #include "access.h"
 

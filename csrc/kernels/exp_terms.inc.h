@@ -116,8 +116,8 @@ SMX_INLINE row_sums running_sums_end(running_sums s, const term_rule *rule, int 
     return end;
 }
 
-/* Where the two parts of a row's exponentials are saved: each power, and its p at p_offset from it. If nothing is to be
-   saved, power is NULL. */
+/* The place where the two parts of a row's exponentials are saved: each power, and its p at p_offset from it. If
+   nothing is to be saved, power is NULL. */
 typedef struct {
     real *power;
     ptrdiff_t p_offset;
@@ -157,7 +157,7 @@ SMX_INLINE running_sums exp_step(running_sums s, const vec *x, int count, const 
 /* ---- rows whose maximum is far above the others ----------------------------------------------------------------- */
 
 /* Terms relative to the maximum become 0 if they are more than NEGLIGIBLE below it. That costs nothing as long as
-   another term is much larger. Where even the second largest element is far below the maximum, OTHERS_SAVING_ALL takes
+   another term is much larger. If even the second largest element is far below the maximum, OTHERS_SAVING_ALL takes
    the sum of the row from OTHERS, whose terms are relative to the second. The two sums of a tile are kept side by side,
    and each row chooses. */
 typedef struct {

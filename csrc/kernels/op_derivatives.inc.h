@@ -105,8 +105,8 @@ REDUCE(log_softmax_vjp, packed) {
 /* If |d| is below this, exp(y) d is finite for every y up to 20, in the scale that log_softmax_vjp chooses for d. */
 #define MODERATE_FACTOR ((real)(REAL_BITS == 32 ? 0x1p67 : 0x1p931))
 
-/* Where |d| lies between these two, one scale does for every d: exp(y) 2^(SCALED_HEADROOM - SCALED_REFERENCE) and d / 2^(...)
-   are normal numbers, as long as their product is at least half of the smallest subnormal. */
+/* One scale does for every |d| between these two: exp(y) 2^(SCALED_HEADROOM - SCALED_REFERENCE) and d / 2^(...) are
+   normal numbers, as long as their product is at least half of the smallest subnormal. */
 #define LEAST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p-71 : 0x1p-831))
 #define MOST_FACTOR ((real)(REAL_BITS == 32 ? 0x1p31 : 0x1p137))
 

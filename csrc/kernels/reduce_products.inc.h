@@ -80,7 +80,7 @@ SMX_INLINE void sum_reduce_rows(const smx_tile *tile, real *partial, enum smx_st
 
 /* ---- COLUMNS ---------------------------------------------------------------------------------------------------- */
 
-/* Where all of a strip and of a group is there, it has a loop of its own; but not that of log_softmax_jvp, which is for
+/* Strips and groups of which nothing is missing have loops of their own. log_softmax_jvp does without, as it is for
    double backward alone. */
 #define HAS_WHOLE_LOOPS (is_plain(storage, masking) && what != EXP_PRODUCT)
 
