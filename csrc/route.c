@@ -332,10 +332,16 @@ int smx_shares_pieces(const smx_job *j) {
 
 /* ---- tiny calls ------------------------------------------------------------------------------------------------- */
 
+/* True if an operand of a plan with a single outer axis holds native reals, `size` bytes each. What smx_is_native asks,
+   without its loops. */
+static int are_native_reals(const smx_operand *operand, ptrdiff_t size) {
+    const uintptr_t misaligned = (uintptr_t)operand->data | (uintptr_t)operand->outer[0];
+    return operand->storage == SMX_REAL && !operand->swapped && (misaligned & (uintptr_t)(size - 1)) == 0;
+}
+
 /* True if an array of a number for each row is contiguous, and of reals. */
-static int are_numbers_of_rows(const smx_plan *plan, const smx_operand *numbers, ptrdiff_t rows) {
-    return numbers->storage == SMX_REAL && smx_is_native(plan, numbers, 0) &&
-           (rows == 1 || numbers->outer[0] == (ptrdiff_t)plan->kernels->real_size);
+static int are_numbers_of_rows(const smx_operand *numbers, ptrdiff_t rows, ptrdiff_t size) {
+    return are_native_reals(numbers, size) && (rows == 1 || numbers->outer[0] == size);
 }
 
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route) {
@@ -348,12 +354,12 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
-        if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
+        if (operand->inner[0] != size || !are_native_reals(operand, size))
             return 0;
         are_packed &= rows == 1 || operand->outer[0] == n * size; /* the stride of a single row may be any */
     }
-    if ((!op->elementwise && !are_numbers_of_rows(plan, &plan->out, rows)) ||
-        (op->has_row_out && !are_numbers_of_rows(plan, &plan->row_out, rows)))
+    if ((!op->elementwise && !are_numbers_of_rows(&plan->out, rows, size)) ||
+        (op->has_row_out && !are_numbers_of_rows(&plan->row_out, rows, size)))
         return 0;
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);
