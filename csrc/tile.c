@@ -12,10 +12,20 @@ static const smx_view nowhere = {NULL, 0, 0};
 
 /* ---- where the rows are ----------------------------------------------------------------------------------------- */
 
-/* Points the tile at the initial terms of its rows, if there are any. */
+/* Points the tile at the initial terms of its rows, if there are any. One number for all rows is copied once a worker: a
+   vector load of numbers that have just been stored one by one waits until all stores before them, results among them,
+   have reached the cache. */
 static void find_initial(smx_worker *w) {
-    const smx_operand *initial = &w->job->plan->initial;
-    w->tile.initial = initial->data ? smx_gather_numbers(w, initial, w->job->real_size, w->factor) : NULL;
+    const smx_job *j = w->job;
+    const smx_operand *initial = &j->plan->initial;
+    if (!initial->data) {
+        w->tile.initial = NULL;
+    } else if (j->plan->outer_dims > 1 || initial->outer[0] != 0) {
+        w->tile.initial = smx_gather_numbers(w, initial, j->real_size, w->factor);
+    } else if (!w->tile.initial) {
+        smx_copy_elements((char *)w->factor, j->real_size, initial->data, 0, j->tile_rows, j->real_size, 0);
+        w->tile.initial = w->factor;
+    }
 }
 
 void smx_open_tile(smx_worker *w, ptrdiff_t number) {
