@@ -1,18 +1,23 @@
-/* The shortest way, for a call that is one tile of contiguous rows of reals. There is no job, which would take half of
-   the time of softmax of 1x10. */
+/* The shortest way, for a call that is one tile of rows of any strides. Rows that are not contiguous, native reals are
+   copied as a whole. There is no job, which would take half of the time of softmax of 1x10. */
 
 #include "fpstate.h"
 #include "job.h"
 #include "scratch.h"
+#include "strided.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct {
-    double block[2][SMX_TINY_BLOCK / sizeof(double)];
+    /* What is saved is in the first two. The copy of the first input is in the last one, and results that are not
+       written in place follow it there. Operations of two inputs save nothing, so the other copy is in the second. */
+    double block[3][SMX_TINY_BLOCK / sizeof(double)];
     double partial[SMX_PARTIALS * SMX_TILE_ROWS], constants[SMX_CONSTANTS * SMX_TILE_ROWS];
     double initial[SMX_TILE_ROWS]; /* room for reals */
 } tiny_scratch;
+
+_Static_assert(sizeof(tiny_scratch) <= SMX_SCRATCH, "tiny calls take the memory that a thread keeps");
 
 /* Returns the initial terms of the rows, contiguous: in the array, or copied to `to`. */
 static const void *gather_initial(const smx_plan *plan, ptrdiff_t rows, void *to) {
@@ -23,6 +28,23 @@ static const void *gather_initial(const smx_plan *plan, ptrdiff_t rows, void *to
     for (ptrdiff_t row = 0; row < rows; row++)
         memcpy((char *)to + (size_t)row * size, plan->initial.data + row * stride, size);
     return to;
+}
+
+/* Copies all rows of an input, and makes them reals. */
+static void load(const smx_plan *plan, const smx_operand *from, ptrdiff_t rows, ptrdiff_t n, char *to) {
+    const ptrdiff_t size = smx_item_size(plan, from);
+    char *numbers = to + rows * n * ((ptrdiff_t)plan->kernels->real_size - size);
+    smx_copy_rows(plan, from, numbers, n * size, size, from->data, from->outer[0], from->inner[0], rows, n);
+    if (from->storage != SMX_REAL)
+        plan->kernels->from_half(from->storage, numbers, rows * n, to);
+}
+
+static void store(const smx_plan *plan, char *results, ptrdiff_t rows, ptrdiff_t n) {
+    const smx_operand *to = &plan->out;
+    const ptrdiff_t size = smx_item_size(plan, to);
+    if (to->storage != SMX_REAL)
+        plan->kernels->to_half(to->storage, results, rows * n, results);
+    smx_copy_rows(plan, to, to->data, to->outer[0], to->inner[0], results, n * size, size, rows, n);
 }
 
 int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
@@ -41,12 +63,16 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
 
     smx_tile tile;
     tile.out = nowhere;
+    const smx_fpstate before = smx_enter_fpstate();
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
-        const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
-        smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
-        view->start = operand->data;
-        view->row_stride = rows > 1 ? operand->outer[0] / size : n; /* the stride of a single row may be any */
+        const int is_input = k < op->inputs, in_place = route.in_place[k];
+        const smx_operand *operand = is_input ? &plan->in[k] : &plan->out;
+        smx_view *view = is_input ? &tile.in[k] : &tile.out;
+        view->start = in_place ? operand->data : (char *)scratch->block[is_input ? 2 - k : 2];
+        view->row_stride = in_place && rows > 1 ? operand->outer[0] / size : n; /* a single row may have any stride */
         view->element_stride = 1;
+        if (is_input && !in_place)
+            load(plan, operand, rows, n, view->start);
     }
     const smx_view memory = tile.in[0];
     tile.layout = columns ? SMX_COLUMNS : SMX_ROWS;
@@ -74,7 +100,6 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.in[0] = saved;
         tile.in[0].start = scratch->block[0];
     }
-    const smx_fpstate before = smx_enter_fpstate();
     op->reduce[route.reduce](&tile, scratch->partial);
     const int is_finite = op->finish(&tile, 1, scratch->partial, NULL, scratch->constants) == 0;
     if (columns && route.write == SMX_WALK_PACKED) {
@@ -85,6 +110,8 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         op->write[route.write](&tile, scratch->constants);
     else if (is_finite)
         memcpy(plan->out.data, scratch->constants, (size_t)(rows * size));
+    if (is_finite && op->elementwise && !route.in_place[op->inputs])
+        store(plan, tile.out.start, rows, n);
     if (is_finite && op->has_row_out) { /* see kernel.h */
         const char *constants = (const char *)scratch->constants;
         memcpy(plan->row_out.data, constants + (op->elementwise ? 0 : SMX_TILE_ROWS * size), (size_t)(rows * size));
