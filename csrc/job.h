@@ -159,7 +159,7 @@ int smx_shares_pieces(const smx_job *job);
 
 /* A small call is one tile, which tiny.c does without a job. */
 typedef struct {
-    int in_place[SMX_MAX_INPUTS + 1]; /* for each input, then the output: its rows are contiguous, native reals */
+    int copied; /* a bit for each input, then the output: its rows are not contiguous, native reals */
     enum smx_walk reduce, write;
     ptrdiff_t pitch; /* of the block that rows are transposed into, and of the blocks of what is saved */
 } smx_tiny_route;

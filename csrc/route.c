@@ -371,14 +371,16 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);
     const int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
+    route->copied = 0;
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         /* The stride of a single row may be any. A copy is packed. */
         const int is_placed = along || rows == 1 || operand->outer[0] == n * size;
-        route->in_place[k] =
-            is_placed && operand->storage == SMX_REAL && operand->inner[0] == size && smx_is_native(plan, operand, 1);
-        if (!route->in_place[k] && rows > 1 && is_by_lines(operand))
+        if (is_placed && operand->storage == SMX_REAL && operand->inner[0] == size && smx_is_native(plan, operand, 1))
+            continue;
+        if (rows > 1 && is_by_lines(operand))
             return 0;
+        route->copied |= 1 << k;
     }
     if ((!op->elementwise && !are_numbers_of_rows(plan, &plan->out, rows)) ||
         (op->has_row_out && !are_numbers_of_rows(plan, &plan->row_out, rows)))

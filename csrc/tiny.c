@@ -39,6 +39,22 @@ static void load(const smx_plan *plan, const smx_operand *from, ptrdiff_t rows, 
         plan->kernels->from_half(from->storage, numbers, rows * n, to);
 }
 
+/* Points the tile at copies of the operands that are not in order. The output gets the place of its results. */
+SMX_APART void copy_operands(const smx_plan *plan, int copied, tiny_scratch *scratch, smx_tile *tile) {
+    const int inputs = plan->kernels->op[plan->op].inputs;
+    const smx_fpstate before = smx_enter_fpstate();
+    for (int k = 0; copied >> k != 0; k++) {
+        smx_view *view = k < inputs ? &tile->in[k] : &tile->out;
+        if (!(copied >> k & 1))
+            continue;
+        view->start = scratch->block[k < inputs ? 2 - k : 2];
+        view->row_stride = tile->n;
+        if (k < inputs)
+            load(plan, &plan->in[k], tile->rows, tile->n, view->start);
+    }
+    smx_leave_fpstate(before);
+}
+
 static void store(const smx_plan *plan, char *results, ptrdiff_t rows, ptrdiff_t n) {
     const smx_operand *to = &plan->out;
     const ptrdiff_t size = smx_item_size(plan, to);
@@ -63,22 +79,20 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
 
     smx_tile tile;
     tile.out = nowhere;
-    const smx_fpstate before = smx_enter_fpstate();
+    tile.rows = (int)rows;
+    tile.n = tile.row_length = n;
     for (int k = 0; k < op->inputs + op->elementwise; k++) {
-        const int is_input = k < op->inputs, in_place = route.in_place[k];
-        const smx_operand *operand = is_input ? &plan->in[k] : &plan->out;
-        smx_view *view = is_input ? &tile.in[k] : &tile.out;
-        view->start = in_place ? operand->data : (char *)scratch->block[is_input ? 2 - k : 2];
-        view->row_stride = in_place && rows > 1 ? operand->outer[0] / size : n; /* a single row may have any stride */
+        const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
+        smx_view *view = k < op->inputs ? &tile.in[k] : &tile.out;
+        view->start = operand->data;
+        view->row_stride = rows > 1 ? operand->outer[0] / size : n; /* the stride of a single row may be any */
         view->element_stride = 1;
-        if (is_input && !in_place)
-            load(plan, operand, rows, n, view->start);
     }
+    if (route.copied)
+        copy_operands(plan, route.copied, scratch, &tile);
     const smx_view memory = tile.in[0];
     tile.layout = columns ? SMX_COLUMNS : SMX_ROWS;
-    tile.rows = (int)rows;
     tile.piece_start = 0;
-    tile.n = tile.row_length = n;
     tile.saved[0] = tile.saved[1] = saved;
     if (op->saves) {
         tile.saved[0].start = scratch->block[0];
@@ -100,6 +114,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         tile.in[0] = saved;
         tile.in[0].start = scratch->block[0];
     }
+    const smx_fpstate before = smx_enter_fpstate();
     op->reduce[route.reduce](&tile, scratch->partial);
     const int is_finite = op->finish(&tile, 1, scratch->partial, NULL, scratch->constants) == 0;
     if (columns && route.write == SMX_WALK_PACKED) {
@@ -110,7 +125,7 @@ int smx_run_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n) {
         op->write[route.write](&tile, scratch->constants);
     else if (is_finite)
         memcpy(plan->out.data, scratch->constants, (size_t)(rows * size));
-    if (is_finite && op->elementwise && !route.in_place[op->inputs])
+    if (is_finite && op->elementwise && route.copied >> op->inputs)
         store(plan, tile.out.start, rows, n);
     if (is_finite && op->has_row_out) { /* see kernel.h */
         const char *constants = (const char *)scratch->constants;
