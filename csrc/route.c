@@ -349,10 +349,16 @@ int smx_shares_pieces(const smx_job *j) {
 
 /* ---- tiny calls ------------------------------------------------------------------------------------------------- */
 
+/* True if an operand of a plan with a single outer axis holds native reals, `size` bytes each. What smx_is_native asks,
+   without its loops. */
+static int are_native_reals(const smx_operand *operand, ptrdiff_t size) {
+    const uintptr_t misaligned = (uintptr_t)operand->data | (uintptr_t)operand->outer[0];
+    return operand->storage == SMX_REAL && !operand->swapped && (misaligned & (uintptr_t)(size - 1)) == 0;
+}
+
 /* True if an array of a number for each row is contiguous, and of reals. */
-static int are_numbers_of_rows(const smx_plan *plan, const smx_operand *numbers, ptrdiff_t rows) {
-    return numbers->storage == SMX_REAL && smx_is_native(plan, numbers, 0) &&
-           (rows == 1 || numbers->outer[0] == (ptrdiff_t)plan->kernels->real_size);
+static int are_numbers_of_rows(const smx_operand *numbers, ptrdiff_t rows, ptrdiff_t size) {
+    return are_native_reals(numbers, size) && (rows == 1 || numbers->outer[0] == size);
 }
 
 /* True if rows of one outer axis and one inner axis are nearer to one another than their elements are. */
@@ -376,14 +382,14 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
         const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
         /* The stride of a single row may be any. A copy is packed. */
         const int is_placed = along || rows == 1 || operand->outer[0] == n * size;
-        if (is_placed && operand->storage == SMX_REAL && operand->inner[0] == size && smx_is_native(plan, operand, 1))
+        if (is_placed && operand->inner[0] == size && are_native_reals(operand, size))
             continue;
         if (rows > 1 && is_by_lines(operand))
             return 0;
         route->copied |= 1 << k;
     }
-    if ((!op->elementwise && !are_numbers_of_rows(plan, &plan->out, rows)) ||
-        (op->has_row_out && !are_numbers_of_rows(plan, &plan->row_out, rows)))
+    if ((!op->elementwise && !are_numbers_of_rows(&plan->out, rows, size)) ||
+        (op->has_row_out && !are_numbers_of_rows(&plan->row_out, rows, size)))
         return 0;
     route->pitch =
         along ? smx_round_up(n, SMX_STEP) : smx_round_up(rows, kernels->row_multiple) + kernels->row_multiple;

@@ -10,16 +10,19 @@ from softmax_ext._csrc cimport SMX_BUFFER_LEAST
 
 cdef inline bint _is_simple(object x):
     """True if x is a simple array."""
+    cdef int d
     if not cnp.PyArray_CheckExact(x):
         return False
     cdef cnp.ndarray array = <cnp.ndarray>x
     cdef int type_number = cnp.PyArray_TYPE(array)
+    for d in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, d) == 0:
+            return False
     return (
         (type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE or _storage_of(array) > 0)
         and cnp.PyArray_IS_C_CONTIGUOUS(array)
         and cnp.PyArray_ISBEHAVED_RO(array)
         and cnp.PyArray_NDIM(array) > 0
-        and cnp.PyArray_SIZE(array) > 0
     )
 
 
@@ -104,7 +107,7 @@ cdef inline bint _is_simple_map(object x, int axis, object where, object out, ob
     )
 
 
-cdef inline int _reduced_shape(cnp.ndarray x, int axis, bint keepdims, cnp.npy_intp *shape):
+cdef inline int _reduced_shape(cnp.ndarray x, int axis, bint keepdims, cnp.npy_intp *shape) noexcept:
     """The shape of a result of one number a row, and how many dimensions it has."""
     cdef int d, ndim = 0
     for d in range(cnp.PyArray_NDIM(x)):
@@ -211,7 +214,7 @@ cdef inline bint _is_simple_derivative(object y, object g, int axis, object wher
 cdef inline void _set_simple_operand(
     smx_operand *operand, cnp.ndarray array, ptrdiff_t rows, ptrdiff_t row_length, ptrdiff_t inner_count,
     ptrdiff_t itemsize, smx_storage storage
-):
+) noexcept:
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.storage = storage
     operand.swapped = 0
@@ -221,8 +224,8 @@ cdef inline void _set_simple_operand(
 
 
 cdef object _run_fast(
-    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1,
-    bint keepdims=False, object initial=None, cnp.ndarray indptr=None
+    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature,
+    bint keepdims, object initial, cnp.ndarray indptr
 ):
     """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
 
@@ -238,33 +241,37 @@ cdef object _run_fast(
     cdef double initial_double
     cdef float initial_float
     cdef cnp.ndarray row_results = None
-    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x)
-    cdef ptrdiff_t row_length = elements if axis == ALL_AXES else cnp.PyArray_DIM(x, axis)
-    cdef ptrdiff_t rows = elements // row_length, inner_count = 1
+    cdef ptrdiff_t row_length = cnp.PyArray_SIZE(x) if axis == ALL_AXES else cnp.PyArray_DIM(x, axis)
+    cdef ptrdiff_t outer_count = 1, inner_count = 1, rows, elements
     cdef ptrdiff_t itemsize = cnp.PyArray_ITEMSIZE(x)
     cdef smx_storage storage = <smx_storage>_storage_of(x)
     _init_plan(&plan, op, type_number == cnp.NPY_DOUBLE, temperature)
     cdef bint elementwise = plan.kernels.op[op].elementwise
-    for d in range(axis + 1, ndim):
-        inner_count *= cnp.PyArray_DIM(x, d)
+    if axis != ALL_AXES:
+        for d in range(axis):
+            outer_count *= cnp.PyArray_DIM(x, d)
+        for d in range(axis + 1, ndim):
+            inner_count *= cnp.PyArray_DIM(x, d)
+    rows = outer_count * inner_count
+    elements = rows * row_length
     if out is None and not elementwise and indptr is not None:
         shape[0] = cnp.PyArray_DIM(indptr, 0) - 1
         for d in range(1, ndim):
             shape[d] = cnp.PyArray_DIM(x, d)
-        out = cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        out = cnp.PyArray_SimpleNew(ndim, shape, type_number)
     elif out is None and not elementwise:
-        out = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
+        out = cnp.PyArray_SimpleNew(_reduced_shape(x, axis, keepdims, shape), shape, type_number)
     elif out is None and elements * itemsize >= SMX_BUFFER_LEAST:
         out = _empty_like(x, None)
     elif out is None:
-        out = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), type_number, 0)
+        out = cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), type_number)
     plan.inner_dims = 1
     plan.inner_shape[0] = row_length
     plan.outer_dims = 1
     plan.outer_shape[0] = rows
     if inner_count > 1:
         plan.outer_dims = 2
-        plan.outer_shape[0] = rows // inner_count
+        plan.outer_shape[0] = outer_count
         plan.outer_shape[1] = inner_count
     _set_simple_operand(&plan.input[0], x, rows, row_length, inner_count, itemsize, storage)
     if g is not None:
@@ -285,7 +292,7 @@ cdef object _run_fast(
     elif initial is not None:
         _set_simple_operand(&plan.initial, initial, rows, 1, inner_count, itemsize, SMX_REAL)
     if plan.kernels.op[op].has_row_out:
-        row_results = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
+        row_results = cnp.PyArray_SimpleNew(_reduced_shape(x, axis, keepdims, shape), shape, type_number)
         _set_simple_operand(&plan.row_out, row_results, rows, 1, inner_count, itemsize, SMX_REAL)
     _run(&plan, elements)
     result = out

@@ -300,9 +300,11 @@ def _row_losses(
 
 def _sum_of_weights(cnp.ndarray a, cnp.ndarray b=None):
     """The sum of the products of float64, contiguous, that are not negative: a number and its exponent."""
+    cdef const double *factors = NULL
+    if b is not None:
+        factors = <const double *>cnp.PyArray_DATA(b)
     cdef smx_apart total = smx_sum_of_products(
-        <const double *>cnp.PyArray_DATA(a), NULL if b is None else <const double *>cnp.PyArray_DATA(b),
-        cnp.PyArray_SIZE(a)
+        <const double *>cnp.PyArray_DATA(a), factors, cnp.PyArray_SIZE(a)
     )
     return total.number, total.exponent
 

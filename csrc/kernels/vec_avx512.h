@@ -30,6 +30,7 @@ typedef __mmask16 mask;
 #define SHIFT_LEFT _mm512_slli_epi32
 #define SHIFT_LEFT_KEEP _mm512_maskz_slli_epi32
 #define SHIFT_RIGHT _mm512_srli_epi32
+#define MINUS _mm512_sub_epi32
 #define INTEGERS(x) _mm512_set1_epi32((int)(x))
 #define COMPARE_LE(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)
 #define NOT_BELOW(a, b) _mm512_cmp_ps_mask(b, a, _CMP_NGT_UQ) /* a may be in memory */
@@ -43,6 +44,7 @@ typedef __mmask8 mask;
 #define SHIFT_LEFT _mm512_slli_epi64
 #define SHIFT_LEFT_KEEP _mm512_maskz_slli_epi64
 #define SHIFT_RIGHT _mm512_srli_epi64
+#define MINUS _mm512_sub_epi64
 #define INTEGERS(x) _mm512_set1_epi64((long long)(x))
 #define COMPARE_LE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
 #define NOT_BELOW(a, b) _mm512_cmp_pd_mask(b, a, _CMP_NGT_UQ)
@@ -92,6 +94,7 @@ SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return V(maskz_fmadd)(m
 SMX_INLINE int v_all_le(vec a, vec b) { return COMPARE_LE(a, b) == first_lanes(LANES); }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_minus_bits(vec a, vec b) { return AS_REAL(MINUS(AS_INT(a), AS_INT(b))); }
 SMX_INLINE vec v_eighths(mask m, vec a) { return AS_REAL(SHIFT_LEFT_KEEP(m, AS_INT(a), FRACTION_BITS - 3)); }
 SMX_INLINE vec v_permute(vec a, vec index) { return V(permutexvar)(AS_INT(index), a); }
 
