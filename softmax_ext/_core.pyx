@@ -2,8 +2,9 @@
 """The compiled module. A public function turns its arguments into a plan (csrc/plan.h) and makes one call into C.
 
 The public functions and their docstrings are in this file; what they share is included from files of one subject each.
-A call on plain contiguous arrays takes the fast path (_fast_path.pxi), every other call the general one
-(_general_path.pxi). No element is looked at here: that is the work of the C side.
+A call on plain contiguous arrays takes the fast path (_fast_path.pxi), most calls on arrays in other layouts a short
+one (_strided_path.pxi), every other call the general one (_general_path.pxi). No element is looked at here: that is
+the work of the C side.
 """
 
 cimport numpy as cnp
@@ -26,6 +27,7 @@ include "_arguments.pxi"
 include "_routes.pxi"
 include "_plan.pxi"
 include "_fast_path.pxi"
+include "_strided_path.pxi"
 include "_general_path.pxi"
 include "_losses.pxi"
 include "_capi.pxi"

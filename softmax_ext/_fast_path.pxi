@@ -1,7 +1,7 @@
 # The fast path, for calls whose arrays need no checks beyond a few flags. A simple array is C-contiguous, of a type
 # that the kernels read, native, aligned and not empty. Its rows run along one axis, which is the last one if there is a
 # mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise.
-# Every other call takes the general path.
+# Arrays in any other layout take the path of _strided_path.pxi, every other call the general path.
 
 from cpython.long cimport PyLong_AsLongAndOverflow
 
@@ -26,26 +26,31 @@ cdef inline bint _is_simple(object x):
     )
 
 
-# What _simple_axis returns for axis=None, if x has more axes than one.
+# What _plain_axis returns for axis=None, if x has more axes than one.
 cdef enum:
     ALL_AXES = SMX_MAX_DIMS
 
 
-cdef inline int _simple_axis(object axis, object x):
-    """The axis, counted from 0, or ALL_AXES, if x is simple and the axis is None or an int that x has; else -1."""
+cdef inline int _plain_axis(object axis, object x):
+    """The axis, counted from 0, or ALL_AXES, if x is an array and the axis is None or an int that x has; else -1."""
     cdef int ndim, overflow = 0
     cdef long number
-    if (type(axis) is not int and axis is not None) or not _is_simple(x):
+    if (type(axis) is not int and axis is not None) or not cnp.PyArray_CheckExact(x):
         return -1
     ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
     if axis is None:
-        return ALL_AXES if ndim > 1 else 0
+        return ALL_AXES if ndim > 1 else ndim - 1
     if axis == -1:  # the default, tested without a call
         return ndim - 1
     number = PyLong_AsLongAndOverflow(axis, &overflow)
     if overflow != 0 or not -ndim <= number < ndim:
         return -1
     return <int>(number if number >= 0 else number + ndim)
+
+
+cdef inline int _simple_axis(object axis, object x):
+    """The same; -1 also if x is not simple."""
+    return _plain_axis(axis, x) if _is_simple(x) else -1
 
 
 cdef inline bint _are_disjoint_or_identical(cnp.ndarray a, cnp.ndarray b):
@@ -273,7 +278,7 @@ cdef object _run_fast(
         _set_simple_operand(&plan.input[1], g, rows, row_length, inner_count, itemsize, storage)
     _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
     if where is not None:
-        _set_mask(&plan.mask, where, x, None)
+        _set_mask(&plan.mask, where, x, (<uint64_t>1) << (ndim - 1))
     if indptr is not None:
         plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
         plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
