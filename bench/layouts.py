@@ -5,9 +5,11 @@ native arrays) and then calling: the aim is at most 1.2. The two take turns, and
 the quotients of all turns. Derivatives get two such arrays.
 
     python -m bench.layouts --threads 1 --functions softmax softmax_vjp --layouts byte-swapped reversed
+    python -m bench.layouts --threads 1 --more --list  # other shapes, layouts and types; only cells above the aim
 """
 
 import argparse
+import itertools
 import time
 
 import numpy as np
@@ -25,8 +27,8 @@ def unaligned(a):
     return view
 
 
-def strided(a):
-    view = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)[..., ::2]
+def spread(a, step):
+    view = np.zeros((*a.shape[:-1], step * a.shape[-1]), a.dtype)[..., ::step]
     view[...] = a
     return view
 
@@ -39,13 +41,24 @@ def swapped(a):
 LAYOUTS = {
     "byte-swapped": swapped,
     "unaligned": unaligned,
-    "strided": strided,
+    "strided": lambda a: spread(a, 2),
     "reversed": lambda a: np.ascontiguousarray(a[..., ::-1])[..., ::-1],
-    "swapped, strided": lambda a: strided(swapped(a)),
+    "swapped, strided": lambda a: spread(swapped(a), 2),
     "broadcast": lambda a: np.broadcast_to(a[:1].copy(), a.shape),
 }
 #: (shape, axis): rows of any length along the last axis and the first.
 SHAPES = [((128, 1000), -1), ((20000, 10), -1), ((8, 40000), -1), ((1000, 128), 0), ((10, 20000), 0)]
+MORE_LAYOUTS = {
+    "reversed rows": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "every third": lambda a: spread(a, 3),
+    "every fifth": lambda a: spread(a, 5),
+    "gaps": lambda a: np.concatenate([a, a[..., :1]], -1)[..., :-1],
+    "Fortran": np.asfortranarray,
+}
+MORE_SHAPES = [
+    ((1, 10), -1), ((64, 10), -1), ((8, 3), 0), ((1, 1000), -1), ((10, 64), -1), ((300, 77), -1), ((300, 77), 0),
+    ((5, 200000), -1), ((50000, 4), -1), ((20, 30, 40), 1), ((100, 200, 5), 1), ((300000, 10), -1),
+]  # fmt: skip
 FUNCTIONS = ["softmax", "logsumexp", "softmax_vjp", "log_softmax_vjp", "cross_entropy"]
 OF_TWO = {"softmax_vjp": softmax_ext.softmax, "log_softmax_vjp": softmax_ext.log_softmax}
 
@@ -98,23 +111,32 @@ def main():
     parser.add_argument("--threads", type=int, default=softmax_ext.get_num_threads())
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--functions", nargs="*", default=FUNCTIONS, choices=FUNCTIONS)
-    parser.add_argument("--layouts", nargs="*", default=list(LAYOUTS), choices=list(LAYOUTS))
+    parser.add_argument("--layouts", nargs="*", choices=[*LAYOUTS, *MORE_LAYOUTS])
+    parser.add_argument("--more", action="store_true", help="shapes and layouts beside those of the table")
+    parser.add_argument(
+        "--list", action="store_true", help="print cells above the aim, each in a line, and no table"
+    )
     parser.add_argument("--types", nargs="*", default=["float32", "float64"])
     options = parser.parse_args()
     softmax_ext.set_num_threads(options.threads)
-    print(f"| {'function, type, shape':42} | " + " | ".join(f"{name:>16}" for name in options.layouts) + " |")
-    print(f"| {'---':42} | " + " | ".join(f"{'--:':>16}" for _ in options.layouts) + " |")
+    shapes, layouts = (MORE_SHAPES, LAYOUTS | MORE_LAYOUTS) if options.more else (SHAPES, LAYOUTS)
+    layouts = {name: (LAYOUTS | MORE_LAYOUTS)[name] for name in options.layouts or layouts}
+    if not options.list:
+        print(f"| {'function, type, shape':42} | " + " | ".join(f"{name:>16}" for name in layouts) + " |")
+        print(f"| {'---':42} | " + " | ".join(f"{'--:':>16}" for _ in layouts) + " |")
     found = []
-    for name in options.functions:
-        for dtype in options.types:
-            for shape, axis in SHAPES:
-                cells = [
-                    quotient(calls_of(name, dtype, shape, axis, LAYOUTS[layout]), options.rounds)
-                    for layout in options.layouts
-                ]
-                found += [ratio for ratio, _ in cells]
-                label = f"{name} {dtype} {shape[0]}x{shape[1]} axis={axis}"
-                print(f"| {label:42} | " + " | ".join(f"{r:6.2f} {1e6 * t:6.0f} µs" for r, t in cells) + " |")
+    for name, dtype, (shape, axis) in itertools.product(options.functions, options.types, shapes):
+        cells = [
+            quotient(calls_of(name, dtype, shape, axis, layout), options.rounds)
+            for layout in layouts.values()
+        ]
+        found += [ratio for ratio, _ in cells]
+        label = f"{name} {dtype} {'x'.join(map(str, shape))} axis={axis}"
+        if not options.list:
+            print(f"| {label:42} | " + " | ".join(f"{r:6.2f} {1e6 * t:6.0f} µs" for r, t in cells) + " |")
+        for layout, (ratio, t) in zip(layouts, cells, strict=True):
+            if options.list and ratio > GOAL:
+                print(f"{label:42} {layout:16} {ratio:6.2f} {1e6 * t:8.1f} µs", flush=True)
     above = sum(ratio > GOAL for ratio in found)
     print(f"\n{above} of {len(found)} cells above {GOAL}; the worst {max(found):.2f}")
 

@@ -38,13 +38,20 @@ static int reads_lines(const smx_job *j, const smx_facts *c, int k) {
     return smx_is_short(c) && c->op->inputs * j->n * cache_lines <= WAYS * sets;
 }
 
+/* True if numbers of 16 bits can be copied to a block as they are. Other copies to columns make reals of them anyway. */
+static int copies_half(const smx_job *j, const smx_facts *c, int k) {
+    return j->layout == SMX_ROWS || (c->by_lines[k] && !c->adjacent[k]);
+}
+
 /* Decides which inputs are read in place. Kernels read masks, or 16 bits, of all inputs or of none; the reduce PACKED
    reads packed reals. */
 static void choose_inputs(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const smx_plan *plan = j->plan;
     const int packed = walk == SMX_WALK_PACKED;
     int masks_in_kernel = c->is_masked && c->op->is_derivative && smx_may(SMX_MASK_IN_KERNEL);
-    int half_in_kernel = !packed && !c->is_masked && c->op->is_derivative && smx_may(SMX_HALF_IN_KERNEL);
+    int fit[SMX_MAX_INPUTS];
+    int half_in_kernel = !packed && walk != SMX_WALK_NARROW_LINES && !c->is_masked && c->op->is_derivative &&
+                         smx_may(SMX_HALF_IN_KERNEL);
     for (int k = 0; k < c->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
         const int fits_layout = j->layout == SMX_COLUMNS ? reads_lines(j, c, k)
@@ -52,11 +59,13 @@ static void choose_inputs(smx_job *j, const smx_facts *c, enum smx_walk walk) {
                                                          : c->along[k];
         j->in_place[k] = fits_layout && storage == SMX_REAL;
         masks_in_kernel &= j->in_place[k];
-        half_in_kernel &= fits_layout && storage != SMX_REAL && storage == plan->out.storage;
+        half_in_kernel &= storage != SMX_REAL && storage == plan->out.storage && (fits_layout || copies_half(j, c, k));
+        fit[k] = fits_layout;
     }
     j->masks_in_kernel = masks_in_kernel;
+    j->storage = half_in_kernel ? plan->in[0].storage : SMX_REAL;
     for (int k = 0; k < c->op->inputs; k++)
-        j->in_place[k] |= half_in_kernel;
+        j->in_place[k] |= half_in_kernel && fit[k];
 }
 
 /* True if the place of the next tile or piece of input k is known, and on few pages. It is prefetched only in jobs that
@@ -117,13 +126,15 @@ static int streams(const smx_job *j, const smx_facts *c) {
 /* The function that loads input k into its block, always or, if it is read in place, for a shift. */
 static smx_load *load_of(const smx_job *j, const smx_facts *c, int k) {
     const int is_half = j->plan->in[k].storage != SMX_REAL, columns = j->layout == SMX_COLUMNS;
-    if (columns && c->adjacent[k])
-        return j->compact ? smx_load_compact_lines : smx_load_lines;
+    if (columns && j->compact && smx_is_contiguous_lines(c, k))
+        return smx_load_compact_lines;
+    if (columns && !j->compact && c->adjacent[k])
+        return smx_load_lines;
     if (columns && c->by_lines[k])
         return smx_load_scattered_lines;
     if (columns)
         return smx_load_transposed;
-    if (is_half)
+    if (is_half && j->storage == SMX_REAL)
         return smx_load_half;
     return c->along[k] && c->is_masked ? smx_load_masked : smx_load_gathered;
 }

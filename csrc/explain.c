@@ -28,7 +28,8 @@ void smx_explain_job(const smx_job *j, char *text, size_t size) {
     }
     append(text, size, all_in_place ? ", read in place, " : ", read by a block, ");
     append(text, size, outputs[j->output]);
-    append(text, size, smx_keeps_pieces(j) ? ", keeps pieces" : "");
+    append(text, size, smx_keeps_pieces(j, 0) ? ", keeps pieces" : "");
+    append(text, size, j->keeps_in_output ? " in the output" : "");
     append(text, size, j->saves ? ", saves exponentials" : "");
     append(text, size, j->looks_ahead ? ", looks ahead" : "");
     append(text, size, j->prefetches ? ", prefetches" : ""); /* inputs, results or both */

@@ -21,7 +21,9 @@ void smx_look_at(smx_facts *c, const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n
         const int is_native = smx_is_native(plan, x, 1);
         c->along[k] = is_native && plan->inner_dims == 1 && x->inner[0] == size;
         c->adjacent[k] = is_native && smx_row_bytes(c, x) == size;
-        c->by_lines[k] = c->adjacent[k] || size_of(smx_row_bytes(c, x)) < size_of(x->inner[plan->inner_dims - 1]);
+        c->repeats[k] = rows > 1 && smx_row_bytes(c, x) == 0;
+        c->by_lines[k] = c->adjacent[k] ||
+                         (!c->repeats[k] && size_of(smx_row_bytes(c, x)) < size_of(x->inner[plan->inner_dims - 1]));
         c->has_half |= x->storage != SMX_REAL;
     }
     const ptrdiff_t size = smx_item_size(plan, &plan->out);
@@ -45,14 +47,21 @@ int smx_are_all_packed(const smx_facts *c) {
     return are && (!c->is_masked || c->op->is_derivative);
 }
 
+int smx_fit_narrow_lines(const smx_facts *c) {
+    int fit = c->op->reduce[SMX_WALK_NARROW_LINES] && !smx_is_short(c) && c->plan->inner_dims == 1;
+    for (int k = 0; k < c->op->inputs; k++)
+        fit &= c->by_lines[k];
+    return fit && !(c->op->is_derivative && c->is_masked);
+}
+
+int smx_is_contiguous_lines(const smx_facts *c, int k) {
+    const smx_operand *x = &c->plan->in[k];
+    return c->adjacent[k] && x->inner[0] == c->neighbours * smx_item_size(c->plan, x);
+}
+
 int smx_are_contiguous_lines(const smx_facts *c) {
-    if (!c->op->reduce[SMX_WALK_NARROW_LINES] || smx_is_short(c) || c->plan->inner_dims != 1)
-        return 0;
-    for (int k = 0; k < c->op->inputs; k++) {
-        const smx_operand *x = &c->plan->in[k];
-        const int is_taken = !c->op->is_derivative || (x->storage == SMX_REAL && !c->is_masked);
-        if (!is_taken || !c->adjacent[k] || x->inner[0] != c->neighbours * smx_item_size(c->plan, x))
-            return 0;
-    }
-    return 1;
+    int are = smx_fit_narrow_lines(c);
+    for (int k = 0; k < c->op->inputs; k++)
+        are &= smx_is_contiguous_lines(c, k) && !(c->op->is_derivative && c->plan->in[k].storage != SMX_REAL);
+    return are;
 }

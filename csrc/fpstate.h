@@ -17,12 +17,18 @@
 
 typedef unsigned int smx_fpstate;
 
+/* Writing the register takes longer than reading it. Flags that are set before the call do no harm, and most programs
+   have set the one that the kernels raise: that a result was rounded. */
 SMX_INLINE smx_fpstate smx_enter_fpstate(void) {
     const smx_fpstate before = _mm_getcsr();
-    _mm_setcsr(0x1f80);
+    if ((before & ~0x3fu) != 0x1f80) /* all but the flags */
+        _mm_setcsr(0x1f80);
     return before;
 }
-SMX_INLINE void smx_leave_fpstate(smx_fpstate before) { _mm_setcsr(before); }
+SMX_INLINE void smx_leave_fpstate(smx_fpstate before) {
+    if (_mm_getcsr() != before)
+        _mm_setcsr(before);
+}
 
 #elif SMX_ARM && defined(__GNUC__)
 

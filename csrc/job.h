@@ -49,6 +49,7 @@ enum smx_option {
     SMX_READ_LINES, /* COLUMNS are reduced in place, without a block */
     SMX_WHOLE_ROWS, /* rows are done one after the other, from their sums to their results */
     SMX_KEEP_PIECES, /* the blocks of all pieces of a row are kept for write */
+    SMX_KEEP_IN_OUTPUT, /* those of the first input are kept where the results go */
     SMX_OPTIONS
 };
 
@@ -71,6 +72,7 @@ struct smx_job {
     /* Into the block. An input that is read in place has a load, too, for rows that have to be shifted or masked. */
     smx_load *load[SMX_MAX_INPUTS];
     int in_place[SMX_MAX_INPUTS]; /* kernels read the input where it is, unless it has to be shifted or masked first */
+    enum smx_storage storage; /* of what the kernels read, in place and in blocks */
     int next_is_known[SMX_MAX_INPUTS]; /* tile.next is set for the input, if the job prefetches */
     enum smx_output output;
     /* From the block, for SMX_TO_BLOCK. Every job has a store, for results that need another pass, such as NaNs. */
@@ -95,14 +97,18 @@ struct smx_job {
     int row_results_adjacent; /* the results of one number a row are contiguous */
     int compact; /* lines follow one another in the arrays, and do so in blocks, too: blocks have no padding */
 
+    int keeps_in_output; /* the block of the first input is where the results go */
+
     /* Scratch memory, in bytes. */
     ptrdiff_t pitch; /* of a block, not in bytes but in reals */
     ptrdiff_t piece_bytes; /* of a piece in a block */
     ptrdiff_t block_bytes, saved_bytes, partial_bytes, stage_bytes, mask_bytes, scratch_bytes;
 };
 
-/* True if blocks have room for all pieces of a tile, so that write finds what reduce has loaded. */
-static inline int smx_keeps_pieces(const smx_job *j) { return j->pieces > 1 && j->block_bytes > j->piece_bytes; }
+/* True if write finds all pieces of input k as reduce has loaded them: blocks have room for them, or the output has. */
+static inline int smx_keeps_pieces(const smx_job *j, int k) {
+    return j->pieces > 1 && (j->block_bytes > j->piece_bytes || (k == 0 && j->keeps_in_output));
+}
 
 /* What finish made of a tile: the constants of its rows, and the shift that they need, which most rows do not. */
 typedef struct {
@@ -115,7 +121,7 @@ struct smx_worker {
     const smx_job *job;
     char *block[SMX_MAX_INPUTS], *saved, *partials; /* block: of the open piece */
     char *first_block[SMX_MAX_INPUTS];
-    int holds_pieces; /* the blocks hold all pieces of the tile as they are to be opened, so none is loaded */
+    int holds_pieces; /* what keeps pieces holds those of the tile as they are to be opened, so none is loaded */
     char *stage, *mask_block; /* rows on their way to or from a block of columns; bytes of the mask */
     smx_view mask; /* of the open piece, strides in bytes */
     smx_tile tile;
@@ -151,8 +157,9 @@ void smx_choose_route(smx_job *job, const smx_plan *plan, ptrdiff_t rows, ptrdif
 /* True if threads share the pieces of the job's rows, not its tiles. */
 int smx_shares_pieces(const smx_job *job);
 
-/* A small call of contiguous rows of reals is one tile, which tiny.c does without a job. */
+/* A small call is one tile, which tiny.c does without a job. */
 typedef struct {
+    int copied; /* a bit for each input, then the output: its rows are not contiguous, native reals */
     enum smx_walk reduce, write;
     ptrdiff_t pitch; /* of the block that rows are transposed into, and of the blocks of what is saved */
 } smx_tiny_route;
@@ -205,6 +212,10 @@ smx_store smx_store_scattered, smx_store_half, smx_store_transposed, smx_store_h
 /* Views of the tile's rows: in an array, from element number start on; and in a block. */
 smx_view smx_view_array(const smx_worker *w, const smx_operand *operand, ptrdiff_t start);
 smx_view smx_view_block(const smx_job *job, char *block);
+
+/* View of what load has put into the block of input k. Numbers of 16 bits lie at the end of the memory of their row or
+   line, so that write may put reals there, upwards. */
+smx_view smx_view_loaded(const smx_worker *w, int k);
 
 /* For rows of one length. */
 smx_find_mask smx_find_mask_of_rows;

@@ -244,9 +244,11 @@ typedef struct {
                                 int count, ptrdiff_t n, double fill, void *block, ptrdiff_t element_stride);
     void (*columns_to_segments)(const void *block, ptrdiff_t element_stride, void *array, const ptrdiff_t *start,
                                 const uint8_t *length, int count);
-    /* Copies reals that are `step` bytes apart, at any address, into contiguous ones. It copies only the first ones, as
-       far as vectors do it well, and returns their number. If swapped, the bytes of each are reversed. */
-    ptrdiff_t (*gather)(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to);
+    /* Copies rows of n reals that are `step` bytes apart into contiguous ones, whose rows are aligned. Rows are from_row
+       and to_row bytes apart. Of each row it copies only the first reals, as far as vectors do it well, and returns
+       their number. If swapped, the bytes of each are reversed. */
+    ptrdiff_t (*gather)(const void *from, ptrdiff_t from_row, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, int swapped,
+                        void *to, ptrdiff_t to_row);
     const void *no_temperature; /* the constants of temperature 1 */
     void (*set_temperature)(double temperature, void *constants);
     void (*subtract)(const smx_tile *tile, const void *shift); /* in[0] -= shift[row], in place */

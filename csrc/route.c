@@ -41,7 +41,7 @@ enum {
     LONG_LINE = 256,
     /* The most bytes of blocks that keep all pieces of a row: a part of the second-level cache, or of the last one.
        From there, they come in less time than they would take to be copied once more. */
-    KEPT_PIECES = 1024 * 1024,
+    KEPT_PIECES = 2 * 1024 * 1024,
     /* Bytes of what a tile in ROWS reads, and of the first of the two blocks that reduce saves. This is half of the
        first-level cache; the other half is for the second block and for results. */
     ROWS_BLOCK = 16 * 1024,
@@ -104,7 +104,7 @@ static int fits_packed(const smx_facts *c) {
 static int fits_packed_blocks(const smx_facts *c) {
     int needs_copy = 0;
     for (int k = 0; k < c->op->inputs; k++)
-        needs_copy |= !c->along[k] && !c->by_lines[k];
+        needs_copy |= c->repeats[k] || (!c->along[k] && !c->by_lines[k]);
     return smx_is_short(c) && c->n > 1 && c->op->reduce[SMX_WALK_PACKED] && !c->is_masked && smx_has_long_spans(c) &&
            needs_copy;
 }
@@ -117,7 +117,7 @@ static int fits_rows(const smx_facts *c) { return c->along[0]; }
 static int fits_narrow_lines(const smx_facts *c) {
     /* Strips would leave a fifth of the lanes empty, or more; and a line fits into two vectors. */
     const ptrdiff_t rows = c->neighbours, padded = smx_round_up(rows, c->sums);
-    return smx_are_contiguous_lines(c) && 5 * rows <= 4 * padded && rows <= 2 * c->sums &&
+    return smx_fit_narrow_lines(c) && 5 * rows <= 4 * padded && rows <= 2 * c->sums &&
            rows <= tile_of_columns(c, rows_of_long_block(c), rows);
 }
 static int fits_lines(const smx_facts *c) { return are_worth_columns(c) || smx_are_contiguous_lines(c); }
@@ -240,6 +240,26 @@ static void choose_whole(smx_job *j, const smx_facts *c, enum smx_walk walk) {
         j->prefetches = 0;
 }
 
+/* Decides if the blocks of all pieces of a row are kept for write. If they are too many, those of the first input may
+   take the place of the results: they are then what a copy of the array would be. */
+static void keep_pieces(smx_job *j, const smx_facts *c) {
+    const smx_plan *plan = j->plan;
+    int is_loaded = c->is_masked && !j->masks_in_kernel, is_out_alone = j->output == SMX_TO_ARRAY;
+    for (int k = 0; k < c->op->inputs; k++) {
+        is_loaded |= !j->in_place[k];
+        is_out_alone &= plan->in[k].data != plan->out.data;
+    }
+    if (j->pieces == 1 || !is_loaded || !c->op->elementwise || smx_shares_pieces(j))
+        return;
+    const ptrdiff_t bytes = j->pieces * j->piece_bytes;
+    const int fit = c->op->inputs * bytes <= KEPT_PIECES && smx_may(SMX_KEEP_PIECES);
+    j->keeps_in_output = !fit && is_out_alone && !j->in_place[0] && j->layout == SMX_ROWS && j->tile_rows == 1 &&
+                         smx_may(SMX_KEEP_IN_OUTPUT);
+    j->streams &= !j->keeps_in_output;
+    if (smx_may(SMX_KEEP_PIECES) && (c->op->inputs - j->keeps_in_output) * bytes <= KEPT_PIECES)
+        j->block_bytes *= j->pieces;
+}
+
 static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) {
     const int columns = j->layout == SMX_COLUMNS;
     const ptrdiff_t piece = smx_min(j->n, SMX_PIECE);
@@ -260,12 +280,7 @@ static void measure_scratch(smx_job *j, const smx_facts *c, enum smx_walk walk) 
     /* Every input has a block, even if only one input needs it. The shift needs one, too. */
     j->block_bytes = needs_block || c->op->may_shift ? block : 0;
     j->piece_bytes = block;
-    int is_loaded = c->is_masked && !j->masks_in_kernel;
-    for (int k = 0; k < c->op->inputs; k++)
-        is_loaded |= !j->in_place[k];
-    if (j->pieces > 1 && is_loaded && c->op->elementwise && !smx_shares_pieces(j) &&
-        c->op->inputs * j->pieces * block <= KEPT_PIECES && smx_may(SMX_KEEP_PIECES))
-        j->block_bytes *= j->pieces;
+    keep_pieces(j, c);
     j->saved_bytes = j->saves ? (j->in_place[0] ? 2 : 1) * block : 0;
     j->partial_bytes = smx_round_up(j->pieces * SMX_PARTIALS * smx_round_up(j->tile_rows, c->sums) * j->real_size, 64);
     j->mask_bytes = c->is_masked ? smx_round_up(j->tile_rows * piece, 64) : 0;
@@ -293,6 +308,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
     j->op = c.op;
     smx_set_temperature(j, plan);
     j->real_size = (ptrdiff_t)plan->kernels->real_size;
+    j->keeps_in_output = 0;
     j->rows = rows;
     j->n = n;
     j->input_bytes = rows * n * smx_item_size(plan, &plan->in[0]);
@@ -314,7 +330,8 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
 
     const int columns = j->layout == SMX_COLUMNS;
     j->saves = c.op->saves && j->pieces == 1 && (smx_is_short(&c) || (!columns && smx_may(SMX_SAVE)));
-    j->compact = columns && j->tiles_per_span == 1 && smx_are_contiguous_lines(&c);
+    j->compact =
+        columns && j->tiles_per_span == 1 && (r->walk == SMX_WALK_NARROW_LINES || smx_are_contiguous_lines(&c));
     smx_choose_places(j, &c, r->walk);
     /* The output begins so many reals behind the start of a cache line. */
     const int into_line = (int)((uintptr_t)plan->out.data % SMX_CACHE_LINE / j->real_size);
@@ -335,10 +352,22 @@ int smx_shares_pieces(const smx_job *j) {
 
 /* ---- tiny calls ------------------------------------------------------------------------------------------------- */
 
+/* True if an operand of a plan with a single outer axis holds native reals, `size` bytes each. What smx_is_native asks,
+   without its loops. */
+static int are_native_reals(const smx_operand *operand, ptrdiff_t size) {
+    const uintptr_t misaligned = (uintptr_t)operand->data | (uintptr_t)operand->outer[0];
+    return operand->storage == SMX_REAL && !operand->swapped && (misaligned & (uintptr_t)(size - 1)) == 0;
+}
+
 /* True if an array of a number for each row is contiguous, and of reals. */
-static int are_numbers_of_rows(const smx_plan *plan, const smx_operand *numbers, ptrdiff_t rows) {
-    return numbers->storage == SMX_REAL && smx_is_native(plan, numbers, 0) &&
-           (rows == 1 || numbers->outer[0] == (ptrdiff_t)plan->kernels->real_size);
+static int are_numbers_of_rows(const smx_operand *numbers, ptrdiff_t rows, ptrdiff_t size) {
+    return are_native_reals(numbers, size) && (rows == 1 || numbers->outer[0] == size);
+}
+
+/* True if rows of one outer axis and one inner axis are nearer to one another than their elements are. */
+static int is_by_lines(const smx_operand *x) {
+    const ptrdiff_t row = x->outer[0], element = x->inner[0];
+    return row != 0 && smx_max(row, -row) < smx_max(element, -element);
 }
 
 int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_route *route) {
@@ -348,18 +377,23 @@ int smx_is_tiny(const smx_plan *plan, ptrdiff_t rows, ptrdiff_t n, smx_tiny_rout
     const int is_plain = plan->outer_dims == 1 && plan->inner_dims == 1 && !plan->mask.data && plan->temperature == 1;
     if (rows * n > TINY || !is_plain || op->has_targets || !smx_may_take(0))
         return 0;
-    int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
-    for (int k = 0; k < op->inputs + op->elementwise; k++) {
-        const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
-        if (operand->storage != SMX_REAL || operand->inner[0] != size || !smx_is_native(plan, operand, 1))
-            return 0;
-        are_packed &= rows == 1 || operand->outer[0] == n * size; /* the stride of a single row may be any */
-    }
-    if ((!op->elementwise && !are_numbers_of_rows(plan, &plan->out, rows)) ||
-        (op->has_row_out && !are_numbers_of_rows(plan, &plan->row_out, rows)))
-        return 0;
     const int along = n > SMX_SHORT ? rows <= SMX_ROWS_AT_ONCE
                                     : op->reduce[SMX_WALK_SHORT_ROWS] && are_few(rows, n, kernels->row_multiple);
+    const int are_packed = n <= SMX_SHORT && rows <= SMX_TILE_ROWS && (op->reduce[SMX_WALK_PACKED] || op->inputs == 1);
+    route->copied = 0;
+    for (int k = 0; k < op->inputs + op->elementwise; k++) {
+        const smx_operand *operand = k < op->inputs ? &plan->in[k] : &plan->out;
+        /* The stride of a single row may be any. A copy is packed. */
+        const int is_placed = along || rows == 1 || operand->outer[0] == n * size;
+        if (is_placed && operand->inner[0] == size && are_native_reals(operand, size))
+            continue;
+        if (rows > 1 && is_by_lines(operand))
+            return 0;
+        route->copied |= 1 << k;
+    }
+    if ((!op->elementwise && !are_numbers_of_rows(&plan->out, rows, size)) ||
+        (op->has_row_out && !are_numbers_of_rows(&plan->row_out, rows, size)))
+        return 0;
     route->pitch =
         along ? smx_round_up(n, SMX_STEP) : smx_round_up(rows, kernels->row_multiple) + kernels->row_multiple;
     if ((!along && !are_packed) || route->pitch * (along ? rows : n) * size > SMX_TINY_BLOCK)

@@ -32,6 +32,7 @@ static smx_worker *open_worker(const smx_job *j) {
     w->state = &memory->state;
     w->is_open = 0;
     w->lookahead_item = -1;
+    w->tile.initial = NULL;
     for (int k = 0; k < j->op->inputs; k++, scratch += j->block_bytes)
         w->block[k] = w->first_block[k] = scratch;
     w->holds_pieces = 0;

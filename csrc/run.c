@@ -3,13 +3,21 @@
 #include "ragged.h"
 #include "threads.h"
 
-int smx_run(smx_plan *plan) {
-    ptrdiff_t elements = 1;
+/* The number of threads that the plan is worth; sets `elements` if it may be more than one. */
+static int threads_for(const smx_plan *plan, ptrdiff_t *elements) {
+    if (plan->threads == 1) /* small calls count their nanoseconds */
+        return 1;
+    *elements = 1;
     for (int d = 0; d < plan->inner_dims; d++)
-        elements *= plan->inner_shape[d];
+        *elements *= plan->inner_shape[d];
     for (int d = 0; d < plan->outer_dims; d++)
-        elements *= plan->outer_shape[d];
-    const int threads = smx_threads_for(plan, elements);
+        *elements *= plan->outer_shape[d];
+    return smx_threads_for(plan, *elements);
+}
+
+int smx_run(smx_plan *plan) {
+    ptrdiff_t elements = 0;
+    const int threads = threads_for(plan, &elements);
     smx_call call;
     if (threads > 1) {
         plan->threads = smx_call_enter(&call, threads, elements / plan->kernels->op[plan->op].min_elements_per_thread);

@@ -101,14 +101,17 @@ static int merge_axes(axes a, int dims) {
 
 static ptrdiff_t size_of(ptrdiff_t x) { return x < 0 ? -x : x; }
 
+/* The key of a stride in the order of axes: an axis along which an array repeats comes before all others. */
+static size_t key_of(ptrdiff_t stride) { return (size_t)size_of(stride) - 1; }
+
 /* Insertion sort by the strides of the first input, then of the output; the largest come first. */
 static void sort_outer_axes(smx_plan *plan) {
     const axes operands = axes_of_operands(plan, 0), mask = axes_of_mask(&plan->mask, 0);
     for (int d = 1; d < plan->outer_dims; d++)
         for (int e = d; e > 0; e--) {
             const ptrdiff_t *x = plan->in[0].outer, *out = plan->out.outer;
-            const ptrdiff_t before = size_of(x[e - 1]), here = size_of(x[e]);
-            if (before > here || (before == here && size_of(out[e - 1]) >= size_of(out[e])))
+            const size_t before = key_of(x[e - 1]), here = key_of(x[e]);
+            if (before > here || (before == here && key_of(out[e - 1]) >= key_of(out[e])))
                 break;
             swap_axes(&operands, e - 1, e);
             if (plan->mask.data)
@@ -202,11 +205,8 @@ void smx_copy_elements(char *restrict to, ptrdiff_t to_step, const char *restric
         COPY_ELEMENTS(uint64_t, swap64);
 }
 
-/* Fewer numbers than this take less time one by one. */
-enum { WORTH_VECTORS = 16 };
-
-void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_step, const char *from,
-                      ptrdiff_t from_step, ptrdiff_t n) {
+void smx_copy_rows(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_row, ptrdiff_t to_step,
+                   const char *from, ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n) {
     const ptrdiff_t size = smx_item_size(plan, operand);
     if (to_step == -size) { /* the same copy from its other end, where the results are contiguous upwards */
         to += (n - 1) * to_step;
@@ -214,22 +214,21 @@ void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to
         to_step = size;
         from_step = -from_step;
     }
-    ptrdiff_t done = 0;
-    if (n >= WORTH_VECTORS && to_step == size && operand->storage == SMX_REAL)
-        done = plan->kernels->gather(from, from_step, n, operand->swapped, to);
-    if (done < n)
-        smx_copy_elements(to + done * to_step, to_step, from + done * from_step, from_step, n - done, size,
-                          operand->swapped);
-}
-
-void smx_copy_rows(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_row, ptrdiff_t to_step,
-                   const char *from, ptrdiff_t from_row, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t n) {
     if (to_row == n * to_step && from_row == n * from_step) {
         n *= rows;
         rows = 1;
     }
-    for (ptrdiff_t r = 0; r < rows; r++)
-        smx_copy_numbers(plan, operand, to + r * to_row, to_step, from + r * from_row, from_step, n);
+    ptrdiff_t done = 0;
+    if (to_step == size && operand->storage == SMX_REAL)
+        done = plan->kernels->gather(from, from_row, from_step, rows, n, operand->swapped, to, to_row);
+    for (ptrdiff_t r = 0; done < n && r < rows; r++)
+        smx_copy_elements(to + r * to_row + done * to_step, to_step, from + r * from_row + done * from_step, from_step,
+                          n - done, size, operand->swapped);
+}
+
+void smx_copy_numbers(const smx_plan *plan, const smx_operand *operand, char *to, ptrdiff_t to_step, const char *from,
+                      ptrdiff_t from_step, ptrdiff_t n) {
+    smx_copy_rows(plan, operand, to, 0, to_step, from, 0, from_step, 1, n);
 }
 
 /* How many of n elements, from number i on, lie on one span of `span` elements. */

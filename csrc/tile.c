@@ -12,10 +12,20 @@ static const smx_view nowhere = {NULL, 0, 0};
 
 /* ---- where the rows are ----------------------------------------------------------------------------------------- */
 
-/* Points the tile at the initial terms of its rows, if there are any. */
+/* Points the tile at the initial terms of its rows, if there are any. One number for all rows is copied once a worker: a
+   vector load of numbers that have just been stored one by one waits until all stores before them, results among them,
+   have reached the cache. */
 static void find_initial(smx_worker *w) {
-    const smx_operand *initial = &w->job->plan->initial;
-    w->tile.initial = initial->data ? smx_gather_numbers(w, initial, w->job->real_size, w->factor) : NULL;
+    const smx_job *j = w->job;
+    const smx_operand *initial = &j->plan->initial;
+    if (!initial->data) {
+        w->tile.initial = NULL;
+    } else if (j->plan->outer_dims > 1 || initial->outer[0] != 0) {
+        w->tile.initial = smx_gather_numbers(w, initial, j->real_size, w->factor);
+    } else if (!w->tile.initial) {
+        smx_copy_elements((char *)w->factor, j->real_size, initial->data, 0, j->tile_rows, j->real_size, 0);
+        w->tile.initial = w->factor;
+    }
 }
 
 void smx_open_tile(smx_worker *w, ptrdiff_t number) {
@@ -36,7 +46,7 @@ void smx_open_tile(smx_worker *w, ptrdiff_t number) {
     w->tile.mask = nowhere;
     w->tile.out = nowhere;
     w->tile.out_storage = SMX_REAL;
-    w->tile.storage = j->in_place[0] ? j->plan->in[0].storage : SMX_REAL;
+    w->tile.storage = j->storage;
     w->tile.rows = (int)(smx_min(end, j->span) - in_span);
     w->tile.targets = &j->plan->targets;
     find_initial(w);
@@ -115,11 +125,13 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
         if (j->in_place[k] && !shift && (!is_masked || kernels_mask)) {
             w->tile.in[k] = smx_view_array(w, &plan->in[k], start);
         } else {
-            if (smx_keeps_pieces(j))
+            if (k == 0 && j->keeps_in_output)
+                w->block[0] = smx_view_array(w, &plan->out, start).start;
+            else if (smx_keeps_pieces(j, k))
                 w->block[k] = w->first_block[k] + piece * j->piece_bytes;
-            if (!w->holds_pieces)
+            if (!w->holds_pieces || !smx_keeps_pieces(j, k))
                 j->load[k](w, k, start);
-            w->tile.in[k] = smx_view_block(j, w->block[k]);
+            w->tile.in[k] = smx_view_loaded(w, k);
         }
     if (shift && !w->holds_pieces)
         plan->kernels->subtract(&w->tile, shift);
@@ -320,7 +332,7 @@ void smx_do_open_rows(smx_worker *w, ptrdiff_t number, int next_follows) {
     if (!j->op->elementwise)
         return;
     const int takes_shift_back = state->shifted && j->op->writes_unshifted;
-    w->holds_pieces = smx_keeps_pieces(j) && !takes_shift_back;
+    w->holds_pieces = smx_keeps_pieces(j, 0) && !takes_shift_back;
     for (ptrdiff_t piece = 0; piece < j->pieces; piece++) {
         if (j->pieces > 1 || takes_shift_back)
             smx_open_piece(w, piece, state->shifted && !takes_shift_back ? state->shift : NULL);

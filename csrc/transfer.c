@@ -25,6 +25,18 @@ smx_view smx_view_block(const smx_job *j, char *block) {
     return view;
 }
 
+smx_view smx_view_loaded(const smx_worker *w, int k) {
+    const smx_job *j = w->job;
+    smx_view view = smx_view_block(j, w->block[k]);
+    if (j->storage == SMX_REAL)
+        return view;
+    const ptrdiff_t size = smx_item_size(j->plan, &j->plan->in[k]), per_real = j->real_size / size;
+    const int columns = j->layout == SMX_COLUMNS;
+    view.start = (char *)view.start + (columns ? w->tile.rows : w->tile.n) * (j->real_size - size);
+    *(columns ? &view.element_stride : &view.row_stride) *= per_real;
+    return view;
+}
+
 /* Rows in the stage follow one another. */
 static smx_view view_stage(const smx_worker *w) {
     const smx_view view = {w->stage, w->tile.n, 1};
@@ -115,7 +127,8 @@ static void rows_from_half(const smx_worker *w, int k, ptrdiff_t start, const sm
     const smx_plan *plan = j->plan;
     const smx_operand *from = &plan->in[k];
     const ptrdiff_t size = smx_item_size(plan, from);
-    const int along = is_along(w, from);
+    /* Short rows with gaps are brought together first, as each would take a call of from_half. */
+    const int along = is_along(w, from) && (w->tile.n > SMX_SHORT / 2 || is_one_row(w, from, to));
     const int one_row = along ? is_one_row(w, from, to) : to->row_stride == w->tile.n;
     const ptrdiff_t rows = one_row ? 1 : w->tile.rows, n = one_row ? w->tile.rows * w->tile.n : w->tile.n;
     const ptrdiff_t row_bytes = to->row_stride * j->real_size, upper_half = n * (j->real_size - size);
@@ -151,8 +164,9 @@ static void rows_to_half(const smx_worker *w, const smx_view *from, ptrdiff_t st
 /* From any strides and byte order into ROWS. Rows that are read in place come here for a shift. */
 void smx_load_gathered(smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
-    const smx_view block = smx_view_block(j, w->block[k]);
-    gather_rows(w, &j->plan->in[k], start, block.start, block.row_stride * j->real_size, j->real_size);
+    const smx_view block = smx_view_loaded(w, k);
+    const ptrdiff_t size = smx_item_size(j->plan, &j->plan->in[k]);
+    gather_rows(w, &j->plan->in[k], start, block.start, block.row_stride * size, size);
     mask_block(w, k, &block);
 }
 
@@ -215,24 +229,43 @@ void smx_load_lines(smx_worker *w, int k, ptrdiff_t start) {
     mask_block(w, k, &block);
 }
 
+/* Copies `count` lines as the operand keeps them, line_bytes apart in `to`. Of few rows, each is copied by itself. */
+static void gather_lines(const smx_worker *w, const smx_operand *from, const char *first, ptrdiff_t count, char *to,
+                         ptrdiff_t line_bytes) {
+    enum { FEW = 8 };
+    const smx_plan *plan = w->job->plan;
+    const ptrdiff_t rows = w->tile.rows, size = smx_item_size(plan, from);
+    const ptrdiff_t row = from->outer[plan->outer_dims - 1], line = from->inner[plan->inner_dims - 1];
+    if (rows < FEW && (line != rows * row || line_bytes != rows * size))
+        smx_copy_rows(plan, from, to, size, line_bytes, first, row, line, rows, count);
+    else
+        smx_copy_rows(plan, from, to, line_bytes, size, first, line, row, count, rows);
+}
+
 /* Rows whose lines are not contiguous, or not native, line by line into COLUMNS. Numbers of 16 bits become reals in the
-   memory of their line. */
+   memory of their line, or of all lines if these follow one another. */
 void smx_load_scattered_lines(smx_worker *w, int k, ptrdiff_t start) {
     const smx_job *j = w->job;
     const smx_plan *plan = j->plan;
     const smx_operand *from = &plan->in[k];
     const smx_view block = smx_view_block(j, w->block[k]);
-    const ptrdiff_t rows = w->tile.rows, size = smx_item_size(plan, from);
-    const ptrdiff_t step = from->outer[plan->outer_dims - 1], line_bytes = block.element_stride * j->real_size;
+    const ptrdiff_t n = w->tile.n, rows = w->tile.rows, size = smx_item_size(plan, from);
+    const ptrdiff_t line_bytes = block.element_stride * j->real_size, at_once = j->compact ? n * rows : rows;
+    const ptrdiff_t step = j->compact ? rows * size : line_bytes,
+                    padded = smx_round_up(rows, plan->kernels->row_multiple);
     const char *first = find_row(w, from, 0);
-    char *line = block.start;
-    for (ptrdiff_t i = start; i < start + w->tile.n; i++, line += line_bytes) {
-        char *numbers = line + rows * (j->real_size - size);
-        smx_copy_numbers(plan, from, numbers, size, first + smx_inner_offset(plan, from, i), step, rows);
-        if (from->storage != SMX_REAL)
-            plan->kernels->from_half(from->storage, numbers, rows, line);
-        memset(line + rows * j->real_size, 0, (size_t)(line_bytes - rows * j->real_size));
+    char *numbers = (char *)block.start + at_once * (j->real_size - size);
+    for (ptrdiff_t i = 0, count; i < n; i += count) {
+        count = smx_constant_stride_run(plan, start + i, n - i);
+        gather_lines(w, from, first + smx_inner_offset(plan, from, start + i), count, numbers + i * step, step);
     }
+    char *line = block.start;
+    for (ptrdiff_t i = 0; from->storage != SMX_REAL && j->storage == SMX_REAL && i < n * rows;
+         i += at_once, line += line_bytes)
+        plan->kernels->from_half(from->storage, line + at_once * (j->real_size - size), at_once, line);
+    line = (char *)block.start + rows * j->real_size;
+    for (ptrdiff_t i = 0; !j->compact && padded > rows && i < n; i++, line += line_bytes)
+        memset(line, 0, (size_t)((padded - rows) * j->real_size));
     mask_block(w, k, &block);
 }
 

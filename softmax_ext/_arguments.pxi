@@ -88,6 +88,8 @@ cdef object _real_dtype(object value, str name):
 
 cpdef bint _flag(object value, str name) except? -1:
     """The value as True or False; numbers as NumPy's own keepdims takes them."""
+    if value is True or value is False:
+        return value is True
     if isinstance(value, (bool, np.bool)):
         return bool(value)
     try:

@@ -2,8 +2,9 @@
 """The compiled module. A public function turns its arguments into a plan (csrc/plan.h) and makes one call into C.
 
 The public functions and their docstrings are in this file; what they share is included from files of one subject each.
-A call on plain contiguous arrays takes the fast path (_fast_path.pxi), every other call the general one
-(_general_path.pxi). No element is looked at here: that is the work of the C side.
+A call on plain contiguous arrays takes the fast path (_fast_path.pxi), most calls on arrays in other layouts a short
+one (_strided_path.pxi), every other call the general one (_general_path.pxi). No element is looked at here: that is
+the work of the C side.
 """
 
 cimport numpy as cnp
@@ -26,6 +27,7 @@ include "_arguments.pxi"
 include "_routes.pxi"
 include "_plan.pxi"
 include "_fast_path.pxi"
+include "_strided_path.pxi"
 include "_general_path.pxi"
 include "_losses.pxi"
 include "_capi.pxi"
@@ -234,8 +236,10 @@ def softmax(
     cdef int op = SMX_SOFTMAX
     if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
         op = SMX_SOFTMAX_LOGSUMEXP
-    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(op, initial, x, row_axis, out):
-        return _run_fast(op, x, None, where, out, row_axis, divisor, False, initial)
+    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(
+        op, initial, <cnp.ndarray>x, row_axis, out
+    ):
+        return _run_fast(op, <cnp.ndarray>x, None, where, out, row_axis, divisor, False, initial, None)
     return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
@@ -303,8 +307,10 @@ def log_softmax(
     cdef int op = SMX_LOG_SOFTMAX
     if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
         op = SMX_LOG_SOFTMAX_LOGSUMEXP
-    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(op, initial, x, row_axis, out):
-        return _run_fast(op, x, None, where, out, row_axis, divisor, False, initial)
+    if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(
+        op, initial, <cnp.ndarray>x, row_axis, out
+    ):
+        return _run_fast(op, <cnp.ndarray>x, None, where, out, row_axis, divisor, False, initial, None)
     return _run_map(op, x, axis, where, out, dtype, False, divisor, None, initial)
 
 
@@ -386,17 +392,19 @@ def logsumexp(
     cdef int op = SMX_WEIGHTED_LOGSUMEXP
     cdef bint is_simple = _is_simple_reduction(
         x, row_axis, keepdims, where, out, dtype, divisor
-    ) and _is_simple_initial(initial, x, row_axis, out)
+    ) and _is_simple_initial(initial, <cnp.ndarray>x, row_axis, out)
     if b is not None or return_sign is not False:
         if _flag(return_sign, "return_sign"):
             op = SMX_SIGNED_LOGSUMEXP
         if is_simple and _are_simple_weights(op, b, x, out):
-            return _run_fast(op, x, b, where, out, row_axis, divisor, keepdims, initial)
+            return _run_fast(op, <cnp.ndarray>x, b, where, out, row_axis, divisor, keepdims, initial, None)
         return _run_weighted(
             op, x, b, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, initial
         )
     if is_simple:
-        return _run_fast(SMX_LOGSUMEXP, x, None, where, out, row_axis, divisor, keepdims, initial)
+        return _run_fast(
+            SMX_LOGSUMEXP, <cnp.ndarray>x, None, where, out, row_axis, divisor, keepdims, initial, None
+        )
     return _run_map(
         SMX_LOGSUMEXP, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor, None, initial
     )
@@ -455,7 +463,9 @@ def softmax_entropy(x, axis=-1, *, keepdims=False, out=None, dtype=None, where=N
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
     if _is_simple_reduction(x, row_axis, keepdims, where, out, dtype, divisor):
-        return _run_fast(SMX_SOFTMAX_ENTROPY, x, None, where, out, row_axis, divisor, keepdims)
+        return _run_fast(
+            SMX_SOFTMAX_ENTROPY, <cnp.ndarray>x, None, where, out, row_axis, divisor, keepdims, None, None
+        )
     return _run_map(SMX_SOFTMAX_ENTROPY, x, axis, where, out, dtype, _flag(keepdims, "keepdims"), divisor)
 
 
@@ -510,7 +520,9 @@ def softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
     if _is_simple_derivative(y, g, row_axis, where, out, divisor):
-        return _run_fast(SMX_SOFTMAX_VJP, y, g, where, out, row_axis, divisor)
+        return _run_fast(
+            SMX_SOFTMAX_VJP, <cnp.ndarray>y, <cnp.ndarray>g, where, out, row_axis, divisor, False, None, None
+        )
     return _run_derivative(SMX_SOFTMAX_VJP, y, g, "g", axis, where, out, divisor)
 
 
@@ -558,7 +570,9 @@ def log_softmax_vjp(y, g, axis=-1, *, out=None, where=None, temperature=1.0):
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
     if _is_simple_derivative(y, g, row_axis, where, out, divisor):
-        return _run_fast(SMX_LOG_SOFTMAX_VJP, y, g, where, out, row_axis, divisor)
+        return _run_fast(
+            SMX_LOG_SOFTMAX_VJP, <cnp.ndarray>y, <cnp.ndarray>g, where, out, row_axis, divisor, False, None, None
+        )
     return _run_derivative(SMX_LOG_SOFTMAX_VJP, y, g, "g", axis, where, out, divisor)
 
 
@@ -605,7 +619,9 @@ def softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
     if _is_simple_derivative(y, v, row_axis, where, out, divisor):
-        return _run_fast(SMX_SOFTMAX_VJP, y, v, where, out, row_axis, divisor)
+        return _run_fast(
+            SMX_SOFTMAX_VJP, <cnp.ndarray>y, <cnp.ndarray>v, where, out, row_axis, divisor, False, None, None
+        )
     return _run_derivative(SMX_SOFTMAX_VJP, y, v, "v", axis, where, out, divisor)
 
 
@@ -653,5 +669,7 @@ def log_softmax_jvp(y, v, axis=-1, *, out=None, where=None, temperature=1.0):
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, y)
     if _is_simple_derivative(y, v, row_axis, where, out, divisor):
-        return _run_fast(SMX_LOG_SOFTMAX_JVP, y, v, where, out, row_axis, divisor)
+        return _run_fast(
+            SMX_LOG_SOFTMAX_JVP, <cnp.ndarray>y, <cnp.ndarray>v, where, out, row_axis, divisor, False, None, None
+        )
     return _run_derivative(SMX_LOG_SOFTMAX_JVP, y, v, "v", axis, where, out, divisor)

@@ -1,7 +1,7 @@
 # The fast path, for calls whose arrays need no checks beyond a few flags. A simple array is C-contiguous, of a type
 # that the kernels read, native, aligned and not empty. Its rows run along one axis, which is the last one if there is a
 # mask; or the whole array is one row, without a mask. The functions that ask if a call is of this kind never raise.
-# Every other call takes the general path.
+# Arrays in any other layout take the path of _strided_path.pxi, every other call the general path.
 
 from cpython.long cimport PyLong_AsLongAndOverflow
 
@@ -10,39 +10,47 @@ from softmax_ext._csrc cimport SMX_BUFFER_LEAST
 
 cdef inline bint _is_simple(object x):
     """True if x is a simple array."""
+    cdef int d
     if not cnp.PyArray_CheckExact(x):
         return False
     cdef cnp.ndarray array = <cnp.ndarray>x
     cdef int type_number = cnp.PyArray_TYPE(array)
+    for d in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, d) == 0:
+            return False
     return (
         (type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE or _storage_of(array) > 0)
         and cnp.PyArray_IS_C_CONTIGUOUS(array)
         and cnp.PyArray_ISBEHAVED_RO(array)
         and cnp.PyArray_NDIM(array) > 0
-        and cnp.PyArray_SIZE(array) > 0
     )
 
 
-# What _simple_axis returns for axis=None, if x has more axes than one.
+# What _plain_axis returns for axis=None, if x has more axes than one.
 cdef enum:
     ALL_AXES = SMX_MAX_DIMS
 
 
-cdef inline int _simple_axis(object axis, object x):
-    """The axis, counted from 0, or ALL_AXES, if x is simple and the axis is None or an int that x has; else -1."""
+cdef inline int _plain_axis(object axis, object x):
+    """The axis, counted from 0, or ALL_AXES, if x is an array and the axis is None or an int that x has; else -1."""
     cdef int ndim, overflow = 0
     cdef long number
-    if (type(axis) is not int and axis is not None) or not _is_simple(x):
+    if (type(axis) is not int and axis is not None) or not cnp.PyArray_CheckExact(x):
         return -1
     ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
     if axis is None:
-        return ALL_AXES if ndim > 1 else 0
+        return ALL_AXES if ndim > 1 else ndim - 1
     if axis == -1:  # the default, tested without a call
         return ndim - 1
     number = PyLong_AsLongAndOverflow(axis, &overflow)
     if overflow != 0 or not -ndim <= number < ndim:
         return -1
     return <int>(number if number >= 0 else number + ndim)
+
+
+cdef inline int _simple_axis(object axis, object x):
+    """The same; -1 also if x is not simple."""
+    return _plain_axis(axis, x) if _is_simple(x) else -1
 
 
 cdef inline bint _are_disjoint_or_identical(cnp.ndarray a, cnp.ndarray b):
@@ -99,7 +107,7 @@ cdef inline bint _is_simple_map(object x, int axis, object where, object out, ob
     )
 
 
-cdef inline int _reduced_shape(cnp.ndarray x, int axis, bint keepdims, cnp.npy_intp *shape):
+cdef inline int _reduced_shape(cnp.ndarray x, int axis, bint keepdims, cnp.npy_intp *shape) noexcept:
     """The shape of a result of one number a row, and how many dimensions it has."""
     cdef int d, ndim = 0
     for d in range(cnp.PyArray_NDIM(x)):
@@ -206,7 +214,7 @@ cdef inline bint _is_simple_derivative(object y, object g, int axis, object wher
 cdef inline void _set_simple_operand(
     smx_operand *operand, cnp.ndarray array, ptrdiff_t rows, ptrdiff_t row_length, ptrdiff_t inner_count,
     ptrdiff_t itemsize, smx_storage storage
-):
+) noexcept:
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.storage = storage
     operand.swapped = 0
@@ -216,8 +224,8 @@ cdef inline void _set_simple_operand(
 
 
 cdef object _run_fast(
-    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature=1,
-    bint keepdims=False, object initial=None, cnp.ndarray indptr=None
+    int op, cnp.ndarray x, cnp.ndarray g, cnp.ndarray where, cnp.ndarray out, int axis, double temperature,
+    bint keepdims, object initial, cnp.ndarray indptr
 ):
     """The operation on simple arrays; g is the second input or None. keepdims is about results of one number a row.
 
@@ -233,40 +241,44 @@ cdef object _run_fast(
     cdef double initial_double
     cdef float initial_float
     cdef cnp.ndarray row_results = None
-    cdef ptrdiff_t elements = cnp.PyArray_SIZE(x)
-    cdef ptrdiff_t row_length = elements if axis == ALL_AXES else cnp.PyArray_DIM(x, axis)
-    cdef ptrdiff_t rows = elements // row_length, inner_count = 1
+    cdef ptrdiff_t row_length = cnp.PyArray_SIZE(x) if axis == ALL_AXES else cnp.PyArray_DIM(x, axis)
+    cdef ptrdiff_t outer_count = 1, inner_count = 1, rows, elements
     cdef ptrdiff_t itemsize = cnp.PyArray_ITEMSIZE(x)
     cdef smx_storage storage = <smx_storage>_storage_of(x)
     _init_plan(&plan, op, type_number == cnp.NPY_DOUBLE, temperature)
     cdef bint elementwise = plan.kernels.op[op].elementwise
-    for d in range(axis + 1, ndim):
-        inner_count *= cnp.PyArray_DIM(x, d)
+    if axis != ALL_AXES:
+        for d in range(axis):
+            outer_count *= cnp.PyArray_DIM(x, d)
+        for d in range(axis + 1, ndim):
+            inner_count *= cnp.PyArray_DIM(x, d)
+    rows = outer_count * inner_count
+    elements = rows * row_length
     if out is None and not elementwise and indptr is not None:
         shape[0] = cnp.PyArray_DIM(indptr, 0) - 1
         for d in range(1, ndim):
             shape[d] = cnp.PyArray_DIM(x, d)
-        out = cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        out = cnp.PyArray_SimpleNew(ndim, shape, type_number)
     elif out is None and not elementwise:
-        out = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
+        out = cnp.PyArray_SimpleNew(_reduced_shape(x, axis, keepdims, shape), shape, type_number)
     elif out is None and elements * itemsize >= SMX_BUFFER_LEAST:
         out = _empty_like(x, None)
     elif out is None:
-        out = cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(x), type_number, 0)
+        out = cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), type_number)
     plan.inner_dims = 1
     plan.inner_shape[0] = row_length
     plan.outer_dims = 1
     plan.outer_shape[0] = rows
     if inner_count > 1:
         plan.outer_dims = 2
-        plan.outer_shape[0] = rows // inner_count
+        plan.outer_shape[0] = outer_count
         plan.outer_shape[1] = inner_count
     _set_simple_operand(&plan.input[0], x, rows, row_length, inner_count, itemsize, storage)
     if g is not None:
         _set_simple_operand(&plan.input[1], g, rows, row_length, inner_count, itemsize, storage)
     _set_simple_operand(&plan.out, out, rows, row_length if elementwise else 1, inner_count, itemsize, storage)
     if where is not None:
-        _set_mask(&plan.mask, where, x, None)
+        _set_mask(&plan.mask, where, x, (<uint64_t>1) << (ndim - 1))
     if indptr is not None:
         plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
         plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
@@ -280,7 +292,7 @@ cdef object _run_fast(
     elif initial is not None:
         _set_simple_operand(&plan.initial, initial, rows, 1, inner_count, itemsize, SMX_REAL)
     if plan.kernels.op[op].has_row_out:
-        row_results = cnp.PyArray_EMPTY(_reduced_shape(x, axis, keepdims, shape), shape, type_number, 0)
+        row_results = cnp.PyArray_SimpleNew(_reduced_shape(x, axis, keepdims, shape), shape, type_number)
         _set_simple_operand(&plan.row_out, row_results, rows, 1, inner_count, itemsize, SMX_REAL)
     _run(&plan, elements)
     result = out

@@ -54,6 +54,7 @@ cdef object _run_general(
     """
     cdef smx_plan plan
     cdef int k
+    cdef uint64_t bits
     x, row_results = inputs[0], None
     _init_plan(&plan, op, compute_dtype.itemsize == 8, temperature)
     cdef const smx_op_kernels *kernels = &plan.kernels.op[op]
@@ -90,14 +91,15 @@ cdef object _run_general(
         if indptr is not None:
             plan.indptr = <const ptrdiff_t *>cnp.PyArray_DATA(indptr)
             plan.segments = cnp.PyArray_DIM(indptr, 0) - 1
-        _set_shape(&plan, x, row_axes)
+        bits = _bits_of(row_axes)
+        _set_shape(&plan, x, bits)
         for k, array in enumerate(inputs):
-            _set_operand(&plan.input[k], array, row_axes, True)
-        _set_operand(&plan.out, with_row_axes, row_axes, elementwise or indptr is not None)
+            _set_operand(&plan.input[k], array, bits, True)
+        _set_operand(&plan.out, with_row_axes, bits, elementwise or indptr is not None)
         if where is not None:
-            _set_mask(&plan.mask, where, x, row_axes)
+            _set_mask(&plan.mask, where, x, bits)
         if initial is not None:
-            _set_broadcast_row_operand(&plan.initial, initial, x, row_axes)
+            _set_broadcast_row_operand(&plan.initial, initial, x, bits)
         if row_results is not None:
             _set_row_operand(&plan.row_out, row_results)
         _run(&plan, x.size)
@@ -149,6 +151,15 @@ cdef object _run_map(
     object indptr=None, object initial=None,
 ):
     """softmax, log_softmax, logsumexp and softmax_entropy: one input, and a dtype for the result or None."""
+    cdef int number = _plain_axis(axis, x)
+    if (
+        dtype is None
+        and indptr is None
+        and initial is None
+        and number >= 0
+        and _is_readable_map(op, x, where, out, temperature)
+    ):
+        return _run_strided(op, x, None, where, out, number, temperature, keepdims)
     array = _real_array(x, "x")
     x_dtype = array.dtype.newbyteorder("=")
     result_dtype = x_dtype if dtype is None else _real_dtype(dtype, "dtype")
@@ -215,6 +226,9 @@ cdef object _run_derivative(
     object indptr=None,
 ):
     """The derivatives: two inputs. g, the argument of that name, is broadcast to y."""
+    cdef int number = _plain_axis(axis, y)
+    if indptr is None and number >= 0 and _is_readable_derivative(op, y, g, where, out, temperature):
+        return _run_strided(op, y, g, where, out, number, temperature, False)
     first, second = _real_array(y, "y"), _real_array(g, g_name)
     result_dtype = _promoted_dtype(first.dtype, second.dtype)
     compute_dtype = _compute_dtype(result_dtype)

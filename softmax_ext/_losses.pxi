@@ -48,8 +48,8 @@ cdef class _OwnFloatState:
 
 # ---- the fast path --------------------------------------------------------------------------------------------------
 
-cdef inline bint _are_simple_labels(object labels, cnp.ndarray x):
-    """True if there is a label of 64 bits for each row of x along the last axis, contiguous and native."""
+cdef inline bint _are_simple_labels(object labels, cnp.ndarray x, int axis):
+    """True if there is a label of 64 bits for each row of x along the axis, contiguous and native."""
     cdef int d
     if not cnp.PyArray_CheckExact(labels):
         return False
@@ -62,18 +62,21 @@ cdef inline bint _are_simple_labels(object labels, cnp.ndarray x):
     ):
         return False
     for d in range(cnp.PyArray_NDIM(array)):
-        if cnp.PyArray_DIM(array, d) != cnp.PyArray_DIM(x, d):
+        if cnp.PyArray_DIM(array, d) != cnp.PyArray_DIM(x, d if d < axis else d + 1):
             return False
     return True
 
 
 cdef inline object _scalar(double value, cnp.ndarray like):
-    """The value, rounded to the type of the array: float32 or float64."""
+    """The value, rounded to the type of the array, which the kernels read."""
     cdef float narrow
+    dtype = _native_dtype(like)
+    if _storage_of(like) != SMX_REAL:
+        return _cast(np.float64(value), dtype)[()]
     if cnp.PyArray_TYPE(like) == cnp.NPY_DOUBLE:
-        return PyArray_Scalar(&value, cnp.PyArray_DESCR(like), None)
+        return PyArray_Scalar(&value, <cnp.PyArray_Descr *>dtype, None)
     smx_round_to_float(&value, &narrow)
-    return PyArray_Scalar(&narrow, cnp.PyArray_DESCR(like), None)
+    return PyArray_Scalar(&narrow, <cnp.PyArray_Descr *>dtype, None)
 
 
 cdef inline bint _is_plain_number(object value, double number):
@@ -91,15 +94,48 @@ cdef inline double _ordinary_temperature(object temperature):
     return number if 2.0 ** -16 <= number <= 2.0 ** 16 else 0
 
 
+cdef void _set_logits(smx_plan *plan, cnp.ndarray x, cnp.ndarray gradient, int axis, bint is_simple):
+    """The shape of the logits, where they are, and where the gradient goes; gradient may be None.
+
+    Rows of simple arrays are one axis, so that the C side has nothing to merge.
+    """
+    cdef ptrdiff_t classes = cnp.PyArray_DIM(x, axis), itemsize = cnp.PyArray_ITEMSIZE(x)
+    cdef smx_storage storage = <smx_storage>_storage_of(x)
+    cdef uint64_t row_axes = (<uint64_t>1) << axis
+    if is_simple:
+        plan.inner_dims = plan.outer_dims = 1
+        plan.inner_shape[0] = classes
+        plan.outer_shape[0] = cnp.PyArray_SIZE(x) // classes
+        _set_simple_operand(&plan.input[0], x, plan.outer_shape[0], classes, 1, itemsize, storage)
+        if gradient is not None:
+            _set_simple_operand(&plan.out, gradient, plan.outer_shape[0], classes, 1, itemsize, storage)
+        return
+    _set_shape(plan, x, row_axes)
+    _set_operand(&plan.input[0], x, row_axes, True)
+    if gradient is not None:
+        _set_operand(&plan.out, gradient, row_axes, True)
+
+
+cdef void _set_numbers_of_rows(smx_plan *plan, smx_operand *operand, void *numbers, ptrdiff_t size):
+    """Numbers of so many bytes, one for each row, contiguous; if size is 0, one for all rows."""
+    cdef int d
+    operand.data = <char *>numbers
+    operand.storage = SMX_REAL
+    operand.swapped = 0
+    for d in range(plan.outer_dims - 1, -1, -1):
+        operand.outer[d] = size
+        size *= plan.outer_shape[d]
+
+
 def _simple_losses(
     x, labels, axis, reduction, weight, ignore_index, label_smoothing, where, temperature, sample_weight, out,
     bint with_gradient
 ):
-    """The loss and the gradient (or None) of simple arrays; None if an argument, or a label, is not simple."""
+    """The loss and the gradient (or None) of readable logits; None if another argument, or a label, is not simple."""
     cdef smx_plan plan
     cdef ptrdiff_t rows, classes, ignored = -1
-    cdef int overflow = 0, number = _simple_axis(axis, x)
-    cdef bint is_double, each = False, is_mean = False
+    cdef int overflow = 0, number = _plain_axis(axis, x)
+    cdef bint is_double, is_simple, each = False, is_mean = False
     cdef double divided_by = _ordinary_temperature(temperature)
     cdef bytes logits = None
     cdef int8_t few_exponents[FEW_ROWS]
@@ -111,9 +147,9 @@ def _simple_losses(
         return None
     if not _is_plain_number(label_smoothing, 0) or divided_by == 0:
         return None
-    if number < 0 or number != cnp.PyArray_NDIM(<cnp.ndarray>x) - 1 or _storage_of(<cnp.ndarray>x) != SMX_REAL:
+    if number < 0 or axis is None or not _is_readable(x):
         return None
-    if not _are_simple_labels(labels, <cnp.ndarray>x):
+    if not _are_simple_labels(labels, <cnp.ndarray>x, number):
         return None
     if type(reduction) is not str:
         return None
@@ -133,8 +169,10 @@ def _simple_losses(
     rows = cnp.PyArray_SIZE(<cnp.ndarray>labels)
     if not smx_all_labels_count(<const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>labels), rows, classes, ignored):
         return None
+    is_simple = number == cnp.PyArray_NDIM(<cnp.ndarray>x) - 1 and _is_simple(x)
     if out is not None and not (
-        _is_simple_out(out, x) and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>labels)
+        (_is_simple_out(out, x) if is_simple else _is_apart(out, x))
+        and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>labels)
     ):
         return None
     if out is not None and cnp.PyArray_DATA(<cnp.ndarray>out) == cnp.PyArray_DATA(<cnp.ndarray>x):
@@ -150,19 +188,11 @@ def _simple_losses(
     plan.targets.keep, plan.targets.spread, plan.targets.exponent = 1, 0, 0
     plan.targets.divisor = (rows if is_mean else 1) * frexp(divided_by, &plan.targets.divisor_exponent)
     _set_no_scales(&plan)
-    plan.inner_dims = plan.outer_dims = 1
-    plan.inner_shape[0] = classes
-    plan.outer_shape[0] = rows
-    _set_simple_operand(&plan.input[0], <cnp.ndarray>x, rows, classes, 1, size, SMX_REAL)
-    plan.label.data = <char *>cnp.PyArray_DATA(<cnp.ndarray>labels)
-    plan.label.outer[0] = 8
-    plan.factor.data = <char *>&_one_double if is_double else <char *>&_one_float
-    plan.factor.outer[0] = 0
     result = held = None
     if each or rows > FEW_ROWS:
         result = cnp.PyArray_EMPTY(
             cnp.PyArray_NDIM(<cnp.ndarray>labels), cnp.PyArray_DIMS(<cnp.ndarray>labels),
-            cnp.PyArray_TYPE(<cnp.ndarray>x), 0
+            cnp.NPY_DOUBLE if is_double else cnp.NPY_FLOAT, 0
         )
         losses = cnp.PyArray_DATA(<cnp.ndarray>result)
     if rows > FEW_ROWS:
@@ -171,20 +201,13 @@ def _simple_losses(
         exponents = <int8_t *>cnp.PyArray_DATA(<cnp.ndarray>held)
     else:
         memset(exponents, 0, rows)
-    cdef smx_operand *of_losses = &plan.out
-    if with_gradient:
-        of_losses = &plan.row_out
-        if out is None:
-            out = _empty_like(x, None) if cnp.PyArray_NBYTES(<cnp.ndarray>x) >= SMX_BUFFER_LEAST else cnp.PyArray_EMPTY(
-                cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>x), 0
-            )
-        _set_simple_operand(&plan.out, <cnp.ndarray>out, rows, classes, 1, size, SMX_REAL)
-    of_losses.data = <char *>losses
-    of_losses.storage = SMX_REAL
-    of_losses.swapped = 0
-    of_losses.outer[0] = size
-    plan.exponent.data = <char *>exponents
-    plan.exponent.outer[0] = 1
+    if with_gradient and out is None:
+        out = _empty_like(x, _native_dtype(x))
+    _set_logits(&plan, x, out, number, is_simple)
+    _set_numbers_of_rows(&plan, &plan.label, cnp.PyArray_DATA(<cnp.ndarray>labels), 8)
+    _set_numbers_of_rows(&plan, &plan.factor, <void *>&_one_double if is_double else <void *>&_one_float, 0)
+    _set_numbers_of_rows(&plan, &plan.row_out if with_gradient else &plan.out, losses, size)
+    _set_numbers_of_rows(&plan, &plan.exponent, exponents, 1)
     _run(&plan, rows * classes)
 
     # The loss may be infinite only because a step on the way was: the general path looks into that.
@@ -198,6 +221,7 @@ def _simple_losses(
         return None
     if each:
         smx_apply_exponents(losses, is_double, exponents, rows)
+        result = _cast(result, _native_dtype(x))
         return result if cnp.PyArray_NDIM(<cnp.ndarray>result) > 0 else result[()], out
     return _scalar(total, <cnp.ndarray>x), out
 
@@ -248,7 +272,7 @@ def _row_losses(
         op = SMX_SMOOTH_LOSS if gradient is None else SMX_SMOOTH_LOSS_GRAD
     _init_plan(&plan, op, dtype.itemsize == 8, temperature)
     _set_targets(&plan, targets)
-    row_axes = {axis}
+    cdef uint64_t row_axes = (<uint64_t>1) << axis
     _set_shape(&plan, x, row_axes)
     _set_operand(&plan.input[0], x, row_axes, True)
     if weight is not None:
@@ -276,9 +300,11 @@ def _row_losses(
 
 def _sum_of_weights(cnp.ndarray a, cnp.ndarray b=None):
     """The sum of the products of float64, contiguous, that are not negative: a number and its exponent."""
+    cdef const double *factors = NULL
+    if b is not None:
+        factors = <const double *>cnp.PyArray_DATA(b)
     cdef smx_apart total = smx_sum_of_products(
-        <const double *>cnp.PyArray_DATA(a), NULL if b is None else <const double *>cnp.PyArray_DATA(b),
-        cnp.PyArray_SIZE(a)
+        <const double *>cnp.PyArray_DATA(a), factors, cnp.PyArray_SIZE(a)
     )
     return total.number, total.exponent
 

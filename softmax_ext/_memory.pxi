@@ -2,6 +2,7 @@
 # the functions below for the memory of each array that is made while they are set (NEP 49), and gives it back to them.
 
 from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport Py_INCREF
 from libc.string cimport memset, strcpy
 
 from softmax_ext._csrc cimport (
@@ -27,6 +28,7 @@ cdef extern from "numpy/arrayobject.h":
         PyDataMemAllocator allocator
 
     object PyDataMem_SetHandler(object handler)
+    object PyArray_NewLikeArray(cnp.ndarray like, cnp.NPY_ORDER order, cnp.PyArray_Descr *dtype, int subok)
 
 
 cdef void *_malloc(void *context, size_t size) noexcept nogil:
@@ -61,18 +63,25 @@ _handler.allocator.free = &_free
 cdef object _reusing_handler = PyCapsule_New(&_handler, "mem_handler", NULL)
 
 
-cpdef object _empty_like(object x, object dtype):
+cpdef object _empty_like(cnp.ndarray x, object dtype):
     """A new array of x's shape and layout, not filled; a large one may get the memory of a released array.
 
     dtype None is x's own type.
     """
-    cdef bint is_large = x.size * (x.itemsize if dtype is None else dtype.itemsize) >= SMX_BUFFER_LEAST
+    cdef int d
+    cdef bint has_repeats = False
+    if dtype is None:
+        dtype = x.dtype
+    cdef bint is_large = cnp.PyArray_SIZE(x) * dtype.itemsize >= SMX_BUFFER_LEAST
     before = PyDataMem_SetHandler(_reusing_handler) if is_large and smx_get_buffer_limit() > 0 else None
     try:
-        # np.empty_like would make the repeated axes of a broadcast view the innermost ones.
-        if 0 in x.strides:
-            return np.empty(x.shape, x.dtype if dtype is None else dtype)
-        return np.empty_like(x, dtype=dtype, subok=False)
+        for d in range(cnp.PyArray_NDIM(x)):
+            has_repeats |= cnp.PyArray_STRIDE(x, d) == 0
+        # NumPy would make the repeated axes of a broadcast view the innermost ones.
+        if has_repeats:
+            return np.empty((<object>x).shape, dtype)
+        Py_INCREF(dtype)  # the function below takes a reference
+        return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, <cnp.PyArray_Descr *>dtype, 0)
     finally:
         if before is not None:
             PyDataMem_SetHandler(before)

@@ -1,7 +1,9 @@
 # From arrays to an smx_plan (csrc/plan.h), the description of a call that the C side runs. Nothing here looks at an
-# element. Functions named _set_... fill in the part of a plan that they are named after.
+# element. Functions named _set_... fill in the part of a plan that they are named after. Bit d of their row_axes is set
+# if rows run along axis d.
 
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport uint64_t
 
 from softmax_ext._csrc cimport (
     SMX_DONE, SMX_MAX_DIMS, SMX_REAL, smx_get_threads, smx_kernels, smx_mask, smx_op, smx_op_kernels, smx_operand,
@@ -29,12 +31,24 @@ cdef inline void _init_plan(smx_plan *plan, int op, bint is_double, double tempe
     plan.explanation = _explanation
 
 
-cdef void _set_shape(smx_plan *plan, cnp.ndarray x, object row_axes):
+cdef uint64_t _bits_of(set row_axes):
+    """The axes of a set, as bits."""
+    cdef uint64_t bits = 0
+    for d in row_axes:
+        bits |= (<uint64_t>1) << <int>d
+    return bits
+
+
+cdef inline bint _has_axis(uint64_t row_axes, int d) noexcept nogil:
+    return row_axes >> d & 1
+
+
+cdef void _set_shape(smx_plan *plan, cnp.ndarray x, uint64_t row_axes):
     """The shape of x, split in two: the inner axes, which rows run along, and the outer ones."""
     cdef int d
     plan.outer_dims = plan.inner_dims = 0
     for d in range(cnp.PyArray_NDIM(x)):
-        if d in row_axes:
+        if _has_axis(row_axes, d):
             plan.inner_shape[plan.inner_dims] = cnp.PyArray_DIM(x, d)
             plan.inner_dims += 1
         else:
@@ -42,14 +56,14 @@ cdef void _set_shape(smx_plan *plan, cnp.ndarray x, object row_axes):
             plan.outer_dims += 1
 
 
-cdef void _set_operand(smx_operand *operand, cnp.ndarray array, object row_axes, bint has_elements):
+cdef void _set_operand(smx_operand *operand, cnp.ndarray array, uint64_t row_axes, bint has_elements):
     """An array of the call. If has_elements is False, it has one number a row and its inner strides are not used."""
     cdef int d, outer_dims = 0, inner_dims = 0
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.storage = <smx_storage>_storage_of(array)
     operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
     for d in range(cnp.PyArray_NDIM(array)):
-        if d in row_axes:
+        if _has_axis(row_axes, d):
             if has_elements:
                 operand.inner[inner_dims] = cnp.PyArray_STRIDE(array, d)
                 inner_dims += 1
@@ -68,14 +82,14 @@ cdef void _set_row_operand(smx_operand *operand, cnp.ndarray array):
         operand.outer[d] = cnp.PyArray_STRIDE(array, d) if d < ndim else 0
 
 
-cdef void _set_broadcast_row_operand(smx_operand *operand, cnp.ndarray array, cnp.ndarray x, object row_axes):
+cdef void _set_broadcast_row_operand(smx_operand *operand, cnp.ndarray array, cnp.ndarray x, uint64_t row_axes):
     """An array that broadcasts to x's shape with length 1 along the rows' axes."""
     cdef int d, outer_dims = 0, missing_dims = cnp.PyArray_NDIM(x) - cnp.PyArray_NDIM(array)
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.storage = SMX_REAL
     operand.swapped = 0
     for d in range(cnp.PyArray_NDIM(x)):
-        if d in row_axes:
+        if _has_axis(row_axes, d):
             continue
         operand.outer[outer_dims] = 0
         if d >= missing_dims and cnp.PyArray_DIM(array, d - missing_dims) > 1:
@@ -94,8 +108,8 @@ cdef void _set_class_operand(smx_operand *operand, cnp.ndarray array):
         operand.outer[d] = 0
 
 
-cdef void _set_mask(smx_mask *mask, cnp.ndarray where, cnp.ndarray x, object row_axes):
-    """where, broadcast to x without a copy. row_axes None is the last axis alone."""
+cdef void _set_mask(smx_mask *mask, cnp.ndarray where, cnp.ndarray x, uint64_t row_axes):
+    """where, broadcast to x without a copy."""
     cdef int d, ndim = cnp.PyArray_NDIM(x), missing_dims = ndim - cnp.PyArray_NDIM(where)
     cdef ptrdiff_t stride
     mask.data = <char *>cnp.PyArray_DATA(where)
@@ -104,7 +118,7 @@ cdef void _set_mask(smx_mask *mask, cnp.ndarray where, cnp.ndarray x, object row
         stride = 0
         if d >= missing_dims and cnp.PyArray_DIM(where, d - missing_dims) > 1:
             stride = cnp.PyArray_STRIDE(where, d - missing_dims)
-        if d == ndim - 1 if row_axes is None else d in row_axes:
+        if _has_axis(row_axes, d):
             mask.inner_shape[mask.inner_dims] = cnp.PyArray_DIM(x, d)
             mask.inner[mask.inner_dims] = stride
             mask.inner_dims += 1

@@ -172,6 +172,24 @@ def test_subnormal_results_are_kept():
         assert 0 < softmax_vjp(y, np.array([0, 1], dtype))[1] < tiny
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("n", [2, 3, 10, 100, 1000])
+def test_results_around_the_smallest_normal_number(n, axis):
+    """Subnormal results are made in another way than normal ones: the two have to meet."""
+    rng = np.random.default_rng(n)
+    x = -rng.uniform(85, 106, (200, n)).astype(np.float32)  # e^-87.3 is the smallest normal number
+    x[:, 0] = 0
+    y = softmax(x.T if axis == 0 else x, axis)
+    exact = np.exp(x.astype(float))
+    exact /= exact.sum(axis=1, keepdims=True)
+    ulp = np.spacing(np.maximum(exact, np.finfo(np.float32).tiny).astype(np.float32)).astype(float)
+    tiny = np.finfo(np.float32).tiny
+    assert (y == 0).any()
+    assert ((y > 0) & (y < tiny)).any()
+    assert ((y > tiny) & (y < 2 * tiny)).any()
+    assert (np.abs((y.T if axis == 0 else y) - exact) <= 1.5 * ulp).all()
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 def test_largest_numbers(dtype):
     top = np.finfo(dtype).max

@@ -66,9 +66,56 @@ SMX_INLINE vec softmax_minus(vec power, vec p, const vec *c, vec subtrahend) {
     const vec scaled = v_mul(c[SOFTMAX_SCALE], power);
     return v_fma(scaled, v_fma(p, c[SOFTMAX_FACTOR], c[SOFTMAX_REST]), v_sub(scaled, subtrahend));
 }
+
+/* Results near the smallest normal number, where many processors take a hundred cycles and more for a multiplication
+   that makes a subnormal one. Here no number is subnormal before the result is. Everything is NEAR_LIFT times larger, and a
+   base is added whose last bit is worth what the last bit of a lifted subnormal number is: so the two roundings of
+   softmax_minus happen as they would there. The sum's bits less those of the base, as integers, are the result. */
+#define NEAR_LIFT ((real)(REAL_BITS == 32 ? 0x1p64 : 0x1p256))
+#define LIFTED_MIN ((real)((REAL_BITS == 32 ? FLT_MIN : DBL_MIN) * (double)NEAR_LIFT))
+/* The base depends on the lifted scale M, because 1 + p is between 0.92 and 1.08, and the sum has to lie between
+   LIFTED_MIN and twice as much: up to NEAR_0 it is LIFTED_MIN; up to NEAR_MIN, half of that; beyond, results are normal
+   and need none. */
+#define NEAR_0 (LIFTED_MIN * (real)0.55)
+#define NEAR_MIN (LIFTED_MIN * (real)1.2)
+
+/* NaN stays. */
+SMX_INLINE vec softmax_near_min(vec power, vec p, const vec *c) {
+    const vec lifted = v_mul(v_mul(c[SOFTMAX_SCALE], v_set1(NEAR_LIFT)), power), half = v_set1(LIFTED_MIN / 2);
+    const vec least = v_set1(LIFTED_MIN), near_0 = v_set1(NEAR_0), near_min = v_set1(NEAR_MIN);
+    const vec base = v_keep_le(lifted, near_min, v_select_le(lifted, near_0, least, half)), sum = v_add(lifted, base);
+    const vec result = v_fma(v_sub(sum, base), v_fma(p, c[SOFTMAX_FACTOR], c[SOFTMAX_REST]), sum);
+    /* Half the base is half the significand of the base away from it. */
+    const vec bits_of_base = v_select_le(lifted, near_0, least, v_set1(LIFTED_MIN * (real)0.75));
+    return v_select_le(lifted, near_min, v_minus_bits(result, bits_of_base), v_mul(result, v_set1(1 / NEAR_LIFT)));
+}
+
+/* The smallest power of each row whose results are normal: the row's constants do not change from element to element, so
+   this division is done once. Some factors of the gradients of cross-entropy are too large to be lifted, or negative. */
+SMX_INLINE void softmax_in_step(const vec *power, const vec *p, const terms *term, int count, vec *y) {
+    const vec zero = v_set1(0), near_min = v_set1(NEAR_MIN / NEAR_LIFT);
+    vec least = v_div(near_min, term[0].c[SOFTMAX_SCALE]), lowest = power[0], low = zero, high = zero;
+    for (int k = 1; k < count; k++) {
+        least = v_max(v_div(near_min, term[k].c[SOFTMAX_SCALE]), least);
+        lowest = v_min(power[k], lowest);
+    }
+    if (v_all_le(least, lowest)) {
+        EACH y[k] = softmax_minus(power[k], p[k], term[k].c, zero);
+        return;
+    }
+    EACH low = v_min(term[k].c[SOFTMAX_SCALE], low);
+    EACH high = v_max(term[k].c[SOFTMAX_SCALE], high);
+    if (v_all_le(zero, low) && v_all_le(high, v_set1(1 / NEAR_LIFT)))
+        EACH y[k] = softmax_near_min(power[k], p[k], term[k].c);
+    else
+        EACH y[k] = softmax_minus(power[k], p[k], term[k].c, zero);
+}
 SMX_INLINE void softmax_of_parts(const terms *term, int count, const exp_temperature *t, vec *y) {
+    vec power[IN_STEP], p[IN_STEP];
     (void)t;
-    EACH y[k] = softmax_minus(term[k].v[0], term[k].v[1], term[k].c, v_set1(0));
+    EACH power[k] = term[k].v[0];
+    EACH p[k] = term[k].v[1];
+    softmax_in_step(power, p, term, count, y);
 }
 
 /* The exponentials of the first input, by the rounders and floors of its rows. */
@@ -81,8 +128,11 @@ SMX_INLINE void exp_of_terms(const terms *term, int count, const exp_temperature
 }
 SMX_INLINE void softmax_of(const terms *term, int count, const exp_temperature *t, vec *y) {
     exp_parts e[IN_STEP];
+    vec power[IN_STEP], p[IN_STEP];
     exp_of_terms(term, count, t, e);
-    EACH y[k] = softmax_minus(e[k].power, e[k].p, term[k].c, v_set1(0));
+    EACH power[k] = e[k].power;
+    EACH p[k] = e[k].p;
+    softmax_in_step(power, p, term, count, y);
 }
 
 /* softmax is written from what reduce has saved, or from the elements once more. */

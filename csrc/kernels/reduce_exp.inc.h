@@ -15,8 +15,10 @@ SMX_INLINE running_sums exp_row_step(running_sums s, const real *x, ptrdiff_t st
                                      int count, const term_rule *rule, saved_parts saved) {
     vec v[IN_STEP];
     exp_parts e[IN_STEP];
-    for (int k = 0; k < count; k++)
+    for (int k = 0; k < count; k++) {
         v[k] = is_whole ? v_load(x + k * step) : v_load_first(x + k * step, left - k * step, MINUS_INFINITY);
+        KEEP_IN_REGISTER(v[k]);
+    }
     s = exp_step(s, v, count, rule, 0, e);
     for (int k = 0; saved.power && k < count; k++)
         save_parts(saved, k * step, e[k]);

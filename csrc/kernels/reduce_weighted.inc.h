@@ -183,6 +183,8 @@ SMX_INLINE weighted weighted_at(const real *x, const real *b, ptrdiff_t left, in
     weighted w;
     w.x = is_whole ? v_load(x) : v_load_first(x, left, MINUS_INFINITY);
     w.b = is_whole ? v_load(b) : v_load_first(b, left, v_set1(0));
+    KEEP_IN_REGISTER(w.x);
+    KEEP_IN_REGISTER(w.b);
     return w;
 }
 

@@ -6,6 +6,10 @@
 #define STRIPS IN_STEP /* strips of LANES rows that are written together */
 #define CACHE_LINE_STRIPS (GROUPS < STRIPS ? GROUPS : STRIPS) /* strips that fill a cache line */
 
+#ifndef KEEP_IN_REGISTER /* levels with few registers, or with short vectors, let the compiler choose */
+#define KEEP_IN_REGISTER(x) ((void)0)
+#endif
+
 SMX_INLINE real *row_of(const smx_view *view, ptrdiff_t row) { return (real *)view->start + row * view->row_stride; }
 
 /* True if the rows are short. Short rows have fewer partial sums than long ones. Loops are compiled for each number of

@@ -5,9 +5,9 @@
 
 SMX_INLINE vec in_native_order(vec a, int swapped) { return swapped ? v_swap_bytes(a) : a; }
 
-/* The lanes in reverse; the low bits of the index are the numbers of lanes. */
-SMX_INLINE vec reversed(vec a) {
-    return v_permute(a, v_sub(v_set1((real)ROUNDER + (LANES - 1)), v_load(lane_numbers)));
+/* The first `count` lanes in reverse; the low bits of the index are the numbers of lanes. */
+SMX_INLINE vec reversed(vec a, ptrdiff_t count) {
+    return v_permute(a, v_sub(v_set1((real)ROUNDER + (real)(count - 1)), v_load(lane_numbers)));
 }
 
 /* One vector of elements that are two or three reals apart: the loads also read what lies between them. Backwards, the
@@ -15,27 +15,46 @@ SMX_INLINE vec reversed(vec a) {
 SMX_INLINE vec seconds_from(const real *p, int backwards) {
     vec column[2];
     v_load_pairs(backwards ? p - (2 * LANES - 1) : p, column);
-    return backwards ? reversed(column[1]) : column[0];
+    return backwards ? reversed(column[1], LANES) : column[0];
 }
 SMX_INLINE vec thirds_from(const real *p, int backwards) {
     vec column[3];
     v_load_triples(backwards ? p - (3 * LANES - 1) : p, column);
-    return backwards ? reversed(column[2]) : column[0];
+    return backwards ? reversed(column[2], LANES) : column[0];
 }
 
-SMX_INLINE ptrdiff_t gather_of(const char *from, ptrdiff_t step, ptrdiff_t n, int swapped, real *to) {
-    const ptrdiff_t size = sizeof(real), reals = step < 0 ? -step : step;
-    const int backwards = step < 0, is_aligned = (uintptr_t)from % sizeof(real) == 0;
+/* Contiguous reals, upwards or downwards in memory; the last vector of them only if they are aligned. */
+SMX_INLINE ptrdiff_t gather_contiguous(const char *from, ptrdiff_t n, int is_aligned, int backwards, int swapped,
+                                       real *to) {
+    const ptrdiff_t size = sizeof(real);
     ptrdiff_t i = 0;
-    if (step == size && swapped)
-        for (; i + LANES <= n; i += LANES)
-            v_store(to + i, v_swap_bytes(v_load_bytes(from + i * size)));
-    else if (step == size) {
+    for (; i + LANES <= n; i += LANES) {
+        const vec a = v_load_bytes(backwards ? from - (i + LANES - 1) * size : from + i * size);
+        v_store(to + i, in_native_order(backwards ? reversed(a, LANES) : a, swapped));
+    }
+    if (i < n && is_aligned) {
+        const vec a =
+            v_load_first((const real *)(backwards ? from - (n - 1) * size : from + i * size), n - i, v_set1(0));
+        v_store_first(to + i, n - i, in_native_order(backwards ? reversed(a, n - i) : a, swapped));
+        i = n;
+    }
+    return i;
+}
+
+/* So many contiguous reals are worth a call of memcpy. */
+enum { MANY_REALS = 64 };
+
+SMX_INLINE ptrdiff_t gather_of(const char *from, ptrdiff_t step, ptrdiff_t n, int is_aligned, int swapped, real *to) {
+    const ptrdiff_t size = sizeof(real), reals = step < 0 ? -step : step;
+    const int backwards = step < 0;
+    ptrdiff_t i = 0;
+    if (step == size && !swapped && (n >= MANY_REALS || !is_aligned)) {
         memcpy(to, from, (size_t)(n * size));
         i = n;
-    } else if (step == -size)
-        for (; i + LANES <= n; i += LANES)
-            v_store(to + i, in_native_order(reversed(v_load_bytes(from - (i + LANES - 1) * size)), swapped));
+    } else if (step == size)
+        i = gather_contiguous(from, n, is_aligned, 0, swapped, to);
+    else if (step == -size)
+        i = gather_contiguous(from, n, is_aligned, 1, swapped, to);
     /* What is read beyond the elements of a vector lies before the next element, so there has to be one. */
     else if (reals == 2 * size && is_aligned)
         for (; i + LANES < n; i += LANES)
@@ -46,8 +65,19 @@ SMX_INLINE ptrdiff_t gather_of(const char *from, ptrdiff_t step, ptrdiff_t n, in
     return i;
 }
 
-static ptrdiff_t gather(const void *from, ptrdiff_t step, ptrdiff_t n, int swapped, void *to) {
-    return swapped ? gather_of(from, step, n, 1, to) : gather_of(from, step, n, 0, to);
+SMX_INLINE ptrdiff_t gather_rows(const char *from, ptrdiff_t from_row, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n,
+                                 int swapped, char *to, ptrdiff_t to_row) {
+    const uintptr_t misaligned = (uintptr_t)from | (uintptr_t)to | (uintptr_t)from_row | (uintptr_t)to_row;
+    const int is_aligned = misaligned % sizeof(real) == 0;
+    ptrdiff_t done = 0;
+    for (ptrdiff_t row = 0; row < rows; row++)
+        done = gather_of(from + row * from_row, step, n, is_aligned, swapped, (real *)(to + row * to_row));
+    return done;
+}
+static ptrdiff_t gather(const void *from, ptrdiff_t from_row, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, int swapped,
+                        void *to, ptrdiff_t to_row) {
+    return swapped ? gather_rows(from, from_row, step, rows, n, 1, to, to_row)
+                   : gather_rows(from, from_row, step, rows, n, 0, to, to_row);
 }
 
 /* ---- lines to columns, and back --------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ typedef __m256 vec;
 #define AS_REAL _mm256_castsi256_ps
 #define SHIFT_LEFT _mm256_slli_epi32
 #define SHIFT_RIGHT _mm256_srli_epi32
+#define MINUS _mm256_sub_epi32
 #define INTEGERS(x) _mm256_set1_epi32((int)(x))
 #define BLEND _mm256_blend_ps
 #else
@@ -35,6 +36,7 @@ typedef __m256d vec;
 #define AS_REAL _mm256_castsi256_pd
 #define SHIFT_LEFT _mm256_slli_epi64
 #define SHIFT_RIGHT _mm256_srli_epi64
+#define MINUS _mm256_sub_epi64
 #define INTEGERS(x) _mm256_set1_epi64x((long long)(x))
 #define BLEND _mm256_blend_pd
 #endif
@@ -88,6 +90,7 @@ SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmp)(a, b, _CMP_LE_OQ)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_minus_bits(vec a, vec b) { return AS_REAL(MINUS(AS_INT(a), AS_INT(b))); }
 SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Eight floats can be looked up at once; doubles can be looked up only as pairs of floats. */

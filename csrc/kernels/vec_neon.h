@@ -105,6 +105,7 @@ SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(
 SMX_INLINE int v_all_le(vec a, vec b) { return vminvq_u32(AS_WORDS(V(vcle)(a, b))) != 0; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_minus_bits(vec a, vec b) { return AS_REAL(I(vsub)(AS_INT(a), AS_INT(b))); }
 SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Tables are looked up byte by byte. */

@@ -124,6 +124,9 @@ SMX_INLINE int v_all_le(vec a, vec b) { return a <= b; }
 /* Moves the bits up until the lowest bit of the significand is the lowest bit of the exponent. */
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return real_from_bits(bits_of_real(a) << FRACTION_BITS); }
 
+/* The bits of a less those of b, as integers. */
+SMX_INLINE vec v_minus_bits(vec a, vec b) { return real_from_bits(bits_of_real(a) - bits_of_real(b)); }
+
 /* Moves the bits up until the three lowest bits are the highest of the significand: 8 k + j becomes 2^(k - BIAS) (1 + j
    / 8). Lanes that the mask does not keep become 0. */
 SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, real_from_bits(bits_of_real(a) << (FRACTION_BITS - 3))); }

@@ -16,6 +16,7 @@ typedef __m128 vec;
 #define AS_REAL _mm_castsi128_ps
 #define SHIFT_LEFT _mm_slli_epi32
 #define SHIFT_RIGHT _mm_srli_epi32
+#define MINUS _mm_sub_epi32
 #define INTEGERS(x) _mm_set1_epi32((int)(x))
 #else
 #define LANES 2
@@ -25,6 +26,7 @@ typedef __m128d vec;
 #define AS_REAL _mm_castsi128_pd
 #define SHIFT_LEFT _mm_slli_epi64
 #define SHIFT_RIGHT _mm_srli_epi64
+#define MINUS _mm_sub_epi64
 #define INTEGERS(x) _mm_set1_epi64x((long long)(x))
 #endif
 
@@ -130,6 +132,7 @@ SMX_INLINE vec v_keep_fma(mask m, vec a, vec b, vec c) { return v_keep(m, v_fma(
 SMX_INLINE int v_all_le(vec a, vec b) { return V(movemask)(V(cmple)(a, b)) == (1 << LANES) - 1; }
 
 SMX_INLINE vec v_low_bits_to_exponent(vec a) { return AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS)); }
+SMX_INLINE vec v_minus_bits(vec a, vec b) { return AS_REAL(MINUS(AS_INT(a), AS_INT(b))); }
 SMX_INLINE vec v_eighths(mask m, vec a) { return v_keep(m, AS_REAL(SHIFT_LEFT(AS_INT(a), FRACTION_BITS - 3))); }
 
 /* Tables are looked up in memory, lane by lane. */

@@ -180,12 +180,17 @@ SMX_INLINE void apply_to_columns(const smx_tile *tile, const write_spec *spec, c
 #undef APPLY
 }
 
-SMX_INLINE vec value_of_column(const write_spec *spec, int row, ptrdiff_t j, terms *term, const exp_temperature *t) {
-    vec y;
-    for (int k = 0; k < spec->inputs; k++)
-        term->v[k] = v_load(row_of(spec->from[k], row) + j * spec->from[k]->element_stride);
-    spec->f(term, 1, t, &y);
-    return y;
+/* The values of `count` columns from j on. */
+SMX_INLINE void values_of_columns(const write_spec *spec, int row, ptrdiff_t j, int count, const vec *row_constants,
+                                  const exp_temperature *t, vec *y) {
+    terms term[IN_STEP];
+    for (int s = 0; s < count; s++) {
+        for (int k = 0; k < spec->constant_count; k++)
+            term[s].c[k] = row_constants[k];
+        for (int k = 0; k < spec->inputs; k++)
+            term[s].v[k] = v_load(row_of(spec->from[k], row) + (j + s) * spec->from[k]->element_stride);
+    }
+    spec->f(term, count, t, y);
 }
 
 /* Writes columns of reals into rows, through registers. The last four elements of a row may include some that have been
@@ -195,39 +200,40 @@ SMX_INLINE void apply_into_rows(const write_spec *spec, int rows, ptrdiff_t n, i
     const ptrdiff_t row_stride = spec->to->row_stride;
     for (int row = 0; row < rows; row += LANES) {
         real *out = (real *)spec->to->start + row * row_stride;
-        terms term;
-        vec column[4];
+        vec column[4], constant[SMX_CONSTANTS];
         for (int k = 0; k < spec->constant_count; k++)
-            term.c[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row);
+            constant[k] = v_load((const real *)constants + k * SMX_TILE_ROWS + row);
         if (beyond_cache)
             prefetch_rows(out + rows * row_stride, row_stride, n);
-#define COLUMN(j) value_of_column(spec, row, j, &term, t)
+#define COLUMNS_FROM(j, count) values_of_columns(spec, row, j, count, constant, t, column)
         if (row + LANES <= rows && n >= 4) {
             for (ptrdiff_t j = 0; j < n; j += 4) {
                 const ptrdiff_t here = j + 4 <= n ? j : n - 4;
                 const real *at[LANES];
-                for (int k = 0; k < 4; k++)
-                    column[k] = COLUMN(here + k);
+                COLUMNS_FROM(here, 4);
                 find_rows(out, row_stride, here, at);
                 v_store_columns((real *const *)at, 0, column);
             }
         } else if (row + LANES <= rows && row_stride == n && n <= 3) {
-            for (int k = 0; k < n; k++)
-                column[k] = COLUMN(k);
-            if (n == 1)
+            if (n == 1) {
+                COLUMNS_FROM(0, 1);
                 v_store(out, column[0]);
-            else if (n == 2)
+            } else if (n == 2) {
+                COLUMNS_FROM(0, 2);
                 v_store_pairs(out, column);
-            else
+            } else {
+                COLUMNS_FROM(0, 3);
                 v_store_triples(out, column);
+            }
         } else {
             for (ptrdiff_t j = 0; j < n; j++) {
                 real lane[LANES];
-                v_store(lane, COLUMN(j));
+                COLUMNS_FROM(j, 1);
+                v_store(lane, column[0]);
                 for (int k = 0; k < LANES && row + k < rows; k++)
                     out[k * row_stride + j] = lane[k];
             }
         }
-#undef COLUMN
+#undef COLUMNS_FROM
     }
 }
