@@ -174,11 +174,15 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int is_s
 
 /* ---- short rows that follow one another ------------------------------------------------------------------------- */
 
-/* The sums of gradients of LANES packed rows of n > 1 elements, transposed in registers. */
+/* The sums of gradients of LANES packed rows, transposed in registers. */
 SMX_INLINE derivative_sum gradients_of_strip(const real *g, ptrdiff_t n) {
     derivative_sum s = derivative_sum_begin();
     vec column[4];
 #define ADD_COLUMNS(from, count) derivative_sum_add(s, NULL, column + (from), count, v_set1(0), GRADIENT, 1, 0)
+    if (n == 1) {
+        column[0] = v_load(g);
+        return ADD_COLUMNS(0, 1);
+    }
     if (n == 2) {
         v_load_pairs(g, column);
         return ADD_COLUMNS(0, 2);
@@ -205,7 +209,7 @@ SMX_INLINE derivative_sum gradients_of_strip(const real *g, ptrdiff_t n) {
 
 /* The sums of gradients of LANES packed rows, of which `left` are there. */
 SMX_INLINE pair sums_of_gradients(const real *g, ptrdiff_t n, int left) {
-    if (left >= LANES && n > 1)
+    if (left >= LANES)
         return derivative_sum_end(gradients_of_strip(g, n));
     const int rows = left < LANES ? left : LANES;
     real block[SMX_SHORT * LANES];
