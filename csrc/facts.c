@@ -38,7 +38,8 @@ int smx_is_packed(const smx_facts *c, const smx_operand *operand, int is_along) 
 
 int smx_are_all_packed(const smx_facts *c) {
     const smx_plan *plan = c->plan;
-    int are = c->n > 1 && smx_is_packed(c, &plan->out, c->out_along);
+    /* Rows of one element are adjacent columns, too. Derivatives alone take them as packed rows. */
+    int are = (c->n > 1 || c->op->reduce[SMX_WALK_PACKED]) && smx_is_packed(c, &plan->out, c->out_along);
     for (int k = 0; k < c->op->inputs; k++) {
         const enum smx_storage storage = plan->in[k].storage;
         const int is_taken = storage == SMX_REAL || (c->op->is_derivative && !c->is_masked);

@@ -189,7 +189,7 @@ typedef int smx_finish(const smx_tile *tile, ptrdiff_t pieces, const void *parti
 typedef void smx_write(const smx_tile *tile, const void *constants);
 
 /* Reduces, finishes and writes rows one after the other; packed rows, a vector of them at a time. So what a row costs
-   beside its elements is hidden behind other rows. The tile has one piece of reals, no mask and no temperature. Returns
+   beside its elements is hidden behind other rows. The tile has one piece, no mask and no temperature. Returns
    the number of rows that are done. It stops at a row for which finish would do more than make constants; that row and
    those behind it are untouched. */
 typedef int smx_whole(const smx_tile *tile);

@@ -215,8 +215,11 @@ static int looks_ahead(const smx_job *j, const smx_facts *c) {
 
 /* True if the worker can open the next tile by adding to the pointers of the last one. */
 static int is_uniform(const smx_job *j, const smx_facts *c) {
-    int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked && !c->has_half &&
-             !c->op->has_targets && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED);
+    /* numbers of 16 bits that kernels read and write as they are */
+    const int are_halves =
+        c->op->is_derivative && j->output == SMX_ROUNDED && j->plan->in[0].storage == j->plan->out.storage;
+    int is = j->plan->outer_dims == 1 && j->pieces == 1 && j->layout == SMX_ROWS && !c->is_masked &&
+             !c->op->has_targets && (j->output == SMX_TO_ARRAY || j->output == SMX_AS_PACKED || are_halves);
     for (int k = 0; k < c->op->inputs; k++)
         is &= j->in_place[k];
     return is && smx_may(SMX_UNIFORM);

@@ -147,7 +147,7 @@ void smx_open_piece(smx_worker *w, ptrdiff_t piece, const void *shift) {
     }
     if (j->output == SMX_NO_ELEMENTS)
         return;
-    const int in_array = j->output == SMX_TO_ARRAY || w->is_packed;
+    const int in_array = j->output == SMX_TO_ARRAY || w->is_packed || j->uniform;
     w->tile.out = in_array ? smx_view_array(w, &plan->out, start) : smx_view_block(j, w->block[0]);
     /* COLUMNS and packed rows go past the cache by whole cache lines. */
     const int by_cache_lines = j->layout == SMX_COLUMNS || w->is_packed;
@@ -204,6 +204,10 @@ void smx_write_piece(smx_worker *w, ptrdiff_t piece) {
     const enum smx_output output = output_of_piece(w, not_finite, needs_mask);
     smx_write *write = j->write;
     switch (output) {
+    case SMX_TO_BLOCK:
+        w->tile.out = smx_view_block(j, w->block[0]);
+        w->tile.out_storage = SMX_REAL;
+        break;
     case SMX_AS_PACKED:
         if (!w->is_packed) {
             open_packed(w);

@@ -181,7 +181,7 @@ SMX_INLINE void sum_reduce_lines(const smx_tile *tile, real *partial, enum summa
                     g_of[m] = left > 0 ? load_left(g + here + m * cycle, left) : v_set1(0);
                 }
             }
-            put_derivative_sum(&sums, at, derivative_sum_add(s, y_of, g_of, 4, largest, what, 0));
+            put_derivative_sum(&sums, at, derivative_sum_add(s, y_of, g_of, 4, largest, what, 0, 0));
         }
     for (int row = 0; row < rows; row += LANES) {
         derivative_sum s[SUMS];

@@ -37,6 +37,19 @@ SMX_INLINE void store_stored(char *to, ptrdiff_t left, vec a, enum smx_storage s
         v_store_first((real *)to, left, a);
 }
 
+/* 2 LANES bfloat16 numbers as two vectors, for formulas, which do not care which lane a number is in. A level may have an
+   order of its own that takes fewer instructions than this one. */
+#ifndef HAS_TWO_BFLOAT16
+SMX_INLINE void v_load_two_bfloat16(const char *from, vec *a, vec *b) {
+    *a = load_stored(from, LANES, SMX_BFLOAT16);
+    *b = load_stored(from + 2 * LANES, LANES, SMX_BFLOAT16);
+}
+SMX_INLINE void v_store_two_bfloat16(char *to, vec a, vec b) {
+    store_stored(to, LANES, a, SMX_BFLOAT16);
+    store_stored(to + 2 * LANES, LANES, b, SMX_BFLOAT16);
+}
+#endif
+
 /* ---- masks ------------------------------------------------------------------------------------------------------ */
 
 /* The mask of a derivative: none, a byte for each lane, or a byte for each line of COLUMNS. */

@@ -322,71 +322,6 @@ WRITES(softmax_vjp, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_vjp, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
 
-/* ---- whole rows ------------------------------------------------------------------------------------------------- */
-
-/* The number of vectors of packed rows that are added up before the first of them is written. A sum ends in a chain of
-   operations that wait for one another, and the next sum hides it. What is added up is still in the first-level cache
-   when it is written. A long row has sums enough of its own. */
-enum { MOST_AT_ONCE = 8, BYTES_AT_ONCE = 16 * 1024 };
-
-SMX_INLINE int whole_rows(const smx_tile *tile, const write_spec *spec, write_mode mode, int packed,
-                          enum summand what) {
-    const exp_temperature copy = *(const exp_temperature *)tile->temperature, *t = &copy;
-    const vec largest = largest_of_exp(t);
-    const row_numbers numbers = row_numbers_of(tile->n);
-    const int rows = tile->rows, unit = packed ? LANES : 1;
-    const ptrdiff_t fit = BYTES_AT_ONCE / (2 * LANES * tile->n * (ptrdiff_t)sizeof(real));
-    const int at_once = packed ? unit * (int)(fit < 1 ? 1 : fit < MOST_AT_ONCE ? fit : MOST_AT_ONCE) : 1;
-    for (int first = 0; first < rows; first += at_once) {
-        const int end = rows - first < at_once ? rows : first + at_once;
-        vec constant[MOST_AT_ONCE];
-        int row = first;
-        for (; row < end; row += unit) {
-            const real *y = row_of(&tile->in[0], row), *g = row_of(&tile->in[1], row);
-            pair total;
-            if (packed) {
-                total = sums_of_packed(y, g, tile->n, rows - row, what);
-            } else {
-                total = derivative_sum_lanes(lanes_of_row((const char *)y, (const char *)g, NULL, tile->n,
-                                                          out_row_to_prefetch(tile, row), tile->next[0].start != NULL,
-                                                          largest, SMX_REAL, NO_MASK, what));
-                total = pair_of(v_set1(v_first(total.high)), v_set1(v_first(total.low)));
-            }
-            if (!plain_sum(total, what, &constant[(row - first) / unit]))
-                break;
-        }
-        for (int k = first; k < end && k < row; k += unit)
-            apply_to_stretch(spec, stretch_of(tile, spec, k, unit, mode, packed), &constant[(k - first) / unit], mode,
-                             packed, numbers, t);
-        if (row < end)
-            return row;
-    }
-    return rows;
-}
-#define WHOLE(op, walk, packed, what, inputs, ...)                                                                     \
-    static int op##_whole_##walk(const smx_tile *tile) {                                                               \
-        const write_spec spec = {&tile->out, {__VA_ARGS__}, inputs, 1, 1, op##_of};                                    \
-        if (!tile->stream)                                                                                             \
-            return whole_rows(tile, &spec, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 0), packed, what);                     \
-        const int done = whole_rows(tile, &spec, mode_of(SMX_REAL, SMX_REAL, NO_MASK, 1), packed, what);               \
-        v_stream_end();                                                                                                \
-        return done;                                                                                                   \
-    }
-/* The long rows of softmax_vjp may be another level's: bits are the same. */
-#define VJP_ROWS_OF(level) JOIN(smx_, level, _softmax_vjp_f, REAL_BITS)
-#ifdef LEVEL_OF_VJP_ROWS
-smx_whole VJP_ROWS_OF(LEVEL_OF_VJP_ROWS);
-#define VJP_ROWS VJP_ROWS_OF(LEVEL_OF_VJP_ROWS)
-#else
-smx_whole VJP_ROWS_OF(LEVEL);
-WHOLE(softmax_vjp, rows, 0, PRODUCT, 2, &tile->in[0], &tile->in[1])
-int VJP_ROWS_OF(LEVEL)(const smx_tile *tile) { return softmax_vjp_whole_rows(tile); }
-#define VJP_ROWS VJP_ROWS_OF(LEVEL)
-#endif
-WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
-WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
-WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
-
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
 #define SOFTMAX_VJP_ROW                                                                                                \
@@ -405,7 +340,7 @@ WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
-     .whole = {[SMX_WALK_ROWS] = VJP_ROWS, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                              \
+     .whole = {[SMX_WALK_ROWS] = softmax_vjp_whole_rows, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                \
      .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 

@@ -85,6 +85,11 @@ SMX_INLINE vec chain_of_products(const vec *factor, const vec *g, int count) {
         chain = v_fma(factor[k], g[k], chain);
     return chain;
 }
+/* Four products or fewer, as two chains. */
+SMX_INLINE vec sum_of_chains(const vec *factor, const vec *g, int count) {
+    const vec first = chain_of_products(factor, g, count < 2 ? count : 2);
+    return count > 2 ? v_add(first, chain_of_products(factor + 2, g + 2, count - 2)) : first;
+}
 SMX_INLINE void scale_factors(const vec *y, int count, vec *factor) {
     for (int k = 0; k < count; k++)
         factor[k] = v_mul(y[k], v_set1(SUM_SCALE(PRODUCT)));
@@ -96,9 +101,10 @@ SMX_INLINE vec chain_of_scaled(const vec *y, const vec *g, int count) {
 }
 
 /* Adds a group of up to SUM_GROUP terms; `largest` is that of exp_factors. Fewer terms give the same bits as all, of
-   which the missing ones are 0. */
+   which the missing ones are 0. Products of float16 numbers are normal floats even unscaled, so their sum is scaled
+   instead, which gives the same bits. */
 SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, const vec *g, int count, vec largest,
-                                             enum summand what, int is_short) {
+                                             enum summand what, int is_short, int is_float16) {
     vec factor[IN_STEP];
     if (what == GRADIENT) {
         vec sum = count > 1 ? v_add(g[0], g[1]) : g[0];
@@ -108,18 +114,16 @@ SMX_INLINE derivative_sum derivative_sum_add(derivative_sum s, const vec *y, con
     }
     if (HAS_CHAINS(what, is_short))
         return derivative_sum_add_plain(s, chain_of_scaled(y, g, count));
-    if (what == EXP_PRODUCT)
+    if (what == EXP_PRODUCT) {
         exp_factors(y, g, count, largest, factor);
-    else
-        scale_factors(y, count, factor);
-    const vec first = chain_of_products(factor, g, count < 2 ? count : 2);
-    if (count <= 2)
-        return derivative_sum_add_plain(s, first);
-    const vec second = chain_of_products(factor + 2, g + 2, count - 2);
-    /* The exponential's own rounding leaves no room for that of adding the chains. */
-    if (what == EXP_PRODUCT)
-        return derivative_sum_add_plain(derivative_sum_add_plain(s, first), second);
-    return derivative_sum_add_plain(s, v_add(first, second));
+        s = derivative_sum_add_plain(s, chain_of_products(factor, g, count < 2 ? count : 2));
+        /* The exponential's own rounding leaves no room for that of adding the chains. */
+        return count > 2 ? derivative_sum_add_plain(s, chain_of_products(factor + 2, g + 2, count - 2)) : s;
+    }
+    if (is_float16)
+        return derivative_sum_add_plain(s, v_mul(sum_of_chains(y, g, count), v_set1(SUM_SCALE(PRODUCT))));
+    scale_factors(y, count, factor);
+    return derivative_sum_add_plain(s, sum_of_chains(factor, g, count));
 }
 
 /* ---- a short row in fours --------------------------------------------------------------------------------------- */

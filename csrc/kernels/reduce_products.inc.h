@@ -23,7 +23,7 @@ SMX_INLINE derivative_sum lanes_of_row(const char *y, const char *g, const unsig
             y_of[m] = what == GRADIENT ? v_set1(0) : VISIBLE(y, i + at, here);                                         \
             g_of[m] = VISIBLE(g, i + at, here);                                                                        \
         }                                                                                                              \
-        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what, 0);                                          \
+        s[k] = derivative_sum_add(s[k], y_of, g_of, count, largest, what, 0, storage == SMX_FLOAT16);                  \
     }
     for (; i + 4 * SUMS <= n; i += 4 * SUMS) {
         if (what == GRADIENT && beyond_cache) /* the arguments of the exponentials, which only write reads */
@@ -126,7 +126,7 @@ SMX_INLINE void sum_reduce_strip(const smx_tile *tile, real *partial, int row, p
 #define ADD_GROUP(count, are_all_there)                                                                                \
     {                                                                                                                  \
         LOAD_GROUP(count, are_all_there)                                                                               \
-        s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what, is_short_row);                               \
+        s[i] = derivative_sum_add(s[i], y_of, g_of, count, largest, what, is_short_row, 0);                            \
     }
     if (HAS_CHAINS(what, is_short_row) && n <= SMX_FEW) {
         vec product[SMX_FEW];
@@ -174,11 +174,15 @@ SMX_INLINE void sum_reduce_columns(const smx_tile *tile, real *partial, int is_s
 
 /* ---- short rows that follow one another ------------------------------------------------------------------------- */
 
-/* The sums of gradients of LANES packed rows of n > 1 elements, transposed in registers. */
+/* The sums of gradients of LANES packed rows, transposed in registers. */
 SMX_INLINE derivative_sum gradients_of_strip(const real *g, ptrdiff_t n) {
     derivative_sum s = derivative_sum_begin();
     vec column[4];
-#define ADD_COLUMNS(from, count) derivative_sum_add(s, NULL, column + (from), count, v_set1(0), GRADIENT, 1)
+#define ADD_COLUMNS(from, count) derivative_sum_add(s, NULL, column + (from), count, v_set1(0), GRADIENT, 1, 0)
+    if (n == 1) {
+        column[0] = v_load(g);
+        return ADD_COLUMNS(0, 1);
+    }
     if (n == 2) {
         v_load_pairs(g, column);
         return ADD_COLUMNS(0, 2);
@@ -205,7 +209,7 @@ SMX_INLINE derivative_sum gradients_of_strip(const real *g, ptrdiff_t n) {
 
 /* The sums of gradients of LANES packed rows, of which `left` are there. */
 SMX_INLINE pair sums_of_gradients(const real *g, ptrdiff_t n, int left) {
-    if (left >= LANES && n > 1)
+    if (left >= LANES)
         return derivative_sum_end(gradients_of_strip(g, n));
     const int rows = left < LANES ? left : LANES;
     real block[SMX_SHORT * LANES];
@@ -215,7 +219,7 @@ SMX_INLINE pair sums_of_gradients(const real *g, ptrdiff_t n, int left) {
     for (ptrdiff_t j = 0; j < n; j += 4) {
         for (int m = 0; m < 4; m++)
             g_of[m] = j + m < n ? v_load(block + (j + m) * LANES) : v_set1(0);
-        s = derivative_sum_add(s, NULL, g_of, 4, v_set1(0), GRADIENT, 1);
+        s = derivative_sum_add(s, NULL, g_of, 4, v_set1(0), GRADIENT, 1, 0);
     }
     return derivative_sum_end(s);
 }

@@ -62,6 +62,7 @@
 #include "op_weighted_logsumexp.inc.h"
 #include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
+#include "whole_rows.inc.h"
 #include "loss.inc.h"
 #include "op_loss.inc.h"
 

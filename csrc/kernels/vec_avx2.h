@@ -306,11 +306,26 @@ SMX_INLINE vec v_from_float16(halves h) { return _mm256_cvtph_ps(h); }
 SMX_INLINE halves v_to_float16(vec a) { return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
 
 SMX_INLINE vec v_from_bfloat16(halves h) { return AS_REAL(SHIFT_LEFT(_mm256_cvtepu16_epi32(h), 16)); }
-SMX_INLINE halves v_to_bfloat16(vec a) {
+/* The upper half of each lane becomes its bfloat16 number. */
+SMX_INLINE __m256i rounded_to_bfloat16(vec a) {
     const __m256i bits = AS_INT(a), odd = _mm256_and_si256(SHIFT_RIGHT(bits, 16), INTEGERS(1));
-    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, INTEGERS(0x7fff)), odd);
-    const __m256i half = SHIFT_RIGHT(rounded, 16);
+    return _mm256_add_epi32(_mm256_add_epi32(bits, INTEGERS(0x7fff)), odd);
+}
+SMX_INLINE halves v_to_bfloat16(vec a) {
+    const __m256i half = SHIFT_RIGHT(rounded_to_bfloat16(a), 16);
     return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08));
+}
+
+/* Every second number belongs to the same vector, so that nothing has to be moved between lanes. */
+#define HAS_TWO_BFLOAT16
+SMX_INLINE void v_load_two_bfloat16(const char *p, vec *evens, vec *odds) {
+    const __m256i both = _mm256_loadu_si256((const __m256i *)p);
+    *evens = AS_REAL(SHIFT_LEFT(both, 16));
+    *odds = AS_REAL(_mm256_and_si256(both, INTEGERS(0xffff0000)));
+}
+SMX_INLINE void v_store_two_bfloat16(char *p, vec evens, vec odds) {
+    const __m256i lower = SHIFT_RIGHT(rounded_to_bfloat16(evens), 16);
+    _mm256_storeu_si256((__m256i *)p, _mm256_blend_epi16(lower, rounded_to_bfloat16(odds), 0xaa));
 }
 
 typedef __m256d doubles;

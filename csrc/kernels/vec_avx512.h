@@ -294,10 +294,23 @@ SMX_INLINE vec v_from_float16(halves h) { return _mm512_cvtph_ps(h); }
 SMX_INLINE halves v_to_float16(vec a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 SMX_INLINE vec v_from_bfloat16(halves h) { return AS_REAL(SHIFT_LEFT(_mm512_cvtepu16_epi32(h), 16)); }
-SMX_INLINE halves v_to_bfloat16(vec a) {
-    const __m512i bits = AS_INT(a), odd = _mm512_and_si512(SHIFT_RIGHT(bits, 16), INTEGERS(1));
-    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, INTEGERS(0x7fff)), odd);
-    return _mm512_cvtepi32_epi16(SHIFT_RIGHT(rounded, 16));
+/* The upper half of each lane becomes its bfloat16 number. */
+SMX_INLINE __m512i rounded_to_bfloat16(vec a) {
+    const __m512i bits = AS_INT(a), rounded = _mm512_add_epi32(bits, INTEGERS(0x7fff));
+    return _mm512_mask_add_epi32(rounded, _mm512_test_epi32_mask(bits, INTEGERS(0x10000)), rounded, INTEGERS(1));
+}
+SMX_INLINE halves v_to_bfloat16(vec a) { return _mm512_cvtepi32_epi16(SHIFT_RIGHT(rounded_to_bfloat16(a), 16)); }
+
+/* Every second number belongs to the same vector, so that nothing has to be moved between lanes. */
+#define HAS_TWO_BFLOAT16
+SMX_INLINE void v_load_two_bfloat16(const char *p, vec *evens, vec *odds) {
+    const __m512i both = _mm512_loadu_si512(p);
+    *evens = AS_REAL(SHIFT_LEFT(both, 16));
+    *odds = AS_REAL(_mm512_and_si512(both, INTEGERS(0xffff0000)));
+}
+SMX_INLINE void v_store_two_bfloat16(char *p, vec evens, vec odds) {
+    const __m512i lower = SHIFT_RIGHT(rounded_to_bfloat16(evens), 16);
+    _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaa, lower, rounded_to_bfloat16(odds)));
 }
 
 typedef __m512d doubles;

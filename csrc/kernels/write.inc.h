@@ -47,10 +47,14 @@ SMX_INLINE void apply_to_stretch(const write_spec *spec, stretch at, const vec *
             term[s].c[k] = row_constants[k];
     vec position = numbers.first;
     ptrdiff_t i = 0;
+#define BY_TWOS(count) ((count) % 2 == 0 && !packed && mode.from == SMX_BFLOAT16 && mode.to == SMX_BFLOAT16)
 #define VALUES(count, left)                                                                                            \
     for (int s = 0; s < (count); s++) {                                                                                \
         for (int k = 0; k < spec->inputs; k++)                                                                         \
-            term[s].v[k] = load_stored(at.in[k] + (i + s * LANES) * from_size, left, mode.from);                       \
+            if (!BY_TWOS(count))                                                                                       \
+                term[s].v[k] = load_stored(at.in[k] + (i + s * LANES) * from_size, left, mode.from);                   \
+            else if (s % 2 == 0)                                                                                       \
+                v_load_two_bfloat16(at.in[k] + (i + s * LANES) * from_size, &term[s].v[k], &term[s + 1].v[k]);         \
         if (packed) {                                                                                                  \
             const vec index = v_fma(position, numbers.reciprocal, v_set1(ROUNDER));                                    \
             for (int k = 0; k < spec->constant_count; k++)                                                             \
@@ -69,8 +73,10 @@ SMX_INLINE void apply_to_stretch(const write_spec *spec, stretch at, const vec *
         for (int s = 0; s < (count); s++)                                                                              \
             if (mode.stream)                                                                                           \
                 v_stream((real *)out + i + s * LANES, y[s]);                                                           \
-            else                                                                                                       \
+            else if (!BY_TWOS(count))                                                                                  \
                 store_stored(out + (i + s * LANES) * to_size, LANES, y[s], mode.to);                                   \
+            else if (s % 2 == 0)                                                                                       \
+                v_store_two_bfloat16(out + (i + s * LANES) * to_size, y[s], y[s + 1]);                                 \
     }
     int aligns = is_plain(mode.from, mode.masking) && mode.to == SMX_REAL && !packed && n >= 16 * LANES;
     for (int k = 0; k < spec->inputs; k++)
@@ -84,7 +90,7 @@ SMX_INLINE void apply_to_stretch(const write_spec *spec, stretch at, const vec *
         v_store_first((real *)out, head, y[0]);
         i = head;
     }
-    if (is_plain(mode.from, mode.masking) && mode.to == SMX_REAL)
+    if (mode.masking == NO_MASK)
         WHOLE_VECTORS(IN_STEP)
     WHOLE_VECTORS(1)
     if (i < n) {
@@ -93,6 +99,7 @@ SMX_INLINE void apply_to_stretch(const write_spec *spec, stretch at, const vec *
     }
 #undef WHOLE_VECTORS
 #undef VALUES
+#undef BY_TWOS
 }
 
 /* Applies spec to the rows of a tile. packed: the rows are packed, and have up to SMX_SHORT elements; LANES rows are

@@ -16,7 +16,7 @@
    derivative's inputs may be of any size: they are 2^55 or 2^87 times too large (products.inc.h), and what is subnormal
    even so is negligible. So inputs here are normal, or 0. Gradients are at least 2^-20, probabilities at least 2^-80
    (2^-700 in float64) or 0, and log-probabilities are above -60 (-600) or so far below that exp makes 0 of them: then
-   all results of whole rows are normal, too. |x / T| is in the range of exp's reduction (LARGE): rows beyond are reduced
+   all results of whole rows are normal, too, but for those of float16, which may underflow. |x / T| is in the range of exp's reduction (LARGE): rows beyond are reduced
    twice, and the first time makes nothing of use. */
 
 #include "arch.h"
@@ -59,8 +59,8 @@ static unsigned raised;
 static const char *raised_in;
 static long reduces, wholes;
 
-static void look(const char *name) {
-    const unsigned now = flags_raised();
+static void look(const char *name, unsigned allowed) {
+    const unsigned now = flags_raised() & ~allowed;
     if (now)
         raised_in = name;
     raised |= now;
@@ -69,13 +69,13 @@ static void look(const char *name) {
 static void watch(enum smx_walk walk, const char *name, const smx_tile *tile, void *partial) {
     clear_flags();
     watched->op[op_of_call].reduce[walk](tile, partial);
-    look(name);
+    look(name, 0);
     reduces++;
 }
 static int watch_whole(enum smx_walk walk, const char *name, const smx_tile *tile) {
     clear_flags();
     const int done = watched->op[op_of_call].whole[walk](tile);
-    look(name);
+    look(name, tile->storage == SMX_FLOAT16 ? UNDERFLOW_FLAG : 0);
     wholes++;
     return done;
 }
