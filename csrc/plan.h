@@ -74,7 +74,7 @@ enum { SMX_EXPLANATION = 256 };
 void smx_run_begin(size_t last_cache);
 
 /* True if that many arrays, of so many bytes each, take more of the last-level cache than one call may count on. Loops
-   then prefetch; within the cache, the processor does it well enough. */
+   then prefetch; within the cache, the processor does it well enough, unless the cache is far away (route.c). */
 int smx_beyond_cache(int arrays, ptrdiff_t bytes);
 
 /* Runs the plan and may rewrite it on the way (axes are reordered and merged). No row may be empty, but segments may

@@ -50,6 +50,11 @@ enum {
     LONG_FINISH_BLOCK = 128 * 1024,
     /* The most bytes that count as within the cache, even if the cache is larger or its size is unknown. */
     MOST_IN_CACHE = 32 * 1024 * 1024,
+    /* A last-level cache from this size on is shared by dozens of cores, and far from each of them: it takes several
+       times as long to answer as one of 32 MB that eight cores share. */
+    FAR_CACHE = 128 * 1024 * 1024,
+    /* The most bytes that count as within the second-level cache. */
+    IN_SECOND_LEVEL = 1536 * 1024,
     TILES_PER_THREAD = 4,
     /* Rows of so many pieces are worth looking ahead along, even if their loads wait for memory. */
     MANY_PIECES = 16,
@@ -61,9 +66,13 @@ enum {
    together (smx_beyond_cache). It is three eighths of the cache: an input and a result of that size leave no room. */
 static ptrdiff_t beyond_cache_from = MOST_IN_CACHE;
 
+/* Loops prefetch what comes next if all arrays of a call together have so many bytes. */
+static ptrdiff_t prefetched_from = MOST_IN_CACHE;
+
 void smx_run_begin(size_t last_cache) {
     const size_t share = last_cache / 8 * 3;
     beyond_cache_from = share > 0 && share < MOST_IN_CACHE ? (ptrdiff_t)share : MOST_IN_CACHE;
+    prefetched_from = last_cache < FAR_CACHE ? beyond_cache_from : IN_SECOND_LEVEL;
 }
 
 /* True if an array is a good part of the last-level cache. */
@@ -213,6 +222,14 @@ static int looks_ahead(const smx_job *j, const smx_facts *c) {
            smx_may(SMX_LOOK_AHEAD);
 }
 
+/* True if loops prefetch what comes next. From a far cache they do not in derivatives, which have too little arithmetic
+   to hide it behind, nor in long columns, whose lines are known to the prefetchers of the processor. */
+static int prefetches(const smx_job *j, const smx_facts *c, enum smx_walk walk) {
+    const int are_foreseen = c->op->is_derivative || walk == SMX_WALK_COLUMNS;
+    const ptrdiff_t from = are_foreseen ? beyond_cache_from : prefetched_from;
+    return (c->op->inputs + c->op->elementwise) * j->input_bytes >= from && smx_may(SMX_PREFETCH_NEXT);
+}
+
 /* True if the worker can open the next tile by adding to the pointers of the last one. */
 static int is_uniform(const smx_job *j, const smx_facts *c) {
     /* numbers of 16 bits that kernels read and write as they are */
@@ -339,7 +356,7 @@ void smx_choose_route(smx_job *j, const smx_plan *plan, ptrdiff_t rows, ptrdiff_
         count_tiles(j, into_line);
     j->compact &= j->tiles_per_span == 1;
     smx_choose_functions(j, &c, r->walk);
-    j->prefetches = smx_beyond_cache(c.op->inputs + c.op->elementwise, j->input_bytes) && smx_may(SMX_PREFETCH_NEXT);
+    j->prefetches = prefetches(j, &c, r->walk);
     j->looks_ahead = looks_ahead(j, &c);
     j->uniform = is_uniform(j, &c);
     choose_whole(j, &c, r->walk);

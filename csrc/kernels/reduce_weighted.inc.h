@@ -81,9 +81,11 @@ SMX_INLINE weighted_sum weighted_sum_settle(weighted_sum s) {
 /* Adds vectors of terms, those with keys up to `second`, to their partial sums s. Their small parts are first added
    plainly, as in exp_sum_add. A missing term has a weight of 0, and changes nothing. An element whose weight is 0
    counts as -inf; if it is infinite or NaN, that takes care, which costs two operations, and without care the sum is
-   NaN. Two vectors at a time leave enough registers; the widest of floats have enough for four. */
+   NaN. Two vectors at a time leave enough registers; the widest of floats have enough for four. A row has one leader at
+   most, so one branch for several vectors is cheaper than to look for the leader in each. Columns have one in each
+   lane. */
 SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], exp_scale scale, vec second, vec unit,
-                                     int with_care, leader *lead) {
+                                     enum smx_layout layout, int with_care, leader *lead) {
     enum { AT_ONCE = REAL_BITS == 32 && LANES == SUMS ? IN_STEP : 2 };
     exp_scale scales[AT_ONCE];
     for (int k = 0; k < AT_ONCE; k++)
@@ -100,11 +102,17 @@ SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], 
             key[k] = v_fma(exponent[k], unit, x[k]);
         }
         exp_parts_with(x, key, exponent, AT_ONCE, scales, 1, e);
+        vec top = key[0];
+        for (int k = 1; k < AT_ONCE; k++)
+            top = v_max(key[k], top);
+        if (layout == SMX_COLUMNS || !v_all_le(top, second))
+            for (int k = 0; k < AT_ONCE; k++) {
+                lead->x = v_select_le(key[k], second, lead->x, x[k]);
+                lead->b = v_select_le(key[k], second, lead->b, w[i + k].b);
+                e[k].power = v_keep_le(key[k], second, e[k].power);
+            }
         for (int k = 0; k < AT_ONCE; k++) {
-            const vec b = w[i + k].b;
-            lead->x = v_select_le(key[k], second, lead->x, x[k]);
-            lead->b = v_select_le(key[k], second, lead->b, b);
-            const pair product = two_product(v_keep_le(key[k], second, e[k].power), v_fraction(b));
+            const pair product = two_product(e[k].power, v_fraction(w[i + k].b));
             s.few = sum_add_smaller(s.few, product.high);
             /* rounded by itself, so that equal terms of opposite signs cancel exactly */
             small = v_add(small, v_fma(product.high, e[k].p, product.low));
@@ -116,28 +124,12 @@ SMX_INLINE weighted_sum weighted_add(weighted_sum s, const weighted w[IN_STEP], 
 
 /* ---- rows that are not finite ------------------------------------------------------------------------------------ */
 
-/* The largest keys, and the largest exponent of a weight: an infinite weight need not show in the keys. */
-typedef struct {
-    largest m;
-    vec exponent;
-} weighted_largest;
-
-SMX_INLINE weighted_largest weighted_largest_begin(void) {
-    const weighted_largest none = {largest_begin(), MINUS_INFINITY};
-    return none;
-}
-SMX_INLINE weighted_largest weighted_largest_add(weighted_largest l, weighted w, vec unit) {
-    const vec exponent = v_exponent(w.b), key = v_fma(exponent, unit, w.x);
-    /* As largest_add, but a key that is NaN changes nothing: its weight is 0, or the sum shows it. */
-    l.m.second = v_max(v_min(l.m.first, key), l.m.second);
-    l.m.first = v_max(key, l.m.first);
-    l.exponent = v_max(exponent, l.exponent);
-    return l;
-}
-SMX_INLINE weighted_largest weighted_largest_merge(weighted_largest a, weighted_largest b) {
-    a.m = largest_merge(a.m, b.m);
-    a.exponent = v_max(a.exponent, b.exponent);
-    return a;
+/* As largest_add, but a key that is NaN changes nothing: its weight is 0, or the sum shows it. */
+SMX_INLINE largest largest_key_add(largest m, weighted w, vec unit) {
+    const vec key = v_fma(v_exponent(w.b), unit, w.x);
+    m.second = v_max(v_min(m.first, key), m.second);
+    m.first = v_max(key, m.first);
+    return m;
 }
 
 /* The sum of a row's infinite terms: 0 if there is none, NaN if a term is NaN or if they cancel. */
@@ -160,18 +152,19 @@ static real sum_of_infinite(const smx_tile *tile, int row) {
 enum { PARTIAL_LEADER = 4, PARTIAL_INFINITE = 6 };
 
 /* Stores the partials of LANES rows. left: how many of them there are. */
-SMX_INLINE void weighted_store(const smx_tile *tile, real *partial, int row, weighted_largest l, pair s, leader lead) {
+SMX_INLINE void weighted_store(const smx_tile *tile, real *partial, int row, largest m, pair s, leader lead) {
     const int rows = tile->rows;
     const vec zero = v_set1(0), none = v_select_le(v_abs(s.high), HUGEST, zero, v_set1(1));
-    /* a key may be infinite though its term is not: the row is shifted then */
-    v_store(partial + partial_at(0, rows, row), v_min(l.m.first, HUGEST));
-    v_store(partial + partial_at(1, rows, row), v_min(l.m.second, HUGEST));
+    /* A key may be infinite though its term is not: the row is shifted then. A term that is NaN has no key: the sum is
+       NaN then. */
+    v_store(partial + partial_at(0, rows, row), v_min(m.first, HUGEST));
+    v_store(partial + partial_at(1, rows, row), v_min(m.second, HUGEST));
     store_pair(partial, PARTIAL_TERMS, rows, row, sum_renormalize(s));
     v_store(partial + partial_at(PARTIAL_LEADER, rows, row), lead.x);
     v_store(partial + partial_at(PARTIAL_LEADER + 1, rows, row), lead.b);
     real *infinite = partial + partial_at(PARTIAL_INFINITE, rows, row);
     v_store(infinite, zero);
-    if (v_all_le(v_max(l.exponent, l.m.first), HUGEST) && v_all_le(none, zero))
+    if (v_all_le(m.first, HUGEST) && v_all_le(none, zero))
         return;
     for (int k = 0; k < LANES && row + k < rows; k++)
         infinite[k] = sum_of_infinite(tile, row + k);
@@ -188,24 +181,24 @@ SMX_INLINE weighted weighted_at(const real *x, const real *b, ptrdiff_t left, in
     return w;
 }
 
-/* The largest keys, still in lanes. */
-SMX_INLINE weighted_largest weighted_largest_of_row(const real *x, const real *b, ptrdiff_t n, vec unit) {
+/* The largest keys of a row; the result is in the first lane. */
+SMX_INLINE largest largest_keys_of_row(const real *x, const real *b, ptrdiff_t n, vec unit) {
     enum { CHAINS = 4 };
-    weighted_largest l[CHAINS];
+    largest m[CHAINS];
     for (int c = 0; c < CHAINS; c++)
-        l[c] = weighted_largest_begin();
+        m[c] = largest_begin();
     ptrdiff_t i = 0;
     for (; i + CHAINS * LANES <= n; i += CHAINS * LANES)
         for (int c = 0; c < CHAINS; c++)
-            l[c] = weighted_largest_add(l[c], weighted_at(x + i + c * LANES, b + i + c * LANES, LANES, 1), unit);
+            m[c] = largest_key_add(m[c], weighted_at(x + i + c * LANES, b + i + c * LANES, LANES, 1), unit);
     for (; i < n; i += LANES)
-        l[0] = weighted_largest_add(l[0], weighted_at(x + i, b + i, n - i, 0), unit);
-    return weighted_largest_merge(weighted_largest_merge(l[0], l[1]), weighted_largest_merge(l[2], l[3]));
+        m[0] = largest_key_add(m[0], weighted_at(x + i, b + i, n - i, 0), unit);
+    return largest_of_lanes(largest_merge(largest_merge(m[0], m[1]), largest_merge(m[2], m[3])), OTHERS);
 }
 
-/* The sum of a row, still in lanes. */
+/* The sum of a row, still in lanes. next: a row of elements and one of weights to prefetch, or NULL. */
 SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scale scale, vec second, vec unit,
-                             int with_care, leader *lead) {
+                             const real *const *next, int with_care, leader *lead) {
     weighted_sum s[GROUPS];
     pair total[GROUPS];
     weighted w[IN_STEP];
@@ -213,12 +206,14 @@ SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scal
         s[g] = weighted_sum_begin();
     ptrdiff_t i = 0;
     for (; i + STEP <= n; i += STEP) {
+        for (int k = 0; next && k < 2; k++)
+            prefetch(next[k] + i, STEP * sizeof(real));
         for (int g = 0; g < GROUPS; g++) {
             for (int k = 0; k < IN_STEP; k++) {
                 const ptrdiff_t at = i + g * LANES + k * SUMS;
                 w[k] = weighted_at(x + at, b + at, LANES, 1);
             }
-            s[g] = weighted_add(s[g], w, scale, second, unit, with_care, lead);
+            s[g] = weighted_add(s[g], w, scale, second, unit, SMX_ROWS, with_care, lead);
         }
         for (int g = 0; !is_few((i + STEP) / SUMS) && g < GROUPS; g++)
             s[g] = weighted_sum_settle(s[g]);
@@ -227,7 +222,7 @@ SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scal
         const ptrdiff_t from = i + g * LANES;
         for (int k = 0; k < IN_STEP; k++)
             w[k] = weighted_at(x + from + k * SUMS, b + from + k * SUMS, n - from - k * SUMS, 0);
-        s[g] = weighted_add(s[g], w, scale, second, unit, with_care, lead);
+        s[g] = weighted_add(s[g], w, scale, second, unit, SMX_ROWS, with_care, lead);
     }
     for (int g = 0; g < GROUPS; g++)
         total[g] = weighted_sum_settle(s[g]).total;
@@ -237,7 +232,7 @@ SMX_INLINE pair weighted_row(const real *x, const real *b, ptrdiff_t n, exp_scal
 
 SMX_APART pair weighted_row_with_care(const real *x, const real *b, ptrdiff_t n, exp_scale scale, vec second, vec unit,
                                       leader *lead) {
-    return weighted_row(x, b, n, scale, second, unit, 1, lead);
+    return weighted_row(x, b, n, scale, second, unit, NULL, 1, lead);
 }
 
 static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
@@ -245,32 +240,28 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
     real *partial = partials;
     const int rows = tile->rows;
     const vec unit = key_unit(t);
-    real number[7][SMX_ROWS_AT_ONCE]; /* of each row, before they are stored by whole vectors */
+    real number[6][SMX_ROWS_AT_ONCE]; /* of each row, before they are stored by whole vectors */
     for (int first = 0; first < rows; first += LANES) {
         const vec initial = initial_of(tile, first, tile->again, t).reference;
         real reference[LANES];
         const int last = first + LANES < rows ? first + LANES : rows;
-        vec all[3] = {v_set1(0), v_set1(0), v_set1(0)};
+        vec all[2] = {v_set1(0), v_set1(0)};
         for (int row = first; row < last; row++) {
-            const weighted_largest l =
-                weighted_largest_of_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n, unit);
-            const largest m = largest_of_lanes(l.m, OTHERS);
-            vec exponent = l.exponent;
-            for (int half = LANES / 2; half > 0; half /= 2)
-                exponent = v_max(v_move_down(exponent, half), exponent);
+            const largest m =
+                largest_keys_of_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n, unit);
             put_number(number[0], row, &all[0], m.first);
             put_number(number[1], row, &all[1], m.second);
-            put_number(number[2], row, &all[2], exponent);
         }
-        const weighted_largest found = {{all[0], all[1]}, all[2]};
-        v_store(reference, reference_of(found.m, initial, t));
+        const largest found = {all[0], all[1]};
+        v_store(reference, reference_of(found, initial, t));
         vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
         for (int row = first; row < last; row++) {
             leader lead = no_leader();
             const real *x = row_of(&tile->in[0], row), *b = row_of(&tile->in[1], row);
             const exp_scale scale = exp_scale_of(v_set1(reference[row - first]), t);
             const vec second = v_set1(number[1][row]);
-            pair lanes = weighted_row(x, b, tile->n, scale, second, unit, 0, &lead);
+            const real *next[2] = {next_row(tile, 0, row), next_row(tile, 1, row)};
+            pair lanes = weighted_row(x, b, tile->n, scale, second, unit, next[0] && next[1] ? next : NULL, 0, &lead);
             if (!v_all_le(v_abs(lanes.high), HUGEST)) {
                 lead = no_leader();
                 lanes = weighted_row_with_care(x, b, tile->n, scale, second, unit, &lead);
@@ -280,10 +271,10 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
                 lead.x = v_max(v_move_down(lead.x, half), lead.x);
                 lead.b = v_add(v_move_down(lead.b, half), lead.b);
             }
-            put_number(number[3], row, &sums[0], s.high);
-            put_number(number[4], row, &sums[1], s.low);
-            put_number(number[5], row, &sums[2], lead.x);
-            put_number(number[6], row, &sums[3], lead.b);
+            put_number(number[2], row, &sums[0], s.high);
+            put_number(number[3], row, &sums[1], s.low);
+            put_number(number[4], row, &sums[2], lead.x);
+            put_number(number[5], row, &sums[3], lead.b);
         }
         const leader lead = {sums[2], sums[3]};
         weighted_store(tile, partial, first, found, pair_of(sums[0], sums[1]), lead);
@@ -306,10 +297,10 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
     for (int row = 0; row < rows; row += LANES) {
         const real *x = row_of(&tile->in[0], row), *b = row_of(&tile->in[1], row);
         const ptrdiff_t left = rows - row;
-        weighted_largest l = weighted_largest_begin();
+        largest m = largest_begin();
         for (ptrdiff_t j = 0; j < n; j++)
-            l = weighted_largest_add(l, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
-        const vec reference = reference_of(l.m, initial_of(tile, row, tile->again, t).reference, t);
+            m = largest_key_add(m, weighted_in_columns(x + j * x_stride, b + j * b_stride, left), unit);
+        const vec reference = reference_of(m, initial_of(tile, row, tile->again, t).reference, t);
         const exp_scale scale = exp_scale_of(reference, t);
         leader lead = no_leader();
         weighted_sum s[SUMS];
@@ -323,7 +314,7 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
                     const ptrdiff_t at = j + i + k * sum_count;
                     w[k] = at < n ? weighted_in_columns(x + at * x_stride, b + at * b_stride, left) : missing;
                 }
-                s[i] = weighted_add(s[i], w, scale, l.m.second, unit, 1, &lead);
+                s[i] = weighted_add(s[i], w, scale, m.second, unit, SMX_COLUMNS, 1, &lead);
             }
             for (int i = 0; !is_few(j / sum_count + IN_STEP) && i < sum_count; i++)
                 s[i] = weighted_sum_settle(s[i]);
@@ -331,6 +322,6 @@ SMX_INLINE void weighted_reduce_columns(const smx_tile *tile, real *partial, int
         for (int i = 0; i < sum_count; i++)
             total[i] = weighted_sum_settle(s[i]).total;
         ADD_PAIRWISE(sum_add_sum, total, sum_count);
-        weighted_store(tile, partial, row, l, total[0], lead);
+        weighted_store(tile, partial, row, m, total[0], lead);
     }
 }
