@@ -234,6 +234,7 @@ def softmax(
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
     cdef int op = SMX_SOFTMAX
+    initial = _simple_number(initial)
     if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
         op = SMX_SOFTMAX_LOGSUMEXP
     if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(
@@ -305,6 +306,7 @@ def log_softmax(
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
     cdef int op = SMX_LOG_SOFTMAX
+    initial = _simple_number(initial)
     if return_logsumexp is not False and _flag(return_logsumexp, "return_logsumexp"):
         op = SMX_LOG_SOFTMAX_LOGSUMEXP
     if _is_simple_map(x, row_axis, where, out, dtype, divisor) and _is_simple_with_sums(
@@ -390,6 +392,7 @@ def logsumexp(
     cdef double divisor = _temperature(temperature)
     cdef int row_axis = _simple_axis(axis, x)
     cdef int op = SMX_WEIGHTED_LOGSUMEXP
+    initial = _simple_number(initial)
     cdef bint is_simple = _is_simple_reduction(
         x, row_axis, keepdims, where, out, dtype, divisor
     ) and _is_simple_initial(initial, <cnp.ndarray>x, row_axis, out)

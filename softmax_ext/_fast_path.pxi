@@ -143,6 +143,18 @@ cdef inline bint _is_simple_reduced_out(object out, cnp.ndarray x, int axis, bin
     return _are_disjoint(<cnp.ndarray>out, x) and (where is None or _are_disjoint(<cnp.ndarray>out, where))
 
 
+cdef tuple _float_scalars = (np.float16, np.float32, np.float64)
+
+
+cdef inline object _simple_number(object number):
+    """A number of Python or NumPy as a float, if float64 has it; anything else as it is."""
+    if number is None or type(number) is float or cnp.PyArray_CheckExact(number):
+        return number
+    if type(number) is int:
+        return float(number) if -(1 << 53) <= number <= 1 << 53 else number
+    return float(number) if type(number) in _float_scalars else number
+
+
 cdef inline bint _is_simple_initial(object initial, cnp.ndarray x, int axis, object out):
     """True if initial is None, a float, or an array of one number for each row of x, in the order of the rows."""
     cdef int d

@@ -14,10 +14,6 @@ from softmax_ext._csrc cimport (
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, cnp.PyArray_Descr *descr, object base)
 
-# The factor of every label on the fast path.
-cdef float _one_float = 1
-cdef double _one_double = 1
-
 cdef enum:
     # So many rows need no new array for what each row has.
     FEW_ROWS = 64
@@ -48,23 +44,32 @@ cdef class _OwnFloatState:
 
 # ---- the fast path --------------------------------------------------------------------------------------------------
 
-cdef inline bint _are_simple_labels(object labels, cnp.ndarray x, int axis):
-    """True if there is a label of 64 bits for each row of x along the axis, contiguous and native."""
+cdef inline bint _is_narrower_integer(int type_number):
+    """True if every number of the type is an int64."""
+    return type_number in (
+        cnp.NPY_INT32, cnp.NPY_INT16, cnp.NPY_INT8, cnp.NPY_UINT32, cnp.NPY_UINT16, cnp.NPY_UINT8
+    )
+
+
+cdef inline cnp.ndarray _simple_labels(object labels, cnp.ndarray x, int axis):
+    """The labels as contiguous, native numbers of 64 bits, if they are a plain array of one for each row of x along the
+    axis; else None."""
     cdef int d
     if not cnp.PyArray_CheckExact(labels):
-        return False
+        return None
     cdef cnp.ndarray array = <cnp.ndarray>labels
     if (
-        cnp.PyArray_TYPE(array) != cnp.NPY_INT64
-        or not cnp.PyArray_IS_C_CONTIGUOUS(array)
+        not cnp.PyArray_IS_C_CONTIGUOUS(array)
         or not cnp.PyArray_ISBEHAVED_RO(array)
         or cnp.PyArray_NDIM(array) != cnp.PyArray_NDIM(x) - 1
     ):
-        return False
+        return None
     for d in range(cnp.PyArray_NDIM(array)):
         if cnp.PyArray_DIM(array, d) != cnp.PyArray_DIM(x, d if d < axis else d + 1):
-            return False
-    return True
+            return None
+    if cnp.PyArray_TYPE(array) == cnp.NPY_INT64:
+        return array
+    return cnp.PyArray_Cast(array, cnp.NPY_INT64) if _is_narrower_integer(cnp.PyArray_TYPE(array)) else None
 
 
 cdef inline object _scalar(double value, cnp.ndarray like):
@@ -79,9 +84,14 @@ cdef inline object _scalar(double value, cnp.ndarray like):
     return PyArray_Scalar(&narrow, <cnp.PyArray_Descr *>dtype, None)
 
 
-cdef inline bint _is_plain_number(object value, double number):
-    """True if the value is that number as a float or an int, no subclass of them."""
-    return (type(value) is float or type(value) is int) and value == number
+cdef inline double _ordinary_smoothing(object smoothing):
+    """The smoothing of labels, a float or an int for which all shares are in the range of float32; -1 if it is none."""
+    cdef double number = -1
+    if type(smoothing) is float:
+        number = smoothing
+    elif type(smoothing) is int and smoothing == 0:
+        number = 0
+    return number if number == 0 or 2.0 ** -20 <= number <= 1 - 2.0 ** -20 else -1
 
 
 cdef inline double _ordinary_temperature(object temperature):
@@ -136,7 +146,7 @@ def _simple_losses(
     cdef ptrdiff_t rows, classes, ignored = -1
     cdef int overflow = 0, number = _plain_axis(axis, x)
     cdef bint is_double, is_simple, each = False, is_mean = False
-    cdef double divided_by = _ordinary_temperature(temperature)
+    cdef double divided_by = _ordinary_temperature(temperature), smoothing = _ordinary_smoothing(label_smoothing)
     cdef bytes logits = None
     cdef int8_t few_exponents[FEW_ROWS]
     cdef double few_losses[FEW_ROWS]
@@ -145,11 +155,13 @@ def _simple_losses(
     cdef cnp.npy_intp count
     if weight is not None or where is not None or sample_weight is not None:
         return None
-    if not _is_plain_number(label_smoothing, 0) or divided_by == 0:
+    if smoothing < 0 or divided_by == 0:
         return None
     if number < 0 or axis is None or not _is_readable(x):
         return None
-    if not _are_simple_labels(labels, <cnp.ndarray>x, number):
+    given = labels
+    labels = _simple_labels(given, <cnp.ndarray>x, number)
+    if labels is None:
         return None
     if type(reduction) is not str:
         return None
@@ -172,7 +184,7 @@ def _simple_losses(
     is_simple = number == cnp.PyArray_NDIM(<cnp.ndarray>x) - 1 and _is_simple(x)
     if out is not None and not (
         (_is_simple_out(out, x) if is_simple else _is_apart(out, x))
-        and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>labels)
+        and _are_disjoint(<cnp.ndarray>out, <cnp.ndarray>given)
     ):
         return None
     if out is not None and cnp.PyArray_DATA(<cnp.ndarray>out) == cnp.PyArray_DATA(<cnp.ndarray>x):
@@ -184,8 +196,13 @@ def _simple_losses(
 
     is_double = cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_DOUBLE
     cdef ptrdiff_t size = 8 if is_double else 4
-    _init_plan(&plan, SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS, is_double, divided_by)
-    plan.targets.keep, plan.targets.spread, plan.targets.exponent = 1, 0, 0
+    cdef double keep_double = 1 - smoothing
+    cdef float keep_float = <float>keep_double
+    cdef int op = SMX_LABEL_LOSS_GRAD if with_gradient else SMX_LABEL_LOSS
+    if smoothing > 0:
+        op = SMX_SMOOTH_LOSS_GRAD if with_gradient else SMX_SMOOTH_LOSS
+    _init_plan(&plan, op, is_double, divided_by)
+    plan.targets.keep, plan.targets.spread, plan.targets.exponent = keep_double, smoothing / classes, 0
     plan.targets.divisor = (rows if is_mean else 1) * frexp(divided_by, &plan.targets.divisor_exponent)
     _set_no_scales(&plan)
     result = held = None
@@ -205,7 +222,10 @@ def _simple_losses(
         out = _empty_like(x, _native_dtype(x))
     _set_logits(&plan, x, out, number, is_simple)
     _set_numbers_of_rows(&plan, &plan.label, cnp.PyArray_DATA(<cnp.ndarray>labels), 8)
-    _set_numbers_of_rows(&plan, &plan.factor, <void *>&_one_double if is_double else <void *>&_one_float, 0)
+    _set_numbers_of_rows(&plan, &plan.factor, <void *>&keep_double if is_double else <void *>&keep_float, 0)
+    if smoothing > 0:
+        weights = np.ones(classes, np.float64 if is_double else np.float32)
+        _set_class_operand(&plan.input[1], weights)
     _set_numbers_of_rows(&plan, &plan.row_out if with_gradient else &plan.out, losses, size)
     _set_numbers_of_rows(&plan, &plan.exponent, exponents, 1)
     _run(&plan, rows * classes)

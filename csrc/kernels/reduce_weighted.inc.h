@@ -247,8 +247,7 @@ static void weighted_reduce_rows(const smx_tile *tile, void *partials) {
         const int last = first + LANES < rows ? first + LANES : rows;
         vec all[2] = {v_set1(0), v_set1(0)};
         for (int row = first; row < last; row++) {
-            const largest m =
-                largest_keys_of_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n, unit);
+            const largest m = largest_keys_of_row(row_of(&tile->in[0], row), row_of(&tile->in[1], row), tile->n, unit);
             put_number(number[0], row, &all[0], m.first);
             put_number(number[1], row, &all[1], m.second);
         }
