@@ -35,6 +35,7 @@ typedef struct {
     ptrdiff_t share; /* the weight of a part */
     int parts, threads;
     int has_rows; /* segments are contiguous rows of reals without a mask */
+    int in_order; /* short segments are taken in the order of memory, without windows, if their values allow it */
     int may_run_alike; /* an outer axis can be added to the plan */
 } job;
 
@@ -220,6 +221,18 @@ static void do_window(worker *r) {
         do_long(r, window->first + window->segment[i]);
 }
 
+/* Does short segments from k on, before `last`, in the order of memory. Returns how many are done: up to AT_ONCE, as
+   segments of one length may follow. */
+static ptrdiff_t do_in_order(const worker *r, ptrdiff_t k, ptrdiff_t last) {
+    enum { AT_ONCE = 256 };
+    const job *j = r->job;
+    const smx_plan *plan = j->plan;
+    if (!j->in_order)
+        return 0;
+    return j->columns.op->whole_segments(plan->in[0].data, plan->in[1].data, plan->out.data, plan->indptr + k,
+                                         smx_min(AT_ONCE, last - k), j->segments.longest, r->window.end);
+}
+
 static void do_part(worker *r, int part) {
     const job *j = r->job;
     const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
@@ -231,7 +244,16 @@ static void do_part(worker *r, int part) {
             k += alike;
             continue;
         }
-        smx_fill_window(&r->window, k, last, j->may_run_alike ? MANY_ALIKE : 0);
+        const ptrdiff_t done = do_in_order(r, k, last);
+        k += done;
+        if (done > 0)
+            continue;
+        if (j->in_order && smx_segment_length(j->plan, k) > j->segments.longest) {
+            do_long(r, k++);
+            continue;
+        }
+        smx_fill_window(&r->window, k, j->in_order ? smx_min(k + j->plan->kernels->row_multiple, last) : last,
+                        j->may_run_alike ? MANY_ALIKE : 0);
         do_window(r);
         k += r->window.count;
     }
@@ -399,6 +421,7 @@ int smx_run_ragged(smx_plan *plan) {
         !plan->mask.data && j.segments.inner_count == 1 && (j.segments.out_in_order || !j.columns.op->elementwise);
     for (int k = 0; k < j.columns.op->inputs; k++)
         j.has_rows &= j.segments.in_order[k];
+    j.in_order = j.has_rows && j.columns.op->whole_segments && j.columns.temperature == plan->kernels->no_temperature;
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

@@ -387,6 +387,8 @@ WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
 
+#include "segments.inc.h"
+
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
 
 #define SOFTMAX_VJP_ROW                                                                                                \
@@ -405,7 +407,8 @@ WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
-     .whole = {[SMX_WALK_ROWS] = VJP_ROWS, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                              \
+     .whole = {[SMX_WALK_ROWS] = VJP_ROWS, [SMX_WALK_PACKED] = softmax_vjp_whole_packed}, \
+     .whole_segments = softmax_vjp_whole_segments, \
      .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
@@ -425,7 +428,8 @@ WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_columns},                                              \
-     .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed},        \
+     .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed}, \
+     .whole_segments = log_softmax_vjp_whole_segments, \
      .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 
