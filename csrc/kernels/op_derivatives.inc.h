@@ -386,7 +386,6 @@ int VJP_ROWS_OF(LEVEL)(const smx_tile *tile) { return softmax_vjp_whole_rows(til
 WHOLE(softmax_vjp, packed, 1, PRODUCT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, rows, 0, GRADIENT, 2, &tile->in[0], &tile->in[1])
 WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
-
 #include "segments.inc.h"
 
 /* ---- the rows of the table -------------------------------------------------------------------------------------- */
@@ -407,8 +406,8 @@ WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
                [SMX_WALK_COLUMNS] = softmax_vjp_write_columns,                                                         \
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
-     .whole = {[SMX_WALK_ROWS] = VJP_ROWS, [SMX_WALK_PACKED] = softmax_vjp_whole_packed}, \
-     .whole_segments = softmax_vjp_whole_segments, \
+     .whole = {[SMX_WALK_ROWS] = VJP_ROWS, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                              \
+     .whole_segments = VJP_SEGMENTS,                                                                                   \
      .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
@@ -428,8 +427,8 @@ WHOLE(log_softmax_vjp, packed, 1, GRADIENT, 2, &tile->in[0], &tile->in[1])
                [SMX_WALK_COLUMNS] = log_softmax_vjp_write_columns,                                                     \
                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_columns},                                              \
-     .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed}, \
-     .whole_segments = log_softmax_vjp_whole_segments, \
+     .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed},        \
+     .whole_segments = log_softmax_vjp_whole_segments,                                                                 \
      .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 

@@ -36,51 +36,64 @@ SMX_INLINE segment_strip strip_of_segments(const ptrdiff_t *indptr, ptrdiff_t co
     return s;
 }
 
-/* Loads four elements of each row of a strip. Those beyond the end of a row, which belong to another, become 0. */
-SMX_INLINE void load_segments(const segment_strip *s, const real *array, ptrdiff_t j, vec *column) {
-    const real *at[LANES];
-    const vec length = v_load(s->length);
-    for (int k = 0; k < LANES; k++)
-        at[k] = array + s->start[k];
-    v_load_columns(at, j, column);
+/* Sums of products do not care which lane a row has until its chains end, so a level may spare the transposition. Parts
+   hold four elements of a row in four lanes; columns hold them in four vectors. */
+#ifndef HAS_PARTS
+#define v_load_parts v_load_columns
+SMX_INLINE void transpose_parts(vec *part) { (void)part; }
+#endif
+
+/* Loads four elements of each row of a strip. Those that belong to another row, as number j is not up to `last`, become
+   0. */
+SMX_INLINE void load_parts(const real *const *at, ptrdiff_t j, const vec *last, vec *part) {
+    v_load_parts(at, j, part);
     for (int i = 0; i < 4; i++)
-        column[i] = v_keep_le(v_set1((real)(j + i + 1)), length, column[i]);
+        part[i] = v_keep_le(v_set1((real)j), last[i], part[i]);
 }
 
 /* The sums of the rows of a strip, in the order that reduce_products.inc.h has for short rows. */
 SMX_INLINE pair sums_of_segments(const segment_strip *s, const real *y, const real *g, enum summand what) {
+    const real *y_at[LANES], *g_at[LANES];
+    const vec length = v_load(s->length);
+    vec last[4], y_of[4], chain[4];
     derivative_sum sum[4];
-    vec y_of[4], g_of[4], chain[4], few[4];
+    for (int k = 0; k < LANES; k++) {
+        y_at[k] = y + s->start[k];
+        g_at[k] = g + s->start[k];
+    }
+    for (int i = 0; i < 4; i++) {
+        last[i] = v_sub(length, v_set1((real)(i + 1)));
+        sum[i] = derivative_sum_begin();
+    }
+    transpose_parts(last);
     if (what == GRADIENT) {
-        sum[0] = derivative_sum_begin();
         for (ptrdiff_t j = 0; j < s->longest; j += 4) {
-            load_segments(s, g, j, g_of);
-            sum[0] = derivative_sum_add(sum[0], NULL, g_of, 4, v_set1(0), GRADIENT, 1);
+            load_parts(g_at, j, last, chain);
+            transpose_parts(chain);
+            sum[0] = derivative_sum_add(sum[0], NULL, chain, 4, v_set1(0), GRADIENT, 1);
         }
         return derivative_sum_end(sum[0]);
     }
-    for (int i = 0; i < 4; i++) {
-        sum[i] = derivative_sum_begin();
-        few[i] = v_set1(0);
-    }
+    vec few = v_set1(0);
     for (ptrdiff_t j = 0; j < s->longest; j += 4 * CHAIN) {
         for (int m = 0; m < CHAIN && (m == 0 || j + 4 * m < s->longest); m++) {
-            load_segments(s, y, j + 4 * m, y_of);
-            load_segments(s, g, j + 4 * m, g_of);
+            vec g_of[4];
+            load_parts(y_at, j + 4 * m, last, y_of);
+            load_parts(g_at, j + 4 * m, last, g_of);
             scale_factors(y_of, 4, y_of);
             for (int i = 0; i < 4; i++)
                 chain[i] = m == 0 ? v_mul(y_of[i], g_of[i]) : v_fma(y_of[i], g_of[i], chain[i]);
-            for (int i = 0; j + m == 0 && i < 4; i++)
-                few[i] = chain[i];
         }
+        transpose_parts(chain);
+        if (j == 0)
+            few = v_add(v_add(chain[0], chain[2]), v_add(chain[1], chain[3]));
         for (int i = 0; i < 4; i++)
             sum[i] = derivative_sum_add_plain(sum[i], chain[i]);
     }
-    ADD_PAIRWISE(v_add, few, 4);
     ADD_PAIRWISE_SUMS(sum, 4);
     const pair total = derivative_sum_end(sum[0]);
-    const vec length = v_load(s->length), most = v_set1(SMX_FEW);
-    return pair_of(v_select_le(length, most, few[0], total.high), v_select_le(length, most, v_set1(0), total.low));
+    const vec most = v_set1(SMX_FEW);
+    return pair_of(v_select_le(length, most, few, total.high), v_select_le(length, most, v_set1(0), total.low));
 }
 
 /* Gives each element its row's constant. More elements than there are may be written; those of the next row follow. */
@@ -148,5 +161,18 @@ SMX_INLINE ptrdiff_t whole_segments(const real *y, const real *g, real *out, con
                                          ptrdiff_t count, ptrdiff_t limit, ptrdiff_t end) {                            \
         return whole_segments(y, g, out, indptr, count, limit, end, op##_of, what);                                    \
     }
+/* Those of softmax_vjp may be another level's, as its long rows are. */
+#define VJP_SEGMENTS_OF(level) JOIN(smx_, level, _softmax_vjp_segments_f, REAL_BITS)
+#ifdef LEVEL_OF_VJP_ROWS
+smx_whole_segments VJP_SEGMENTS_OF(LEVEL_OF_VJP_ROWS);
+#define VJP_SEGMENTS VJP_SEGMENTS_OF(LEVEL_OF_VJP_ROWS)
+#else
+smx_whole_segments VJP_SEGMENTS_OF(LEVEL);
 WHOLE_SEGMENTS(softmax_vjp, PRODUCT)
+ptrdiff_t VJP_SEGMENTS_OF(LEVEL)(const void *y, const void *g, void *out, const ptrdiff_t *indptr, ptrdiff_t count,
+                                 ptrdiff_t limit, ptrdiff_t end) {
+    return softmax_vjp_whole_segments(y, g, out, indptr, count, limit, end);
+}
+#define VJP_SEGMENTS VJP_SEGMENTS_OF(LEVEL)
+#endif
 WHOLE_SEGMENTS(log_softmax_vjp, GRADIENT)
