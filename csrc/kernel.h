@@ -194,6 +194,12 @@ typedef void smx_write(const smx_tile *tile, const void *constants);
    those behind it are untouched. */
 typedef int smx_whole(const smx_tile *tile);
 
+/* The same for short rows of different lengths. Row r is the reals from indptr[r] to indptr[r + 1] of both inputs and of
+   the output. It also stops at a row of more than `limit` elements, up to SMX_SHORT, and at rows after which the inputs
+   end: numbers behind a row are read, up to number `end`. */
+typedef ptrdiff_t smx_whole_segments(const void *y, const void *g, void *out, const ptrdiff_t *indptr, ptrdiff_t count,
+                                     ptrdiff_t limit, ptrdiff_t end);
+
 /* A row of the table of operations. */
 typedef struct {
     const char *name;
@@ -214,6 +220,7 @@ typedef struct {
     smx_finish *finish;
     smx_write *write[SMX_WALKS];
     smx_whole *whole[SMX_WALKS]; /* NULL: rows of the walk are done by reduce, finish and write alone */
+    smx_whole_segments *whole_segments; /* NULL: ragged rows are done in windows alone */
     smx_hidden hidden;
     int min_elements_per_thread; /* elements that take some 8 us: with fewer, a thread costs more than it helps */
 } smx_op_kernels;

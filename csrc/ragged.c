@@ -24,6 +24,8 @@
 enum {
     PARTS_PER_THREAD = 8,
     LONGEST_ROW = 1024, /* elements of a segment that needs no plan */
+    IN_ORDER = 256, /* so many segments are taken in the order of memory, or not, */
+    MEAN_IN_ORDER = 32, /* if they have up to so many elements on average: longer ones fill fewer vectors in part */
     MANY_ALIKE = 64, /* so many segments of one length, one after the other, are worth a plan */
     SECOND_LEVEL = 1024 * 1024 /* bytes of all arrays that are taken to be in the second-level cache */
 };
@@ -35,6 +37,7 @@ typedef struct {
     ptrdiff_t share; /* the weight of a part */
     int parts, threads;
     int has_rows; /* segments are contiguous rows of reals without a mask */
+    int in_order; /* short segments are taken in the order of memory, without windows, if their values allow it */
     int may_run_alike; /* an outer axis can be added to the plan */
 } job;
 
@@ -220,10 +223,23 @@ static void do_window(worker *r) {
         do_long(r, window->first + window->segment[i]);
 }
 
+/* Takes segments from k on, before `last`, in the order of memory, up to a short one whose values do not allow it.
+   Returns how many are done. */
+static ptrdiff_t do_in_order(worker *r, ptrdiff_t k, ptrdiff_t last) {
+    const smx_plan *plan = r->job->plan;
+    const ptrdiff_t longest = r->job->segments.longest;
+    if (smx_segment_length(plan, k) > longest) {
+        do_long(r, k);
+        return 1;
+    }
+    return r->job->columns.op->whole_segments(plan->in[0].data, plan->in[1].data, plan->out.data, plan->indptr + k,
+                                              last - k, longest, r->window.end);
+}
+
 static void do_part(worker *r, int part) {
     const job *j = r->job;
-    const ptrdiff_t last = segment_at(j, (part + 1) * j->share);
-    r->window.end = j->plan->indptr[last];
+    const ptrdiff_t *indptr = j->plan->indptr, last = segment_at(j, (part + 1) * j->share);
+    r->window.end = indptr[last];
     for (ptrdiff_t k = segment_at(j, part * j->share); k < last;) {
         const ptrdiff_t alike = count_alike(j, k, last);
         if (alike > 0) {
@@ -231,7 +247,14 @@ static void do_part(worker *r, int part) {
             k += alike;
             continue;
         }
-        smx_fill_window(&r->window, k, last, j->may_run_alike ? MANY_ALIKE : 0);
+        const ptrdiff_t some = smx_min(IN_ORDER, last - k);
+        const int in_order = j->in_order && indptr[k + some] - indptr[k] <= some * MEAN_IN_ORDER;
+        const ptrdiff_t done = in_order ? do_in_order(r, k, k + some) : 0;
+        k += done;
+        if (done > 0)
+            continue;
+        smx_fill_window(&r->window, k, in_order ? smx_min(k + j->plan->kernels->row_multiple, last) : last,
+                        j->may_run_alike ? MANY_ALIKE : 0);
         do_window(r);
         k += r->window.count;
     }
@@ -399,6 +422,7 @@ int smx_run_ragged(smx_plan *plan) {
         !plan->mask.data && j.segments.inner_count == 1 && (j.segments.out_in_order || !j.columns.op->elementwise);
     for (int k = 0; k < j.columns.op->inputs; k++)
         j.has_rows &= j.segments.in_order[k];
+    j.in_order = j.has_rows && j.columns.op->whole_segments && j.columns.temperature == plan->kernels->no_temperature;
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;

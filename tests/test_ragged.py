@@ -91,6 +91,8 @@ LENGTHS = {
     "of all sizes": [3, 4096, 0, 17, 4097, 1, 8193, 2, 0, 0, 300, 16, 12_289],
     "long ones between equal ones": [5, 90] * 300,
     "long ones between short ones": [3, 300, 40, 7, 0, 81] * 60,
+    "of mixed lengths": [*np.random.default_rng(2).integers(0, 21, 700), 90, *range(17), 80, 81, *range(12)],
+    "of geometric lengths": [*np.random.default_rng(3).geometric(1 / 8, 600), 0, 0, 1],
     "growing windows": [n for n in range(1, 20) for _ in range(3 * n)],
 }
 
@@ -270,8 +272,9 @@ def test_many_rows_in_a_segment(name, dtype, beside):
 @every_function
 @pytest.mark.parametrize("special", SPECIAL, ids=str)
 def test_special_values_stay_in_their_segment(name, dtype, special):
-    """Each has a segment of its own kind beside ordinary ones, of other lengths, in one window."""
-    indptr = pointers([n for n in (1, 2, 3, 4, 5, 7, 8, 9, 30) for _ in range(9)])
+    """Each has a segment of its own kind beside ordinary ones, of other lengths, in one window or strip."""
+    lengths = [n for n in (1, 2, 3, 4, 5, 7, 8, 9, 30) for _ in range(9)]
+    indptr = pointers(lengths + list(np.random.default_rng(2).permutation(lengths)))
     arrays = arguments(name, (indptr[-1],), dtype, special=0)
     rng = np.random.default_rng(1)
     for start, end in itertools.islice(itertools.pairwise(indptr), 0, None, 3):

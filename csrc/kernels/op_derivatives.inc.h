@@ -341,6 +341,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_NARROW_LINES] = softmax_vjp_write_narrow_lines,                                               \
                [SMX_WALK_SHORT_COLUMNS] = softmax_vjp_write_columns},                                                  \
      .whole = {[SMX_WALK_ROWS] = softmax_vjp_whole_rows, [SMX_WALK_PACKED] = softmax_vjp_whole_packed},                \
+     .whole_segments = VJP_SEGMENTS,                                                                                   \
      .hidden = HIDDEN(0, HIDDEN_GRADIENT, 0, 1),                                                                       \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(24)}
 
@@ -361,6 +362,7 @@ WRITES(log_softmax_jvp, EXP_PRODUCT, 1, &tile->in[1])
                [SMX_WALK_NARROW_LINES] = log_softmax_vjp_write_narrow_lines,                                           \
                [SMX_WALK_SHORT_COLUMNS] = log_softmax_vjp_write_columns},                                              \
      .whole = {[SMX_WALK_ROWS] = log_softmax_vjp_whole_rows, [SMX_WALK_PACKED] = log_softmax_vjp_whole_packed},        \
+     .whole_segments = log_softmax_vjp_whole_segments,                                                                 \
      .hidden = HIDDEN(-INFINITY, 0, 0, 1),                                                                             \
      .min_elements_per_thread = MIN_ELEMENTS_PER_THREAD(12)}
 

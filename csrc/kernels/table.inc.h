@@ -63,6 +63,7 @@
 #include "op_softmax_entropy.inc.h"
 #include "op_derivatives.inc.h"
 #include "whole_rows.inc.h"
+#include "segments.inc.h"
 #include "loss.inc.h"
 #include "op_loss.inc.h"
 

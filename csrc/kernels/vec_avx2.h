@@ -173,11 +173,10 @@ SMX_INLINE void transpose_parts(vec a[4]) {
     a[2] = _mm256_shuffle_ps(t1, t3, 0x44);
     a[3] = _mm256_shuffle_ps(t1, t3, 0xee);
 }
-SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+SMX_INLINE void v_load_parts(const real *const *rows, ptrdiff_t j, vec part[4]) {
     for (int i = 0; i < 4; i++)
-        column[i] =
+        part[i] =
             _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + j)), _mm_loadu_ps(rows[4 + i] + j), 1);
-    transpose_parts(column);
 }
 SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
     vec a[4] = {column[0], column[1], column[2], column[3]};
@@ -198,10 +197,9 @@ SMX_INLINE void transpose_parts(vec a[4]) {
     a[2] = _mm256_permute2f128_pd(t0, t2, 0x31);
     a[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
 }
-SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+SMX_INLINE void v_load_parts(const real *const *rows, ptrdiff_t j, vec part[4]) {
     for (int i = 0; i < 4; i++)
-        column[i] = _mm256_loadu_pd(rows[i] + j);
-    transpose_parts(column);
+        part[i] = _mm256_loadu_pd(rows[i] + j);
 }
 SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
     vec a[4] = {column[0], column[1], column[2], column[3]};
@@ -211,6 +209,12 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 }
 
 #endif
+
+#define HAS_PARTS
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    v_load_parts(rows, j, column);
+    transpose_parts(column);
+}
 
 SMX_INLINE void v_load_pairs(const real *p, vec column[2]) {
     const vec a = v_load(p), b = v_load(p + LANES);

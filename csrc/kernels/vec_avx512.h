@@ -17,7 +17,8 @@
 
 #define LEVEL avx512
 /* Arrays seldom begin at a cache line, and then every vector of 64 bytes lies across two of them. The long rows of
-   softmax_vjp, which are hardly more than loads and stores, take less time in vectors of 32 bytes. */
+   softmax_vjp, which are hardly more than loads and stores, take less time in vectors of 32 bytes. Its segments do, too:
+   the fewer there are in a strip, the less do their lengths differ. */
 #define LEVEL_OF_VJP_ROWS avx2
 
 #if REAL_BITS == 32
@@ -170,14 +171,13 @@ SMX_INLINE void transpose_parts(vec a[4]) {
     a[2] = _mm512_shuffle_ps(t1, t3, 0x44);
     a[3] = _mm512_shuffle_ps(t1, t3, 0xee);
 }
-SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+SMX_INLINE void v_load_parts(const real *const *rows, ptrdiff_t j, vec part[4]) {
     for (int i = 0; i < 4; i++) {
         vec a = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + j));
         a = _mm512_insertf32x4(a, _mm_loadu_ps(rows[4 + i] + j), 1);
         a = _mm512_insertf32x4(a, _mm_loadu_ps(rows[8 + i] + j), 2);
-        column[i] = _mm512_insertf32x4(a, _mm_loadu_ps(rows[12 + i] + j), 3);
+        part[i] = _mm512_insertf32x4(a, _mm_loadu_ps(rows[12 + i] + j), 3);
     }
-    transpose_parts(column);
 }
 SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
     vec a[4] = {column[0], column[1], column[2], column[3]};
@@ -202,11 +202,10 @@ SMX_INLINE void transpose_parts(vec a[4]) {
     a[2] = _mm512_permutex2var_pd(t0, high, t2);
     a[3] = _mm512_permutex2var_pd(t1, high, t3);
 }
-SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+SMX_INLINE void v_load_parts(const real *const *rows, ptrdiff_t j, vec part[4]) {
     for (int i = 0; i < 4; i++)
-        column[i] = _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(rows[i] + j)),
-                                       _mm256_loadu_pd(rows[4 + i] + j), 1);
-    transpose_parts(column);
+        part[i] = _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(rows[i] + j)),
+                                     _mm256_loadu_pd(rows[4 + i] + j), 1);
 }
 SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column[4]) {
     vec a[4] = {column[0], column[1], column[2], column[3]};
@@ -218,6 +217,12 @@ SMX_INLINE void v_store_columns(real *const *rows, ptrdiff_t j, const vec column
 }
 
 #endif
+
+#define HAS_PARTS
+SMX_INLINE void v_load_columns(const real *const *rows, ptrdiff_t j, vec column[4]) {
+    v_load_parts(rows, j, column);
+    transpose_parts(column);
+}
 
 #if REAL_BITS == 32
 #define INDEX(...) _mm512_setr_epi32(__VA_ARGS__)
