@@ -289,3 +289,15 @@ def test_chunks_of_a_row_merge():
     x = rows((4, 100), np.float64)
     total = logsumexp(x[:, 40:], initial=logsumexp(x[:, :40], keepdims=True))
     np.testing.assert_allclose(total, logsumexp(x), rtol=1e-15)
+
+
+@every_function
+@both_types
+@pytest.mark.parametrize(
+    "number",
+    [0, -3, 2**53, 2**62, np.float16(0.5), np.float32(0.1), np.float64(0.1), np.int8(-3), np.array(0.1)],
+)
+def test_number_of_any_type_is_the_array_of_it(function, dtype, number):
+    x = rows((3, 5), dtype)
+    expected = function(x, initial=np.full((3, 1), float(number)))
+    assert function(x, initial=number).tobytes() == expected.tobytes()

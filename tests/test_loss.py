@@ -72,6 +72,31 @@ def test_ignored_labels(isa):
         assert_gives(2 * LN2 / 1.5, gradient / 1.5, LOGITS, labels, weight=WEIGHT, **kwargs)
 
 
+@pytest.mark.parametrize("dtype", [*TYPES, np.float16])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "temperature": 2.5}])
+@pytest.mark.parametrize("integer", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4"])
+def test_labels_of_any_integer_type_are_those_of_a_list(integer, options, dtype):
+    x, labels = LOGITS.astype(dtype), LABELS.astype(integer)
+    expected, gradient = cross_entropy_with_grad(x, LABELS.tolist(), **options)
+    loss, got = cross_entropy_with_grad(x, labels, **options)
+    assert loss.tobytes() == expected.tobytes()
+    assert got.tobytes() == gradient.tobytes()
+    assert_array_equal(labels, LABELS)
+    assert cross_entropy(x, labels, **options).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("smoothing", [2.0**-20, 0.1, 0.5, 1 - 2.0**-20])
+def test_smoothing_on_the_fast_path_is_that_of_equal_weights(smoothing, dtype):
+    x = np.random.default_rng(0).normal(size=(200, 7)).astype(dtype)
+    labels = np.arange(200) % 7
+    for reduction in ("mean", "sum", "none"):
+        options = {"label_smoothing": smoothing, "reduction": reduction}
+        expected = cross_entropy_with_grad(x, labels, weight=np.ones(7), **options)
+        for got, wanted in zip(cross_entropy_with_grad(x, labels, **options), expected, strict=True):
+            assert got.tobytes() == wanted.tobytes()
+
+
 def test_label_smoothing(isa):
     """PyTorch: (1 - s) of the weighted loss of the label, s / C of the weighted sum over the classes."""
     s = 0.3
