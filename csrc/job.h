@@ -50,6 +50,7 @@ enum smx_option {
     SMX_WHOLE_ROWS, /* rows are done one after the other, from their sums to their results */
     SMX_KEEP_PIECES, /* the blocks of all pieces of a row are kept for write */
     SMX_KEEP_IN_OUTPUT, /* those of the first input are kept where the results go */
+    SMX_IN_ORDER, /* VJPs take short plain segments in the order of memory, without windows */
     SMX_OPTIONS
 };
 

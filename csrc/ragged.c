@@ -422,15 +422,17 @@ int smx_run_ragged(smx_plan *plan) {
         !plan->mask.data && j.segments.inner_count == 1 && (j.segments.out_in_order || !j.columns.op->elementwise);
     for (int k = 0; k < j.columns.op->inputs; k++)
         j.has_rows &= j.segments.in_order[k];
-    j.in_order = j.has_rows && j.columns.op->whole_segments && j.columns.temperature == plan->kernels->no_temperature;
+    j.in_order = j.has_rows && j.columns.op->whole_segments && j.columns.temperature == plan->kernels->no_temperature &&
+                 smx_may(SMX_IN_ORDER);
     j.threads = smx_threads_for(plan, elements);
     j.parts = j.threads > 1 ? PARTS_PER_THREAD * j.threads : 1;
     j.share = weight_before(&j, plan->segments) / j.parts + 1;
     if (j.threads > 1 && j.segments.longest * j.segments.inner_count > j.share)
         j.segments.longest = j.share / j.segments.inner_count; /* longer ones may be for all threads */
     if (plan->explanation)
-        snprintf(plan->explanation, SMX_EXPLANATION, "ragged: %td segments in %d part%s, %d thread%s", plan->segments,
-                 j.parts, j.parts == 1 ? "" : "s", j.threads, j.threads == 1 ? "" : "s");
+        snprintf(plan->explanation, SMX_EXPLANATION, "ragged: %td segments in %d part%s, %d thread%s%s", plan->segments,
+                 j.parts, j.parts == 1 ? "" : "s", j.threads, j.threads == 1 ? "" : "s",
+                 j.in_order ? ", short ones in order" : "");
 #ifdef _OPENMP
     if (j.threads > 1)
         return run_with_all_threads(&j) | run_parallel(&j);

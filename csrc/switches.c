@@ -17,6 +17,7 @@ static const char *const options[SMX_OPTIONS] = {
     [SMX_WHOLE_ROWS] = "whole rows",
     [SMX_KEEP_PIECES] = "keep pieces",
     [SMX_KEEP_IN_OUTPUT] = "keep in output",
+    [SMX_IN_ORDER] = "in order",
 };
 
 const char *smx_option_name(int number) { return number < SMX_OPTIONS ? options[number] : NULL; }

@@ -69,6 +69,18 @@ def _small_calls():
         yield from _calls_of(far, np.ones_like(far), -1, None)
 
 
+def _ragged_calls():
+    rng = np.random.default_rng(20)
+    for longest in (3, 20, 40, 200):
+        indptr = np.concatenate([[0], np.cumsum(rng.integers(0, longest + 1, 300))])
+        for dtype in TYPES:
+            x, g = (rng.normal(size=indptr[-1], scale=s).astype(dtype) for s in (4, 1))
+            y, log_y = softmax_ext.segment_softmax(x, indptr), softmax_ext.segment_log_softmax(x, indptr)
+            yield softmax_ext.segment_softmax, (x, indptr), {}
+            yield softmax_ext.segment_softmax_vjp, (y, g, indptr), {}
+            yield softmax_ext.segment_log_softmax_vjp, (log_y, g, indptr), {}
+
+
 def _on_one_thread(function, *arguments):
     before = softmax_ext.get_num_threads()
     softmax_ext.set_num_threads(1)
@@ -94,7 +106,7 @@ def _large_calls():
 
 @pytest.fixture(scope="module")
 def calls():
-    return [*_small_calls(), *_large_calls()]
+    return [*_small_calls(), *_ragged_calls(), *_large_calls()]
 
 
 def _run(call):
