@@ -34,8 +34,8 @@ enum {
        saved. Derivatives take half of it if an array is a good part of the last-level cache, unless the rows lie side by
        side: their lines should be long. */
     SHORT_BLOCK = 8 * 1024,
-    /* Bytes of the blocks of all inputs, for long rows side by side: a part of the second-level cache. They may grow up
-       to LONGEST_BLOCK to make a line LONG_LINE bytes long. */
+    /* Bytes of the blocks of all inputs, for long rows side by side, and of several rows of many pieces: a part of the
+       second-level cache. The blocks may grow up to LONGEST_BLOCK to make a line LONG_LINE bytes long. */
     LONG_BLOCK = 256 * 1024,
     LONGEST_BLOCK = 512 * 1024,
     LONG_LINE = 256,
@@ -205,7 +205,9 @@ static void cut(smx_job *j, const smx_facts *c, const route *r) {
         const ptrdiff_t share = j->rows / (TILES_PER_THREAD * (ptrdiff_t)j->threads);
         const ptrdiff_t row_bytes = (c->op->inputs + c->op->saves) * piece * j->real_size;
         const ptrdiff_t block = c->op->has_long_finish ? LONG_FINISH_BLOCK : ROWS_BLOCK;
-        const ptrdiff_t rows = smx_min(SMX_ROWS_AT_ONCE, smx_min(share, block / row_bytes));
+        /* All pieces of a tile are reduced before the first is written, and should still be near then. */
+        const ptrdiff_t near = LONG_BLOCK / (c->op->inputs * j->n * j->real_size);
+        const ptrdiff_t rows = smx_min(SMX_ROWS_AT_ONCE, smx_min(share, smx_min(block / row_bytes, near)));
         j->tile_rows = (int)smx_min(smx_max(1, rows), j->span);
     }
     count_tiles(j, 0);
