@@ -38,6 +38,10 @@ enum {
 
 static const int64_t LONG = 200 * US;
 static const int64_t SHORTEST_REST = 300 * US, LONGEST_REST = 1000 * MS, CROWDED_REST = 5 * MS;
+/* After a run of long calls that has not paid, fewer than RARITY of them take the rest: as many as last so long. If the
+   next probe fails as well, the rest is twice as long, so slow calls soon become rare. RARITY calls of 2 ms would be 0.4 s
+   on one processor, for one wake that came late on a machine that is quiet otherwise. */
+static const int64_t LONG_CALLS_REST = 100 * MS;
 /* Calls 10 ms apart are RARITY in less time. Fewer calls than that, in so long, hardly have a 99th percentile. */
 static const int64_t PATIENCE = 5000 * MS;
 static const int64_t CREDIT = 300 * US;
@@ -105,7 +109,8 @@ static void retreat(smx_policy *p, const smx_measurement *call, int width) {
     if (p->brought >= 0 && p->calls >= RARITY * p->slow_calls) {
         settle(p, call->now, width, least(p->rest / 2, (call->now - p->began) / 64), PAYING_REST_CALLS);
     } else {
-        settle(p, call->now, width, most(2 * p->rest, price), (int)most(wanted_calls, PAYING_REST_CALLS));
+        const int64_t bounded_calls = least(wanted_calls, LONG_CALLS_REST / most(call->serial, 1));
+        settle(p, call->now, width, most(2 * p->rest, price), (int)most(bounded_calls, PAYING_REST_CALLS));
         p->owed = price;
     }
     begin_run(p, call->now);

@@ -24,7 +24,7 @@
    calls that follow it at its width. A short rest follows a run that has brought time and few slow calls. Any other run
    is followed by a rest twice as long as the last one, and at least so long that what the run has lost is a small share
    of the time that calls take meanwhile, and that its slow calls are a small share of all calls. A program that seldom
-   calls waits for the last of these for a few seconds only. */
+   calls waits for the last of these for a few seconds only, and long calls wait for a tenth of a second. */
 enum smx_policy_state { SMX_SETTLED, SMX_PROBING };
 
 /* All times are in nanoseconds, of any clock that does not go back. */

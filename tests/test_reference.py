@@ -3,12 +3,14 @@
 import doctest
 
 import families
+import find_worst
 import mpmath
 import numpy as np
 import operations
 import pytest
 import ulp
 
+import softmax_ext
 from softmax_ext import _reference
 
 ROWS = [
@@ -90,6 +92,26 @@ def test_longdouble_is_truth_enough(function):
                 ulp.errors(function, got, truth(function, x), x) for truth in (ulp.exact, ulp.wide)
             )
             assert np.abs(by_exact - by_wide).max() < 0.01, name
+
+
+@pytest.mark.skipif(not ulp.WIDE_ENOUGH[np.float64], reason="longdouble is no wider than float64")
+@pytest.mark.parametrize("function", [name for name in operations.RESULTS if name != "signed_logsumexp"])
+def test_both_truths_know_the_temperature(function, monkeypatch):
+    """So do errors: they are small, and the same by both."""
+    rng, temperature = np.random.default_rng(6), 9.75
+    genes = rng.normal(size=(2, 20, 5)) * 3 * temperature
+    temperatures = {"temperature": temperature}
+    if function not in operations.MAPS:
+        monkeypatch.setitem(operations.RESULTS, function, operations.tempered(function, temperature))
+        temperatures = {}
+    rows = find_worst.rows_of(function, genes)
+    got = ulp.call(softmax_ext, function, *rows, **temperatures)
+    by_exact, by_wide = (
+        ulp.errors(function, got, truth(function, *rows, **temperatures), *rows, **temperatures)
+        for truth in (ulp.exact, ulp.wide)
+    )
+    assert by_exact.max() < 6
+    assert np.abs(by_exact - by_wide).max() < 0.01
 
 
 def test_longdouble_in_longdouble_out():

@@ -82,7 +82,7 @@ def run(machine, serial, *, limit=2, seconds=4.0, gap=0, crowd=lambda now: False
     return np.array(calls)
 
 
-SIZES = [16 * US, 23 * US, 100 * US, 700 * US, 9 * MS]
+SIZES = [16 * US, 23 * US, 100 * US, 700 * US, 2 * MS, 9 * MS]
 MACHINES = [quiet, hiccups, one_busy_loop, full, bistable, no_gain, never_woken]
 
 
@@ -205,15 +205,24 @@ def test_seldom_calls_use_threads_again_within_seconds():
     assert np.all(calls[calls[:, 0] > 9 * S][:, 2] == 2)
 
 
-def test_good_calls_before_a_slow_one_count():
-    """A slow call is followed by so many that go alone that it is one of 200, with the calls before it."""
+def calls_alone_after_a_slow_one(serial):
+    """Return how many calls go alone after call 100, which was slow."""
     policy, now, widths = _Policy(), 0, []
     for call in range(300):
         widths.append(policy.width(now, 2))
-        took = 2 * MS if widths[-1] == 1 else 5 * MS if call == 100 else 1.1 * MS
+        took = serial if widths[-1] == 1 else serial + 3 * MS if call == 100 else 0.55 * serial
         now += int(took)
-        policy.learn(now, int(took), 2 * MS, widths[-1])
-    assert widths[101:].index(2) == 99
+        policy.learn(now, int(took), serial, widths[-1])
+    return widths[101:].index(2)
+
+
+def test_good_calls_before_a_slow_one_count():
+    """A slow call is followed by so many that go alone that it is one of 200, with the calls before it."""
+    assert calls_alone_after_a_slow_one(MS // 2) == 99
+
+
+def test_long_calls_rest_for_a_tenth_of_a_second():
+    assert calls_alone_after_a_slow_one(2 * MS) == 50
 
 
 def test_other_python_threads_in_calls_send_calls_alone():

@@ -123,7 +123,8 @@ def errors(name, got, truth, *rows, temperature=1.0):
     if result.measure == "weighted":
         return _weighted_errors(got, truth, *rows)
     info = np.finfo(dtype)
-    scale = result.scale(*(a.astype(np.float64) for a in rows), total=_row_sums)
+    first, *others = (a.astype(np.float64) for a in rows)
+    scale = result.scale(first / temperature, *others, total=_row_sums)
     losses = 1 if result.measure == "products" else 1 + got.shape[-1] / 4
     two_u = float(info.eps) * scale + losses * float(info.smallest_subnormal)
     return 2 * truth.distance(got, two_u)
@@ -165,9 +166,9 @@ def exact(function, *rows, temperature=1.0):
         by, divisor = [mpfr(temperature)] * len(rows), mpfr(operations.RESULTS[function].temperature)
         if function in operations.LOSSES:  # the temperature is that of the logits, and of their gradient
             by[0], divisor = divisor, divisor if function.endswith("grad") else mpfr(1)
-        lists = (
-            ([mpfr(float(v)) / t for v in row] for row in array) for array, t in zip(rows, by, strict=True)
-        )
+        lists = [
+            [[mpfr(float(v)) / t for v in row] for row in array] for array, t in zip(rows, by, strict=True)
+        ]
         return Truth.of_mpfr([[v / divisor for v in formula(*row)] for row in zip(*lists, strict=True)])
 
 
