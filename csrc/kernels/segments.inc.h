@@ -38,9 +38,11 @@ SMX_INLINE segment_strip strip_of_segments(const ptrdiff_t *indptr, ptrdiff_t co
 
 /* Sums of products do not care which lane a row has until its chains end, so a level may spare the transposition. Parts
    hold four elements of a row in four lanes; columns hold them in four vectors. */
-#ifndef HAS_PARTS
+#ifdef HAS_PARTS
+#define parts_to_columns transpose_parts
+#else
 #define v_load_parts v_load_columns
-SMX_INLINE void transpose_parts(vec *part) { (void)part; }
+SMX_INLINE void parts_to_columns(vec *part) { (void)part; }
 #endif
 
 /* Loads four elements of each row of a strip. Those that belong to another row, as number j is not up to `last`, become
@@ -65,11 +67,11 @@ SMX_INLINE pair sums_of_segments(const segment_strip *s, const real *y, const re
         last[i] = v_sub(length, v_set1((real)(i + 1)));
         sum[i] = derivative_sum_begin();
     }
-    transpose_parts(last);
+    parts_to_columns(last);
     if (what == GRADIENT) {
         for (ptrdiff_t j = 0; j < s->longest; j += 4) {
             load_parts(g_at, j, last, chain);
-            transpose_parts(chain);
+            parts_to_columns(chain);
             sum[0] = derivative_sum_add(sum[0], NULL, chain, 4, v_set1(0), GRADIENT, 1, 0);
         }
         return derivative_sum_end(sum[0]);
@@ -84,7 +86,7 @@ SMX_INLINE pair sums_of_segments(const segment_strip *s, const real *y, const re
             for (int i = 0; i < 4; i++)
                 chain[i] = m == 0 ? v_mul(y_of[i], g_of[i]) : v_fma(y_of[i], g_of[i], chain[i]);
         }
-        transpose_parts(chain);
+        parts_to_columns(chain);
         if (j == 0)
             few = v_add(v_add(chain[0], chain[2]), v_add(chain[1], chain[3]));
         for (int i = 0; i < 4; i++)
