@@ -416,7 +416,6 @@ def test_jacobian_with_a_temperature_becomes_bfloat16_in_one_rounding():
     assert_array_equal(got.astype(float), 0.25 * (1 + 2**-7) * np.array([[1, -1], [-1, 1]]))
 
 
-
 def test_float64_becomes_bfloat16_in_one_rounding():
     """Numbers just beside the middle of two bfloat16, by less than float32 can tell."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
