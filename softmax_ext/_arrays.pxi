@@ -89,7 +89,7 @@ cpdef str _described(object value, object array):
     if isinstance(value, (np.ndarray, np.generic)) or (array.ndim > 0 and array.dtype != object):
         return str(array.dtype)
     if array.ndim == 0:
-        return _item_name(value)
+        return _item_name(value) if array.dtype == object else type(value).__name__
     wrong = [item for item in array.flat if not isinstance(item, (bool, int, float, np.number, np.bool))]
     wrong.extend(array.flat)
     return f"{type(value).__name__} that holds {_item_name(wrong[0])}" if wrong else str(array.dtype)

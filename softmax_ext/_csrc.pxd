@@ -121,7 +121,13 @@ cdef extern from "fpstate.h":
         pass
 
     smx_fpstate smx_enter_fpstate()
-    void smx_leave_fpstate(smx_fpstate before)
+
+cdef extern from "<fenv.h>":
+    ctypedef struct fenv_t:
+        pass
+
+    int fegetenv(fenv_t *before)
+    int fesetenv(const fenv_t *before)
 
 cdef extern from "losses.h":
     ctypedef struct smx_apart:

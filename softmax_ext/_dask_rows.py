@@ -310,7 +310,7 @@ def softmax_of_chunk(
     # y / largest is exp((x - top) / T).
     y *= _rescale(1 / (largest * (1 + pairs["others"])), top, pairs["max"], temperature)
     y *= 1 - pairs["low"] / temperature
-    return _hidden_as(0, mask, y).astype(x.dtype, copy=False)
+    return _core._cast(_hidden_as(0, mask, y), x.dtype)
 
 
 @np.errstate(all="ignore")
@@ -325,14 +325,14 @@ def log_softmax_of_chunk(
     y -= half * pairs["max"]
     y /= half * temperature
     y -= np.log1p(pairs["others"]) + pairs["low"] / temperature
-    return _hidden_as(-np.inf, mask, y).astype(x.dtype, copy=False)
+    return _core._cast(_hidden_as(-np.inf, mask, y), x.dtype)
 
 
 @np.errstate(all="ignore")
 def _logsumexp_of_pairs(pairs: NDArray[Any], result_type: np.dtype[Any], temperature: float) -> NDArray[Any]:
     top = pairs["max"] / temperature
     log = np.log1p(pairs["others"]) + pairs["low"] / temperature
-    return np.where(np.isfinite(pairs["max"]), top + log, top).astype(result_type)
+    return _core._cast(np.where(np.isfinite(pairs["max"]), top + log, top), result_type)
 
 
 # ---- logsumexp with weights --------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ def _signed_with_initial(parts: NDArray[Any], initial: NDArray[Any]) -> NDArray[
 
 def _log_of_signed(parts: NDArray[Any], result_type: np.dtype[Any], has_sign: bool) -> NDArray[Any]:
     log = parts["log"] if has_sign else np.where(parts["sign"] < 0, np.nan, parts["log"])
-    return log.astype(result_type)
+    return _core._cast(log, result_type)
 
 
 def _sign_of_signed(parts: NDArray[Any], result_type: np.dtype[Any]) -> NDArray[Any]:
@@ -529,7 +529,7 @@ def _derivative_from_sums(
     if temperature != 1:
         result = result / temperature
     result = np.broadcast_to(result, y.shape)
-    return _hidden_as(0, mask, result).astype(result_type, copy=False)
+    return _core._cast(_hidden_as(0, mask, result), result_type)
 
 
 # ---- arithmetic --------------------------------------------------------------------------------------------------

@@ -73,12 +73,12 @@ def softmax_jacobian(y: ArrayLike, axis: SupportsIndex = -1, *, temperature: Rea
     # A power of two near 1 / T is multiplied first, so that no product is subnormal unless the result is.
     scale = 1.0
     if divisor != 1:
-        rows = rows.astype(np.float64)
-        scale = 2.0 ** max(0, 1 - math.frexp(divisor)[1])
-    with np.errstate(all="ignore"):
+        rows = _core._cast(rows, np.float64)
+        scale = math.ldexp(1, max(0, 1 - math.frexp(divisor)[1]))
+    with _core._OwnFloatState():
         jacobian: NDArray[Any] = (rows * scale)[..., :, None] * -rows[..., None, :]
         diagonal = np.einsum("...ii->...i", jacobian)
         diagonal[...] = (rows * scale) * (1 - rows)
         if divisor != 1:
             jacobian /= divisor * scale
-        return jacobian.astype(dtype, copy=False)
+    return _core._cast(jacobian, dtype)

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 
 from softmax_ext._csrc cimport (
     SMX_LABEL_LOSS, SMX_LABEL_LOSS_GRAD, SMX_SMOOTH_LOSS, SMX_SMOOTH_LOSS_GRAD, SMX_TARGET_LOSS, SMX_TARGET_LOSS_GRAD,
-    smx_all_labels_count, smx_apart, smx_apply_exponents, smx_enter_fpstate, smx_fpstate, smx_leave_fpstate,
+    fegetenv, fenv_t, fesetenv, smx_all_labels_count, smx_apart, smx_apply_exponents, smx_enter_fpstate,
     smx_mean_of_losses, smx_round_to_float, smx_sum_of_products,
 )
 
@@ -25,20 +25,23 @@ cdef enum:
 cdef class _OwnFloatState:
     """A context in which the thread has the floating-point state of the kernels (csrc/fpstate.h).
 
-    What NumPy computes in it depends on no rounding mode that the caller has set, and leaves no flag behind.
+    What NumPy computes in it depends on no rounding mode that the caller has set, and leaves no flag behind. On x86,
+    NumPy's casts to float16 raise flags by way of the C library, in the x87 unit, which the kernels never touch; so all
+    of the caller's environment is put back.
     """
 
-    cdef smx_fpstate before
+    cdef fenv_t before
     cdef object errors
 
     def __enter__(self):
         self.errors = np.errstate(all="ignore")
         self.errors.__enter__()
-        self.before = smx_enter_fpstate()
+        fegetenv(&self.before)
+        smx_enter_fpstate()
         return self
 
     def __exit__(self, *error):
-        smx_leave_fpstate(self.before)
+        fesetenv(&self.before)
         self.errors.__exit__(*error)
 
 

@@ -99,6 +99,12 @@ def test_what_came_is_named(name, slot, value, named):
     assert isinstance(value, Elsewhere) == ("on another device" in text)
 
 
+def test_a_number_that_is_no_mask_is_named():
+    for value, named in ((1, "int"), (1.5, "float"), (2**63, "int"), (10**30, "int beyond 64 bits")):
+        with pytest.raises(TypeError, match=f"^where: got {named}, expected bool$"):
+            softmax_ext.softmax([0.0, 1.0], where=value)
+
+
 @pytest.mark.parametrize(("name", "slot"), SLOTS)
 def test_none(name, slot):
     assert message(name, slot, None).startswith(f"{slot}: got NoneType, expected")

@@ -408,6 +408,14 @@ def test_ml_dtypes_is_not_imported(python):
     assert python("-c", f"{code}; print('ml_dtypes' in sys.modules)").strip() == "False"
 
 
+@needs_bfloat16
+def test_jacobian_with_a_temperature_becomes_bfloat16_in_one_rounding():
+    """The quotient lies just above the middle of two bfloat16, by less than float32 can tell."""
+    y = np.array([0.5, 0.5], ml_dtypes.bfloat16)
+    got = softmax_jacobian(y, temperature=1 / (1 + 2**-8 + 2**-40))
+    assert_array_equal(got.astype(float), 0.25 * (1 + 2**-7) * np.array([[1, -1], [-1, 1]]))
+
+
 def test_float64_becomes_bfloat16_in_one_rounding():
     """Numbers just beside the middle of two bfloat16, by less than float32 can tell."""
     ml_dtypes = pytest.importorskip("ml_dtypes")

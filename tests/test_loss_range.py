@@ -339,6 +339,15 @@ def calls():
     yield lambda: softmax_ext.softmax(x, dtype=np.float16)
     yield lambda: softmax_ext.softmax(x, dtype=np.float32)
     yield lambda: softmax_ext.log_softmax(x, out=out)
+    # NumPy's cast raises the flags of float16 by another way, that of the C library.
+    wide, large, few, half_out = 50 * x, 1e300 * x, narrow[:4], np.empty_like(half)
+    yield lambda: softmax_ext.softmax(wide, dtype=np.float16)
+    yield lambda: softmax_ext.softmax(wide, out=half_out).copy()
+    yield lambda: softmax_ext.softmax_vjp(x, large, out=half_out).copy()
+    yield lambda: softmax_ext.segment_softmax(half, [0, 5, 300])
+    yield lambda: softmax_ext.softmax_jacobian(x[:4])
+    yield lambda: softmax_ext.softmax_jacobian(few, temperature=3)
+    yield lambda: softmax_ext.softmax_jacobian(half[:4], temperature=1e-3)
 
 
 def test_the_callers_floating_point_state_is_as_it_was(libm):
