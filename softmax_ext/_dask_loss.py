@@ -171,17 +171,18 @@ def _parts_of_chunk(
 ) -> NDArray[Any]:
     weight = None if options["weight"] is None else np.asarray(options["weight"], np.float64)
     of_classes = 1.0 if weight is None else weight[classes]
+    shown = np.broadcast_to(True if mask is None else mask, log_p.shape)
     parts = np.zeros([1 if d == axis else n for d, n in enumerate(log_p.shape)], _PARTS)
     if targets.dtype.kind in "iu":
         _check_labels(targets, count, options["ignore_index"])
         if classes.size:
             parts["target"] = _losses_of_labels(log_p, targets.astype(np.int64), weight, classes, axis)
     else:
+        # A hidden class has an infinite loss, and its probability is not looked at.
         parts["target"] = _weighted(-log_p.astype(np.float64), targets * of_classes).sum(
-            axis=axis, keepdims=True
+            axis=axis, keepdims=True, where=shown
         )
     if options["label_smoothing"]:
-        shown = np.broadcast_to(True if mask is None else mask, log_p.shape)
         losses = _weighted(-log_p.astype(np.float64), of_classes) if weight is not None else -log_p
         parts["all"] = losses.sum(axis=axis, keepdims=True, dtype=np.float64, where=shown)
         parts["visible"] = np.count_nonzero(shown, axis=axis, keepdims=True)

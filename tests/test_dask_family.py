@@ -350,6 +350,24 @@ def test_rows_of_nan_and_infinity(chunks):
         np.testing.assert_allclose(got, softmax_ext.cross_entropy(x, targets, reduction="none"), rtol=1e-14)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, np.linspace(0.2, 1.0, 9)])
+@pytest.mark.parametrize("row_chunks", [(6, 9), (4, 9), (6, 4), (2, 1)])
+def test_probabilities_of_hidden_classes_are_not_looked_at(row_chunks, weight, smoothing):
+    rng = np.random.default_rng(2)
+    x, where = rng.normal(size=(6, 9)), rng.random((6, 9)) < 0.6
+    where[0] = False
+    targets = np.where(where, rng.random((6, 9)), np.inf)
+    targets[:, 0] = 0.3  # hidden in some rows
+    options = {"where": where, "weight": weight, "label_smoothing": smoothing, "reduction": "none"}
+    got = softmax_dask.cross_entropy(
+        da.from_array(x, row_chunks), da.from_array(targets, row_chunks), **options
+    )
+    want = softmax_ext.cross_entropy(x, targets, **options)
+    assert np.isfinite(want).all()
+    np.testing.assert_allclose(got.compute(), want, rtol=1e-13)
+
+
 @pytest.mark.parametrize("chunks", [(2, 9), (2, 4)])
 def test_cross_entropy_refuses(chunks):
     x = da.from_array(np.zeros((6, 9)), chunks)
