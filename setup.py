@@ -60,6 +60,7 @@ OPTIONAL_UNIX_FLAGS = ["-fstack-clash-protection"]
 # process take subnormal numbers for zero, from the import on.
 NOT_IEEE = {
     "-Ofast",
+    "--optimize=fast",
     "-ffast-math",
     "-funsafe-math-optimizations",
     "-fassociative-math",
