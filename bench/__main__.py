@@ -206,7 +206,8 @@ def read_run(path):
         run = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         run = None
-    if not isinstance(run, dict) or not {"environment", "peers", "speed", "digits", "accuracy"} <= run.keys():
+    parts = {"environment": dict, "peers": list, "speed": list, "digits": list, "accuracy": list}
+    if not isinstance(run, dict) or not all(isinstance(run.get(name), kind) for name, kind in parts.items()):
         raise ValueError(f"{path} is no run that --json has saved")
     return run
 
@@ -224,6 +225,8 @@ def check(options):
         raise ValueError("--threads takes numbers from 1 up, with commas between them")
     if options.rounds < 1:
         raise ValueError("--rounds takes a number from 1 up")
+    if not options.timeout > 0:
+        raise ValueError("--timeout takes a number of seconds above 0")
     if options.busy < 0 or options.processes < 1 or options.gap < 0:
         raise ValueError("--busy and --gap take numbers from 0 up, --processes from 1 up")
     options.in_company = options.busy > 0 or options.processes > 1 or options.gap > 0

@@ -27,12 +27,18 @@ def run(*arguments):
         (["--load", "{file}"], "is no run that --json has saved"),
         (["--compare", "{file}"], "is no run that --json has saved"),
         (["--load", "no-such-file"], "there is no file no-such-file"),
+        (["--load", "{of_numbers}"], "is no run that --json has saved"),
+        (["--quick", "--timeout", "0"], "--timeout takes a number of seconds above 0"),
     ],
 )
 def test_nonsense_is_an_error_and_no_traceback(tmp_path, arguments, words):
     file = tmp_path / "run.json"
     file.write_text("not json" if "--compare" in arguments else "{}")
-    done = run(*(argument.format(file=file) for argument in arguments))
+    of_numbers = tmp_path / "numbers.json"
+    of_numbers.write_text(
+        json.dumps(dict.fromkeys(["environment", "peers", "speed", "digits", "accuracy"], 1))
+    )
+    done = run(*(argument.format(file=file, of_numbers=of_numbers) for argument in arguments))
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr

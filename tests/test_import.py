@@ -77,3 +77,33 @@ def test_import_names_every_encoding(python):
     python(
         "-X", "warn_default_encoding", "-W", "error", "-c", "import numpy, softmax_ext, softmax_ext.__main__"
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SECURITY.md names the files of Linux")
+def test_import_reads_the_files_that_security_md_names(python):
+    read = python(
+        "-c",
+        """if True:
+        import sys, numpy
+        opened = []
+        sys.addaudithook(lambda event, arguments: event == "open" and opened.append(str(arguments[0])))
+        import softmax_ext
+        print(*opened, sep="\\n")
+        """,
+        SOFTMAX_EXT_NUM_THREADS=None,  # either number would make the quotas needless
+        OMP_NUM_THREADS=None,
+    ).split("\n")
+    # Python itself reads modules, and on the way to them folders are listed, which is another event.
+    others = {
+        file
+        for file in read
+        if file.startswith(("/proc/", "/sys/", "/etc/")) or not re.search(r"\.pyc?\b|\.so", file)
+    }
+    others.discard("")
+    assert "/proc/self/cgroup" in others
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for file in others:
+        *folder, name = file.split("/")
+        assert f"`{file}`" in text or (
+            "/".join(folder).startswith("/sys/fs/cgroup") and f"`{name}`" in text
+        ), file
